@@ -1,0 +1,4 @@
+DROP TABLE events;
+DROP FUNCTION refuse_change();
+DROP TABLE stream_heads;
+DROP TABLE streams;

@@ -1,0 +1,3 @@
+//! The words that entities are written in.
+
+pub mod scope;

@@ -1,0 +1,27 @@
+//! Stoa: one process, one PostgreSQL, one GraphQL schema for a company's customers, work and conversations.
+//!
+//! The modules in reading order; each imports only from those below it:
+//! `commands` → `server` → `graphql` → the wings (`messaging`, `crm`, `identity`) → `kit` → `app` →
+//! `events`, `platform` → `schema`, `error`, `config`.
+
+pub mod commands;
+pub mod server;
+
+pub mod graphql;
+
+pub mod crm;
+pub mod identity;
+pub mod messaging;
+
+pub mod kit;
+
+pub mod app;
+pub mod events;
+pub mod platform;
+
+pub mod config;
+pub mod error;
+#[rustfmt::skip]
+pub mod schema;
+
+pub use error::{Error, Result};

@@ -1,0 +1,8 @@
+//! The outside world, a small type each.
+
+pub mod database;
+pub mod password;
+pub mod postgres;
+pub mod telemetry;
+pub mod throttle;
+pub mod tokens;

@@ -1,0 +1,339 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    /// Companies that one sells to, buys from or competes with; a tree by parent_id.
+    accounts (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        domain -> Nullable<Text>,
+        website -> Nullable<Text>,
+        industry -> Nullable<Text>,
+        #[sql_name = "type"]
+        type_ -> Text,
+        annual_revenue -> Nullable<Numeric>,
+        currency -> Text,
+        employees -> Nullable<Int4>,
+        phone -> Nullable<Text>,
+        billing_address -> Nullable<Jsonb>,
+        shipping_address -> Nullable<Jsonb>,
+        description -> Nullable<Text>,
+        /// The company this one belongs to. No cycles, at most 10 levels.
+        parent_id -> Nullable<Uuid>,
+        tags -> Array<Nullable<Text>>,
+        custom_fields -> Jsonb,
+        owner_id -> Nullable<Uuid>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+        deleted_at -> Nullable<Timestamptz>,
+        deleted_by -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    /// People one deals with, most often at an account.
+    contacts (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        first_name -> Text,
+        last_name -> Text,
+        email -> Nullable<Text>,
+        phone -> Nullable<Text>,
+        mobile -> Nullable<Text>,
+        title -> Nullable<Text>,
+        department -> Nullable<Text>,
+        account_id -> Nullable<Uuid>,
+        reports_to_id -> Nullable<Uuid>,
+        address -> Nullable<Jsonb>,
+        birthday -> Nullable<Date>,
+        lead_source -> Nullable<Text>,
+        do_not_call -> Bool,
+        email_opt_out -> Bool,
+        last_contacted_at -> Nullable<Timestamptz>,
+        tags -> Array<Nullable<Text>>,
+        custom_fields -> Jsonb,
+        owner_id -> Nullable<Uuid>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+        deleted_at -> Nullable<Timestamptz>,
+        deleted_by -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    /// Where members talk. A direct conversation is the only one of its pair.
+    conversations (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        kind -> Text,
+        title -> Nullable<Text>,
+        topic -> Nullable<Text>,
+        /// Both member ids in order: what makes a direct conversation unique.
+        direct_key -> Nullable<Text>,
+        /// The number of the newest message: 1, 2, 3 … without a gap.
+        last_seq -> Int8,
+        last_message_at -> Nullable<Timestamptz>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+        archived_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// The log: one row per changed record, written in the transaction that changed it, never changed.
+    events (organization_id, stream_id, seq) {
+        organization_id -> Uuid,
+        stream_id -> Uuid,
+        seq -> Int8,
+        id -> Uuid,
+        kind -> Text,
+        entity -> Text,
+        entity_id -> Uuid,
+        /// The member who did it; null: the system. No key, so that the log outlives the member.
+        actor_id -> Nullable<Uuid>,
+        payload -> Jsonb,
+        request_id -> Nullable<Text>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Mutations sent with an Idempotency-Key, with their answers, for 24 hours.
+    idempotency_keys (organization_id, member_id, key) {
+        organization_id -> Uuid,
+        member_id -> Uuid,
+        key -> Text,
+        request_hash -> Bytea,
+        answer -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// People and companies who might buy, until they are converted or lost.
+    leads (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        first_name -> Text,
+        last_name -> Text,
+        email -> Nullable<Text>,
+        phone -> Nullable<Text>,
+        company -> Nullable<Text>,
+        title -> Nullable<Text>,
+        source -> Nullable<Text>,
+        status -> Text,
+        score -> Int4,
+        industry -> Nullable<Text>,
+        annual_revenue -> Nullable<Numeric>,
+        currency -> Text,
+        employees -> Nullable<Int4>,
+        website -> Nullable<Text>,
+        address -> Nullable<Text>,
+        city -> Nullable<Text>,
+        state -> Nullable<Text>,
+        country -> Nullable<Text>,
+        postal_code -> Nullable<Text>,
+        notes -> Nullable<Text>,
+        assigned_to_id -> Nullable<Uuid>,
+        /// The account that the lead is about, or became when it was converted.
+        account_id -> Nullable<Uuid>,
+        /// The contact that the lead became when it was converted.
+        contact_id -> Nullable<Uuid>,
+        converted_at -> Nullable<Timestamptz>,
+        last_contacted_at -> Nullable<Timestamptz>,
+        tags -> Array<Nullable<Text>>,
+        custom_fields -> Jsonb,
+        owner_id -> Nullable<Uuid>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+        deleted_at -> Nullable<Timestamptz>,
+        deleted_by -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    /// A user in an organization: what a token speaks for and what records belong to.
+    memberships (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        user_id -> Uuid,
+        /// The name shown in this organization: the user's, copied when it changes.
+        name -> Text,
+        email -> Text,
+        role -> Text,
+        /// Whom the member reports to; TEAM permissions reach down this line.
+        manager_id -> Nullable<Uuid>,
+        title -> Nullable<Text>,
+        status -> Text,
+        joined_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        created_by -> Nullable<Uuid>,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// What was said. A deleted message keeps its place and loses its body.
+    messages (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        conversation_id -> Uuid,
+        seq -> Int8,
+        sender_id -> Uuid,
+        /// The sender's own key for this message: sending it again returns the message that exists.
+        client_id -> Nullable<Text>,
+        body -> Text,
+        edited_at -> Nullable<Timestamptz>,
+        deleted_at -> Nullable<Timestamptz>,
+        deleted_by -> Nullable<Uuid>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// The tenants. Every tenant table starts its key with one of these ids.
+    organizations (id) {
+        id -> Uuid,
+        name -> Text,
+        slug -> Text,
+        time_zone -> Text,
+        currency -> Text,
+        settings -> Jsonb,
+        /// How long deleted records can be restored before they are purged.
+        retention_days -> Int4,
+        suspended_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// Who is, or was, in a conversation.
+    participants (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        conversation_id -> Uuid,
+        member_id -> Uuid,
+        role -> Text,
+        joined_at -> Timestamptz,
+        left_at -> Nullable<Timestamptz>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// SHA-256 of every refresh token of a session; each works once, a second use revokes the session.
+    refresh_tokens (organization_id, hash) {
+        organization_id -> Uuid,
+        hash -> Bytea,
+        session_id -> Uuid,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// A sign-in on one device: the family of refresh tokens that descend from it.
+    sessions (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        member_id -> Uuid,
+        created_at -> Timestamptz,
+        last_used_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        revoked_at -> Nullable<Timestamptz>,
+        revoked_because -> Nullable<Text>,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// The last number given out in a stream, and the last one no longer kept.
+    stream_heads (organization_id, stream_id) {
+        organization_id -> Uuid,
+        stream_id -> Uuid,
+        head_seq -> Int8,
+        floor_seq -> Int8,
+    }
+}
+
+diesel::table! {
+    /// The ordered feeds: one per conversation, per entity type, per project, per member.
+    streams (organization_id, stream_id) {
+        organization_id -> Uuid,
+        stream_id -> Uuid,
+        kind -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// People who can sign in, whatever organizations they belong to. Not a tenant table.
+    users (id) {
+        id -> Uuid,
+        email -> Text,
+        /// argon2id in PHC format; null: no password sign-in.
+        password_hash -> Nullable<Text>,
+        full_name -> Text,
+        locale -> Text,
+        time_zone -> Text,
+        email_verified_at -> Nullable<Timestamptz>,
+        last_login_at -> Nullable<Timestamptz>,
+        failed_logins -> Int4,
+        /// Sign-in is refused until then after too many failures.
+        locked_until -> Nullable<Timestamptz>,
+        disabled_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(accounts -> organizations (organization_id));
+diesel::joinable!(contacts -> organizations (organization_id));
+diesel::joinable!(conversations -> organizations (organization_id));
+diesel::joinable!(events -> organizations (organization_id));
+diesel::joinable!(idempotency_keys -> organizations (organization_id));
+diesel::joinable!(leads -> organizations (organization_id));
+diesel::joinable!(memberships -> organizations (organization_id));
+diesel::joinable!(memberships -> users (user_id));
+diesel::joinable!(messages -> organizations (organization_id));
+diesel::joinable!(participants -> organizations (organization_id));
+diesel::joinable!(refresh_tokens -> organizations (organization_id));
+diesel::joinable!(sessions -> organizations (organization_id));
+diesel::joinable!(streams -> organizations (organization_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    accounts,
+    contacts,
+    conversations,
+    events,
+    idempotency_keys,
+    leads,
+    memberships,
+    messages,
+    organizations,
+    participants,
+    refresh_tokens,
+    sessions,
+    stream_heads,
+    streams,
+    users,
+);

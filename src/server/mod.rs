@@ -1,0 +1,3 @@
+//! The outside: HTTP, WebSocket, SSE and what happens to a document before the executor.
+
+pub mod engine;
