@@ -115,3 +115,6 @@ impl Hub {
         todo!()
     }
 }
+
+/// The stream of all records of one entity type.
+pub fn stream_of_records(entity: &str) -> Uuid { Uuid::new_v5(&Uuid::NAMESPACE_OID, entity.as_bytes()) }

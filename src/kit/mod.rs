@@ -1,3 +1,19 @@
 //! The words that entities are written in.
 
+#[macro_use]
+pub mod filter;
+pub mod entity;
+pub mod id;
+pub mod order;
+pub mod page;
+pub mod permission;
+pub mod predicate;
+pub mod relation;
+pub mod rules;
+pub mod scalars;
 pub mod scope;
+pub mod sql;
+pub mod table;
+pub mod user_error;
+pub mod value;
+pub mod write;

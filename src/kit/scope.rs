@@ -38,6 +38,9 @@ pub struct Actor {
     pub session: Uuid,
     /// When the access token that was presented ends.
     pub expires_at: DateTime<Utc>,
+    pub permissions: super::permission::Permissions,
+    /// The member and all who report to them.
+    pub team: Arc<[Uuid]>,
 }
 
 /// A signed-in request: who asks and where the data is. Cheap to clone.
@@ -46,6 +49,8 @@ pub struct Scope {
     pub app: Arc<App>,
     pub actor: Arc<Actor>,
     pub request: RequestInfo,
+    /// What this operation has fetched ahead.
+    pub loads: Arc<super::relation::Loads>,
 }
 
 impl Scope {

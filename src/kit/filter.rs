@@ -1,0 +1,470 @@
+//! Filters: the operators a client may use on each kind of field. Invariant: a filter has at most 50 conditions,
+//! nests at most five deep and lists at most 200 values, and an operator given as null counts as absent.
+
+use super::{
+    id::Id,
+    predicate::{Compare, Predicate, escape_like},
+    scalars::{DateOrDuration, DateTimeOrDuration, Decimal},
+    table::Column,
+    value::Bind,
+};
+use crate::error::{Error, Result};
+use async_graphql::{InputObject, InputType};
+
+const MOST_LEAVES: usize = 50;
+const MOST_LEVELS: usize = 5;
+const MOST_VALUES: usize = 200;
+const LONGEST_TEXT: usize = 1000;
+
+/// What one filter may still contain.
+#[derive(Debug, Default)]
+pub struct Budget {
+    leaves: usize,
+    level: usize,
+}
+
+impl Budget {
+    fn leaf(&mut self) -> Result<()> {
+        self.leaves += 1;
+        if self.leaves > MOST_LEAVES {
+            return Err(Error::bad_input(format!("A filter has at most {MOST_LEAVES} conditions.")));
+        }
+        Ok(())
+    }
+
+    /// Goes one level down for as long as `inside` takes.
+    pub fn nested<T>(&mut self, inside: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.level >= MOST_LEVELS {
+            return Err(Error::bad_input(format!("A filter nests at most {MOST_LEVELS} levels deep.")));
+        }
+        self.level += 1;
+        let result = inside(self);
+        self.level -= 1;
+        result
+    }
+}
+
+/// The filter of an entity.
+pub trait Filter: InputType + Default {
+    fn predicate(self, budget: &mut Budget) -> Result<Predicate>;
+}
+
+/// The operators of one kind of field.
+pub trait Operators {
+    fn conditions(self, column: &'static Column, into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()>;
+}
+
+/// `and`, `or` and `not` of an entity's filter.
+pub fn combine<F: Filter>(
+    and: Option<Vec<F>>,
+    or: Option<Vec<F>>,
+    not: Option<Box<F>>,
+    into: &mut Vec<Predicate>,
+    budget: &mut Budget,
+) -> Result<()> {
+    let mut all = |parts: Vec<F>, budget: &mut Budget| -> Result<Vec<Predicate>> {
+        budget.nested(|budget| parts.into_iter().map(|part| {
+            budget.leaf()?;
+            part.predicate(budget)
+        }).collect())
+    };
+    if let Some(parts) = and {
+        into.push(Predicate::All(all(parts, budget)?));
+    }
+    if let Some(parts) = or {
+        into.push(Predicate::Any(all(parts, budget)?));
+    }
+    if let Some(part) = not {
+        into.push(Predicate::Not(Box::new(budget.nested(|budget| part.predicate(budget))?)));
+    }
+    Ok(())
+}
+
+fn list<T>(values: Vec<T>) -> Result<Vec<T>> {
+    if values.len() > MOST_VALUES {
+        return Err(Error::bad_input(format!("A list in a filter has at most {MOST_VALUES} values.")));
+    }
+    Ok(values)
+}
+
+fn text(value: String) -> Result<String> {
+    if value.contains('\0') {
+        return Err(Error::bad_input("A text in a filter may not contain the character NUL."));
+    }
+    if value.chars().count() > LONGEST_TEXT {
+        return Err(Error::bad_input(format!("A text in a filter has at most {LONGEST_TEXT} characters.")));
+    }
+    Ok(value)
+}
+
+fn texts(values: Vec<String>) -> Result<Vec<String>> {
+    list(values)?.into_iter().map(text).collect()
+}
+
+/// Collects conditions on one column.
+struct Conditions<'a> {
+    column: &'static Column,
+    into: &'a mut Vec<Predicate>,
+    budget: &'a mut Budget,
+}
+
+impl Conditions<'_> {
+    fn add(&mut self, predicate: Predicate) -> Result<()> {
+        self.budget.leaf()?;
+        self.into.push(predicate);
+        Ok(())
+    }
+
+    fn compare(&mut self, compare: Compare, value: Option<Bind>) -> Result<()> {
+        value.map_or(Ok(()), |value| self.add(Predicate::Compare(self.column, compare, value)))
+    }
+
+    fn any(&mut self, values: Option<Bind>) -> Result<()> {
+        values.map_or(Ok(()), |values| self.add(Predicate::In(self.column, values)))
+    }
+
+    fn none(&mut self, values: Option<Bind>) -> Result<()> {
+        values.map_or(Ok(()), |values| self.add(Predicate::Not(Box::new(Predicate::In(self.column, values)))))
+    }
+
+    fn is_null(&mut self, is_null: Option<bool>) -> Result<()> {
+        match is_null {
+            Some(true) => self.add(Predicate::IsNull(self.column)),
+            Some(false) => self.add(Predicate::Not(Box::new(Predicate::IsNull(self.column)))),
+            None => Ok(()),
+        }
+    }
+
+    fn like(&mut self, pattern: Option<String>) -> Result<()> {
+        pattern.map_or(Ok(()), |pattern| self.add(Predicate::Like(self.column, pattern)))
+    }
+}
+
+/// Conditions on a text.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct TextFilter {
+    /// Is exactly this.
+    pub eq: Option<String>,
+    /// Is not exactly this; null is different from every text.
+    pub ne: Option<String>,
+    /// Is one of these, at most 200.
+    #[graphql(name = "in")]
+    pub any_of: Option<Vec<String>>,
+    /// Is none of these, at most 200; null counts as none of them.
+    pub not_in: Option<Vec<String>>,
+    /// Has this in it, whatever its case and accents.
+    pub contains: Option<String>,
+    /// Begins with this, whatever its case and accents.
+    pub starts_with: Option<String>,
+    /// Ends with this, whatever its case and accents.
+    pub ends_with: Option<String>,
+    /// Whether there is no value.
+    pub is_null: Option<bool>,
+}
+
+impl Operators for TextFilter {
+    fn conditions(self, column: &'static Column, into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()> {
+        let mut on = Conditions { column, into, budget };
+        let one = |value: Option<String>| value.map(text).transpose().map(|value| value.map(|v| Bind::Text(Some(v))));
+        let many = |values: Option<Vec<String>>| values.map(texts).transpose().map(|v| v.map(|v| Bind::Texts(Some(v))));
+        let pattern = |value: Option<String>, before: &str, after: &str| -> Result<Option<String>> {
+            Ok(value.map(text).transpose()?.map(|value| format!("{before}{}{after}", escape_like(&value))))
+        };
+        on.compare(Compare::Eq, one(self.eq)?)?;
+        on.compare(Compare::Ne, one(self.ne)?)?;
+        on.any(many(self.any_of)?)?;
+        on.none(many(self.not_in)?)?;
+        on.like(pattern(self.contains, "%", "%")?)?;
+        on.like(pattern(self.starts_with, "", "%")?)?;
+        on.like(pattern(self.ends_with, "%", "")?)?;
+        on.is_null(self.is_null)
+    }
+}
+
+/// Conditions on a yes or no.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct BooleanFilter {
+    /// Is this.
+    pub eq: Option<bool>,
+    /// Is not this.
+    pub ne: Option<bool>,
+    /// Whether there is no value.
+    pub is_null: Option<bool>,
+}
+
+impl Operators for BooleanFilter {
+    fn conditions(self, column: &'static Column, into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()> {
+        let mut on = Conditions { column, into, budget };
+        on.compare(Compare::Eq, self.eq.map(|v| Bind::Bool(Some(v))))?;
+        on.compare(Compare::Ne, self.ne.map(|v| Bind::Bool(Some(v))))?;
+        on.is_null(self.is_null)
+    }
+}
+
+/// Conditions on an id.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct IdFilter {
+    /// Is this.
+    pub eq: Option<Id<()>>,
+    /// Is not this; null is different from every id.
+    pub ne: Option<Id<()>>,
+    /// Is one of these, at most 200.
+    #[graphql(name = "in")]
+    pub any_of: Option<Vec<Id<()>>>,
+    /// Is none of these, at most 200; null counts as none of them.
+    pub not_in: Option<Vec<Id<()>>>,
+    /// Whether there is no value.
+    pub is_null: Option<bool>,
+}
+
+impl Operators for IdFilter {
+    fn conditions(self, column: &'static Column, into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()> {
+        let mut on = Conditions { column, into, budget };
+        let many = |ids: Option<Vec<Id<()>>>| -> Result<Option<Bind>> {
+            Ok(ids.map(list).transpose()?.map(|ids| Bind::Uuids(ids.into_iter().map(|id| id.0).collect())))
+        };
+        on.compare(Compare::Eq, self.eq.map(|id| Bind::Uuid(Some(id.0))))?;
+        on.compare(Compare::Ne, self.ne.map(|id| Bind::Uuid(Some(id.0))))?;
+        on.any(many(self.any_of)?)?;
+        on.none(many(self.not_in)?)?;
+        on.is_null(self.is_null)
+    }
+}
+
+macro_rules! ordered_filter {
+    ($(#[$doc:meta])* $name:ident, $value:ty, $raw:ty, $one:ident, $many:ident, |$v:ident| $bind:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, InputObject)]
+        pub struct $name {
+            /// Is exactly this.
+            pub eq: Option<$value>,
+            /// Is not this; null is different from every value.
+            pub ne: Option<$value>,
+            /// Is one of these, at most 200.
+            #[graphql(name = "in")]
+            pub any_of: Option<Vec<$value>>,
+            /// Is none of these, at most 200; null counts as none of them.
+            pub not_in: Option<Vec<$value>>,
+            /// Is greater, or later.
+            pub gt: Option<$value>,
+            /// Is this or greater, or later.
+            pub gte: Option<$value>,
+            /// Is less, or earlier.
+            pub lt: Option<$value>,
+            /// Is this or less, or earlier.
+            pub lte: Option<$value>,
+            /// Whether there is no value.
+            pub is_null: Option<bool>,
+        }
+
+        impl Operators for $name {
+            fn conditions(self, column: &'static Column, into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()> {
+                let mut on = Conditions { column, into, budget };
+                let raw = |$v: $value| -> $raw { $bind };
+                let one = |v: Option<$value>| v.map(|v| Bind::$one(Some(raw(v))));
+                let many = |v: Option<Vec<$value>>| -> Result<Option<Bind>> {
+                    Ok(v.map(list).transpose()?.map(|v| Bind::$many(v.into_iter().map(raw).collect())))
+                };
+                on.compare(Compare::Eq, one(self.eq))?;
+                on.compare(Compare::Ne, one(self.ne))?;
+                on.any(many(self.any_of)?)?;
+                on.none(many(self.not_in)?)?;
+                on.compare(Compare::Gt, one(self.gt))?;
+                on.compare(Compare::Gte, one(self.gte))?;
+                on.compare(Compare::Lt, one(self.lt))?;
+                on.compare(Compare::Lte, one(self.lte))?;
+                on.is_null(self.is_null)
+            }
+        }
+    };
+}
+ordered_filter!(/// Conditions on a whole number.
+    IntFilter, i32, i32, Int, Ints, |v| v);
+ordered_filter!(/// Conditions on an exact number.
+    DecimalFilter, Decimal, rust_decimal::Decimal, Decimal, Decimals, |v| v.0);
+ordered_filter!(/// Conditions on a moment, given as such or as a duration from now (`-P7D`: a week ago).
+    DateTimeFilter, DateTimeOrDuration, chrono::DateTime<chrono::Utc>, Time, Times, |v| v.0);
+ordered_filter!(/// Conditions on a day, given as such or as a duration from today (`-P7D`: a week ago).
+    DateFilter, DateOrDuration, chrono::NaiveDate, Date, Dates, |v| v.0);
+
+/// Conditions on tags.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct TagsFilter {
+    /// Has this tag.
+    pub has: Option<String>,
+    /// Has one of these tags, at most 200.
+    pub has_any: Option<Vec<String>>,
+    /// Has all of these tags, at most 200.
+    pub has_all: Option<Vec<String>>,
+    /// Whether there are no tags.
+    pub is_empty: Option<bool>,
+}
+
+impl Operators for TagsFilter {
+    fn conditions(self, column: &'static Column, into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()> {
+        let mut on = Conditions { column, into, budget };
+        if let Some(tag) = self.has {
+            on.add(Predicate::HasAll(column, vec![text(tag)?]))?;
+        }
+        if let Some(tags) = self.has_any {
+            on.add(Predicate::HasAny(column, texts(tags)?))?;
+        }
+        if let Some(tags) = self.has_all {
+            on.add(Predicate::HasAll(column, texts(tags)?))?;
+        }
+        match self.is_empty {
+            Some(true) => on.add(Predicate::IsEmpty(column)),
+            Some(false) => on.add(Predicate::Not(Box::new(Predicate::IsEmpty(column)))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Conditions on one custom field.
+#[derive(Clone, Debug, InputObject)]
+pub struct CustomFieldCondition {
+    /// The key of the custom field, at most 100 characters.
+    pub key: String,
+    /// Is this, compared as text.
+    pub eq: Option<String>,
+    /// Is not this, compared as text; a missing value is different from every text.
+    pub ne: Option<String>,
+    /// Is one of these, compared as text; at most 200.
+    #[graphql(name = "in")]
+    pub any_of: Option<Vec<String>>,
+    /// Whether there is no value.
+    pub is_null: Option<bool>,
+}
+
+impl Operators for Vec<CustomFieldCondition> {
+    fn conditions(self, column: &'static Column, into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()> {
+        let mut on = Conditions { column, into, budget };
+        for condition in list(self)? {
+            let key = text(condition.key)?;
+            let is = |value: Option<String>| Predicate::JsonText(column, key.clone(), value);
+            if let Some(value) = condition.eq {
+                on.add(is(Some(text(value)?)))?;
+            }
+            if let Some(value) = condition.ne {
+                on.add(Predicate::Not(Box::new(is(Some(text(value)?)))))?;
+            }
+            if let Some(values) = condition.any_of {
+                on.add(Predicate::Any(texts(values)?.into_iter().map(|value| is(Some(value))).collect()))?;
+            }
+            match condition.is_null {
+                Some(true) => on.add(is(None))?,
+                Some(false) => on.add(Predicate::Not(Box::new(is(None))))?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which records a list shows, as to deletion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, async_graphql::Enum)]
+pub enum DeletedRecords {
+    /// Those that are not deleted.
+    #[default]
+    Exclude,
+    /// Both.
+    Include,
+    /// Only those that are deleted and not yet purged.
+    Only,
+}
+
+/// Operators of an enum stored as text, for the filters that `#[entity]` writes.
+pub fn push_enum<T: super::value::Value>(
+    column: &'static Column,
+    (eq, ne, any_of, not_in, is_null): (Option<T>, Option<T>, Option<Vec<T>>, Option<Vec<T>>, Option<bool>),
+    into: &mut Vec<Predicate>,
+    budget: &mut Budget,
+) -> Result<()> {
+    let mut on = Conditions { column, into, budget };
+    let many = |values: Option<Vec<T>>| -> Result<Option<Bind>> {
+        Ok(values.map(list).transpose()?.map(|values| {
+            let words = values.iter().filter_map(|value| match value.bind() {
+                Bind::Text(word) => word,
+                _ => None,
+            });
+            Bind::Texts(Some(words.collect()))
+        }))
+    };
+    on.compare(Compare::Eq, eq.map(|v| v.bind()))?;
+    on.compare(Compare::Ne, ne.map(|v| v.bind()))?;
+    on.any(many(any_of)?)?;
+    on.none(many(not_in)?)?;
+    on.is_null(is_null)
+}
+
+/// An enum of the schema that a text column holds, with its filter.
+///
+/// ```ignore
+/// db_enum! {
+///     /// How far a lead has come.
+///     pub enum LeadStatus, filter LeadStatusFilter {
+///         /// Nobody has looked at it.
+///         New = "new",
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! db_enum {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident, filter $filter:ident {
+        $($(#[$variant_meta:meta])* $variant:ident = $word:literal),* $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum, serde::Serialize, serde::Deserialize)]
+        #[graphql(rename_items = "SCREAMING_SNAKE_CASE")]
+        $vis enum $name { $($(#[$variant_meta])* #[serde(rename = $word)] $variant),* }
+
+        impl $name {
+            /// As the database has it.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word),* }
+            }
+        }
+
+        impl $crate::kit::value::Value for $name {
+            const KIND: $crate::kit::value::Kind = $crate::kit::value::Kind::Text;
+            fn read(raw: Option<diesel::pg::PgValue<'_>>) -> diesel::deserialize::Result<Self> {
+                let raw = raw.ok_or("a value that must not be NULL")?;
+                match std::str::from_utf8(raw.as_bytes())? {
+                    $($word => Ok($name::$variant),)*
+                    other => Err(format!("unknown {}: {other}", stringify!($name)).into()),
+                }
+            }
+            fn bind(&self) -> $crate::kit::value::Bind {
+                $crate::kit::value::Bind::Text(Some(self.word().to_owned()))
+            }
+        }
+
+        #[doc = concat!("Conditions on a ", stringify!($name), ".")]
+        #[derive(Clone, Debug, Default, async_graphql::InputObject)]
+        $vis struct $filter {
+            /// Is this.
+            pub eq: Option<$name>,
+            /// Is not this; null is different from every value.
+            pub ne: Option<$name>,
+            /// Is one of these.
+            #[graphql(name = "in")]
+            pub any_of: Option<Vec<$name>>,
+            /// Is none of these; null counts as none of them.
+            pub not_in: Option<Vec<$name>>,
+            /// Whether there is no value.
+            pub is_null: Option<bool>,
+        }
+
+        impl $crate::kit::filter::Operators for $filter {
+            fn conditions(
+                self,
+                column: &'static $crate::kit::table::Column,
+                into: &mut Vec<$crate::kit::predicate::Predicate>,
+                budget: &mut $crate::kit::filter::Budget,
+            ) -> $crate::error::Result<()> {
+                let operators = (self.eq, self.ne, self.any_of, self.not_in, self.is_null);
+                $crate::kit::filter::push_enum(column, operators, into, budget)
+            }
+        }
+    };
+}

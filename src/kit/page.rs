@@ -1,0 +1,170 @@
+//! Connections: a page of a list in Relay's form, with `nodes` beside `edges`. Invariant: a size that is not
+//! allowed is an error, never a smaller page.
+
+use super::{
+    entity::{self, Entity, List},
+    order::Order,
+    scope::Scope,
+    value::Bind,
+};
+use crate::error::{Error, Result};
+use async_graphql::{Object, SimpleObject, TypeName};
+use std::{borrow::Cow, sync::Arc};
+
+/// Records of a page when nothing is asked for.
+pub const DEFAULT_SIZE: u32 = 25;
+/// Records of a page at most.
+pub const MOST_SIZE: u32 = 100;
+
+/// Which part of a list.
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub size: u32,
+    /// From the end of the list.
+    pub backward: bool,
+    /// Behind this place, in the direction of reading.
+    pub place: Option<Vec<Bind>>,
+}
+
+impl Window {
+    pub fn new(
+        first: Option<i32>,
+        after: Option<&str>,
+        last: Option<i32>,
+        before: Option<&str>,
+        order: &Order,
+    ) -> Result<Self> {
+        if first.is_some() && last.is_some() {
+            return Err(Error::bad_input("Give first or last, not both."));
+        }
+        if after.is_some() && before.is_some() {
+            return Err(Error::bad_input("Give after or before, not both."));
+        }
+        let backward = last.is_some() || (before.is_some() && first.is_none());
+        if (backward && after.is_some()) || (!backward && before.is_some()) {
+            return Err(Error::bad_input("first goes with after, last goes with before."));
+        }
+        let asked = first.or(last).unwrap_or(DEFAULT_SIZE as i32);
+        let size = u32::try_from(asked).ok().filter(|size| *size <= MOST_SIZE).ok_or_else(|| {
+            Error::bad_input(format!("A page has 0 to {MOST_SIZE} records; {asked} were asked for."))
+        })?;
+        let place = after.or(before).map(|cursor| order.place(cursor)).transpose()?;
+        Ok(Window { size, backward, place })
+    }
+}
+
+/// Where a page lies in its list.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct PageInfo {
+    /// Whether there are records behind this page.
+    pub has_next_page: bool,
+    /// Whether there are records before this page.
+    pub has_previous_page: bool,
+    /// The cursor of the first record; null on an empty page.
+    pub start_cursor: Option<String>,
+    /// The cursor of the last record: give it as `after` to go on. Null on an empty page.
+    pub end_cursor: Option<String>,
+}
+
+/// A page of a list.
+pub struct Connection<E: Entity> {
+    scope: Scope,
+    list: Arc<List>,
+    pub rows: Vec<Arc<E>>,
+    has_next: bool,
+    has_previous: bool,
+}
+
+impl<E: Entity> Clone for Connection<E> {
+    fn clone(&self) -> Self {
+        Connection {
+            scope: self.scope.clone(),
+            list: self.list.clone(),
+            rows: self.rows.clone(),
+            has_next: self.has_next,
+            has_previous: self.has_previous,
+        }
+    }
+}
+
+impl<E: Entity> Connection<E> {
+    /// From the rows of the window, which may have one more than it shows.
+    pub fn new(scope: Scope, list: List, rows: Vec<E>) -> Self {
+        Self::shared(scope, Arc::new(list), rows)
+    }
+
+    pub fn shared(scope: Scope, list: Arc<List>, mut rows: Vec<E>) -> Self {
+        let window = &list.window;
+        let more = rows.len() > window.size as usize;
+        rows.truncate(window.size as usize);
+        if window.backward {
+            rows.reverse();
+        }
+        let from_middle = window.place.is_some();
+        let (has_next, has_previous) = if window.backward { (from_middle, more) } else { (more, from_middle) };
+        Connection { scope, list, rows: rows.into_iter().map(Arc::new).collect(), has_next, has_previous }
+    }
+}
+
+impl<E: Entity> TypeName for Connection<E> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Connection", E::table().entity).into()
+    }
+}
+
+/// A page of a list.
+#[Object(name_type)]
+impl<E: Entity> Connection<E> {
+    /// The records with the cursor of each.
+    async fn edges(&self) -> Vec<Edge<E>> {
+        self.rows.iter().map(|node| Edge { list: self.list.clone(), node: node.clone() }).collect()
+    }
+
+    /// The records.
+    async fn nodes(&self) -> &[Arc<E>] {
+        &self.rows
+    }
+
+    /// Where this page lies.
+    async fn page_info(&self) -> PageInfo {
+        let cursor = |row: &Arc<E>| self.list.order.cursor(&**row);
+        PageInfo {
+            has_next_page: self.has_next,
+            has_previous_page: self.has_previous,
+            start_cursor: self.rows.first().map(cursor),
+            end_cursor: self.rows.last().map(cursor),
+        }
+    }
+
+    /// How many records the filter fits, on all pages. Counted only when selected.
+    async fn total_count(&self) -> async_graphql::Result<i64> {
+        let conn = self.scope.reader().await?;
+        Ok(entity::count(&self.scope, &conn, &self.list).await?)
+    }
+}
+
+/// A record of a page with its cursor.
+pub struct Edge<E: Entity> {
+    list: Arc<List>,
+    node: Arc<E>,
+}
+
+impl<E: Entity> TypeName for Edge<E> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Edge", E::table().entity).into()
+    }
+}
+
+/// A record of a page with its cursor.
+#[Object(name_type)]
+impl<E: Entity> Edge<E> {
+    /// The record.
+    async fn node(&self) -> &Arc<E> {
+        &self.node
+    }
+
+    /// The record's place in this list and order; give it as `after` or `before`.
+    async fn cursor(&self) -> String {
+        self.list.order.cursor(&*self.node)
+    }
+}
