@@ -1,27 +1,31 @@
 //! The root of the schema: the wings merged.
 
-use async_graphql::{Object, Schema, SchemaBuilder, Subscription};
+use crate::{
+    crm::{CrmMutation, CrmQuery},
+    identity::member::MemberQuery,
+};
+use async_graphql::{MergedObject, Object, Schema, SchemaBuilder, Subscription};
 use futures_util::Stream;
 
 pub type StoaSchema = Schema<Query, Mutation, Subscriptions>;
 
+/// Everything that can be read.
+#[derive(MergedObject, Default)]
+pub struct Query(ServerQuery, MemberQuery, CrmQuery);
+
+/// Everything that can be changed.
+#[derive(MergedObject, Default)]
+pub struct Mutation(CrmMutation);
+
+/// What is known without signing in.
 #[derive(Default)]
-pub struct Query;
+pub struct ServerQuery;
+
 #[Object]
-impl Query {
+impl ServerQuery {
     /// The version of Stoa.
     async fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
-    }
-}
-
-#[derive(Default)]
-pub struct Mutation;
-#[Object]
-impl Mutation {
-    /// Does nothing.
-    async fn nothing(&self) -> bool {
-        true
     }
 }
 
@@ -37,5 +41,5 @@ impl Subscriptions {
 
 /// The schema before limits and data are added: sorted, so that `schema.graphql` is stable.
 pub fn builder() -> SchemaBuilder<Query, Mutation, Subscriptions> {
-    Schema::build(Query, Mutation, Subscriptions).with_sorted_fields().with_sorted_enums()
+    Schema::build(Query::default(), Mutation::default(), Subscriptions).with_sorted_fields().with_sorted_enums()
 }

@@ -117,4 +117,17 @@ impl Hub {
 }
 
 /// The stream of all records of one entity type.
-pub fn stream_of_records(entity: &str) -> Uuid { Uuid::new_v5(&Uuid::NAMESPACE_OID, entity.as_bytes()) }
+pub fn stream_of_records(entity: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, entity.as_bytes())
+}
+
+/// What happened to one record, newest first.
+pub async fn history(
+    _conn: &AsyncPgConnection,
+    _organization: Uuid,
+    _entity_id: Uuid,
+    _before: Option<DateTime<Utc>>,
+    _most: usize,
+) -> Result<Vec<Event>> {
+    todo!()
+}

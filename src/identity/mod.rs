@@ -17,3 +17,6 @@ pub async fn authenticate(_app: &Arc<App>, _token: &str, _request: RequestInfo) 
 pub async fn recheck(_scope: &Scope) -> Result<()> {
     todo!()
 }
+pub mod member;
+pub use member::{Member, MemberFilter, MemberListFilter, MemberOrder};
+pub struct User;

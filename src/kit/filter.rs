@@ -2,6 +2,7 @@
 //! nests at most five deep and lists at most 200 values, and an operator given as null counts as absent.
 
 use super::{
+    entity::Entity,
     id::Id,
     predicate::{Compare, Predicate, escape_like},
     scalars::{DateOrDuration, DateTimeOrDuration, Decimal},
@@ -28,6 +29,14 @@ impl Budget {
         self.leaves += 1;
         if self.leaves > MOST_LEAVES {
             return Err(Error::bad_input(format!("A filter has at most {MOST_LEAVES} conditions.")));
+        }
+        Ok(())
+    }
+
+    /// `deleted` says which records a list shows as a whole; below the top it would promise what it cannot keep.
+    pub fn deleted_at_top(&self, deleted: Option<DeletedRecords>) -> Result<()> {
+        if deleted.is_some() && self.level > 0 {
+            return Err(Error::bad_input("`deleted` stands at the top of a filter only."));
         }
         Ok(())
     }
@@ -62,11 +71,16 @@ pub fn combine<F: Filter>(
     into: &mut Vec<Predicate>,
     budget: &mut Budget,
 ) -> Result<()> {
-    let mut all = |parts: Vec<F>, budget: &mut Budget| -> Result<Vec<Predicate>> {
-        budget.nested(|budget| parts.into_iter().map(|part| {
-            budget.leaf()?;
-            part.predicate(budget)
-        }).collect())
+    let all = |parts: Vec<F>, budget: &mut Budget| -> Result<Vec<Predicate>> {
+        budget.nested(|budget| {
+            parts
+                .into_iter()
+                .map(|part| {
+                    budget.leaf()?;
+                    part.predicate(budget)
+                })
+                .collect()
+        })
     };
     if let Some(parts) = and {
         into.push(Predicate::All(all(parts, budget)?));
@@ -427,6 +441,7 @@ macro_rules! db_enum {
 
         impl $crate::kit::value::Value for $name {
             const KIND: $crate::kit::value::Kind = $crate::kit::value::Kind::Text;
+            const ENUM: bool = true;
             fn read(raw: Option<diesel::pg::PgValue<'_>>) -> diesel::deserialize::Result<Self> {
                 let raw = raw.ok_or("a value that must not be NULL")?;
                 match std::str::from_utf8(raw.as_bytes())? {
@@ -455,6 +470,14 @@ macro_rules! db_enum {
             pub is_null: Option<bool>,
         }
 
+        impl $crate::kit::filter::Filterable for $name {
+            type Operators = $filter;
+        }
+
+        impl $crate::kit::rules::Tidy for $name {
+            fn tidy(&mut self, _: &str, _: &$crate::kit::rules::Rule, _: &mut $crate::kit::user_error::UserErrors) {}
+        }
+
         impl $crate::kit::filter::Operators for $filter {
             fn conditions(
                 self,
@@ -467,4 +490,83 @@ macro_rules! db_enum {
             }
         }
     };
+}
+
+/// The operators that filter a type of field.
+pub trait Filterable {
+    type Operators: Operators + InputType;
+}
+
+macro_rules! filterable {
+    ($($field:ty => $operators:ty),* $(,)?) => {$(
+        impl Filterable for $field {
+            type Operators = $operators;
+        }
+    )*};
+}
+filterable! {
+    String => TextFilter,
+    bool => BooleanFilter,
+    i32 => IntFilter,
+    Vec<String> => TagsFilter,
+    super::scalars::EmailAddress => TextFilter,
+    super::scalars::Url => TextFilter,
+    super::scalars::CurrencyCode => TextFilter,
+    super::scalars::Decimal => DecimalFilter,
+    super::scalars::DateTime => DateTimeFilter,
+    super::scalars::Date => DateFilter,
+    super::scalars::JsonObject => Vec<CustomFieldCondition>,
+}
+
+impl<T: 'static> Filterable for Id<T> {
+    type Operators = IdFilter;
+}
+
+/// There is a visible record of `E` with `there` equal to this record's `here` that fits.
+pub fn related<E: Entity>(
+    here: &'static Column,
+    there: &'static str,
+    filter: E::Filter,
+    budget: &mut Budget,
+) -> Result<Predicate> {
+    budget.leaf()?;
+    let fits = Box::new(budget.nested(|budget| filter.predicate(budget))?);
+    Ok(Predicate::Related { table: E::table(), here, there, fits })
+}
+
+/// `some`, `every` and `none` of the records of `E` whose `there` names this one.
+pub fn related_list<E: Entity>(
+    here: &'static Column,
+    there: &'static str,
+    (some, every, none): (Option<E::Filter>, Option<E::Filter>, Option<E::Filter>),
+    into: &mut Vec<Predicate>,
+    budget: &mut Budget,
+) -> Result<()> {
+    if let Some(filter) = some {
+        into.push(related::<E>(here, there, filter, budget)?);
+    }
+    if let Some(filter) = none {
+        into.push(Predicate::Not(Box::new(related::<E>(here, there, filter, budget)?)));
+    }
+    if let Some(filter) = every {
+        budget.leaf()?;
+        let fits = Predicate::Not(Box::new(budget.nested(|budget| filter.predicate(budget))?));
+        let exception = Predicate::Related { table: E::table(), here, there, fits: Box::new(fits) };
+        into.push(Predicate::Not(Box::new(exception)));
+    }
+    Ok(())
+}
+
+/// Each word stands in one of the columns.
+pub fn search(words: &str, columns: &[&'static Column], into: &mut Vec<Predicate>, budget: &mut Budget) -> Result<()> {
+    let words = text(words.to_owned())?;
+    for (index, word) in words.split_whitespace().enumerate() {
+        if index >= 8 {
+            return Err(Error::bad_input("A search has at most 8 words."));
+        }
+        budget.leaf()?;
+        let pattern = format!("%{}%", escape_like(word));
+        into.push(Predicate::Any(columns.iter().map(|column| Predicate::Like(column, pattern.clone())).collect()));
+    }
+    Ok(())
 }

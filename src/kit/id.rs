@@ -12,13 +12,13 @@ use diesel::{
     serialize::{Output, ToSql},
     sql_types,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
     fmt,
     hash::{Hash, Hasher},
     marker::PhantomData,
 };
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The id of a `T`: a UUID that cannot be mixed up with the id of anything else.

@@ -2,13 +2,16 @@
 
 #[macro_use]
 pub mod filter;
+pub mod aggregate;
 pub mod entity;
+pub mod history;
 pub mod id;
 pub mod order;
 pub mod page;
 pub mod permission;
 pub mod predicate;
 pub mod relation;
+pub mod resolve;
 pub mod rules;
 pub mod scalars;
 pub mod scope;

@@ -74,10 +74,10 @@ impl Order {
         }
         let mut keys = keys;
         if keys.is_empty() {
-            let newest = table.column("created_at").or(table.columns.first());
+            let newest = table.column("created_at").or(table.columns.first().copied());
             keys.extend(newest.map(|column| OrderKey::new(column, OrderDirection::Desc, None)));
         }
-        let id = table.columns.first().ok_or_else(|| Error::ours("a table without columns"))?;
+        let id = *table.columns.first().ok_or_else(|| Error::ours("a table without columns"))?;
         let descending = keys.last().is_some_and(|key| key.descending);
         keys.retain(|key| key.column.name != id.name);
         keys.push(OrderKey { column: id, descending, nulls_first: false });

@@ -45,9 +45,10 @@ impl Window {
             return Err(Error::bad_input("first goes with after, last goes with before."));
         }
         let asked = first.or(last).unwrap_or(DEFAULT_SIZE as i32);
-        let size = u32::try_from(asked).ok().filter(|size| *size <= MOST_SIZE).ok_or_else(|| {
-            Error::bad_input(format!("A page has 0 to {MOST_SIZE} records; {asked} were asked for."))
-        })?;
+        let size = u32::try_from(asked)
+            .ok()
+            .filter(|size| *size <= MOST_SIZE)
+            .ok_or_else(|| Error::bad_input(format!("A page has 0 to {MOST_SIZE} records; {asked} were asked for.")))?;
         let place = after.or(before).map(|cursor| order.place(cursor)).transpose()?;
         Ok(Window { size, backward, place })
     }

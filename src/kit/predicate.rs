@@ -41,7 +41,12 @@ pub enum Predicate {
     /// The member of a JSON column at this key, as text, compares so. NULL: there is none.
     JsonText(&'static Column, String, Option<String>),
     /// There is a visible row of another table with `there = here` that fits.
-    Related { table: &'static Table, here: &'static Column, there: &'static str, fits: Box<Predicate> },
+    Related {
+        table: &'static Table,
+        here: &'static Column,
+        there: &'static str,
+        fits: Box<Predicate>,
+    },
 }
 
 impl Predicate {

@@ -104,11 +104,8 @@ pub async fn to_many<E: Entity>(
             return Ok(Some(page));
         }
         let selections: Vec<_> = ctx.field().selection_set().collect();
-        let within = super::predicate::Predicate::Compare(
-            there,
-            super::predicate::Compare::Eq,
-            Bind::Uuid(Some(parent)),
-        );
+        let within =
+            super::predicate::Predicate::Compare(there, super::predicate::Compare::Eq, Bind::Uuid(Some(parent)));
         entity::list(scope, args, &selections, Some(within)).await.map(Some)
     })
     .await
@@ -199,7 +196,8 @@ pub async fn preload_many<E: Entity>(
         let mut all = Vec::new();
         for (parent, rows) in by_parent {
             // `totalCount` of a nested list counts below its own parent.
-            let mut own = List { fits: list.fits.clone(), order: list.order.clone(), window: list.window.clone(), ..*list };
+            let mut own =
+                List { fits: list.fits.clone(), order: list.order.clone(), window: list.window.clone(), ..*list };
             own.fits = super::predicate::Predicate::All(vec![
                 super::predicate::Predicate::Compare(there, super::predicate::Compare::Eq, Bind::Uuid(Some(parent))),
                 own.fits,

@@ -25,9 +25,9 @@ impl ScalarType for DateTime {
         let wanted = || InputValueError::custom("A DateTime looks like 2026-01-02T03:04:05.678Z.");
         let Value::String(text) = &value else { return Err(wanted()) };
         let time = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| wanted())?.with_timezone(&Utc);
-        in_range(time.date_naive()).then_some(DateTime(time.trunc_subsecs(6))).ok_or_else(|| {
-            InputValueError::custom("A DateTime lies between the years 0001 and 9999.")
-        })
+        in_range(time.date_naive())
+            .then_some(DateTime(time.trunc_subsecs(6)))
+            .ok_or_else(|| InputValueError::custom("A DateTime lies between the years 0001 and 9999."))
     }
 
     fn to_value(&self) -> Value {
@@ -113,7 +113,8 @@ impl ScalarType for EmailAddress {
         let wanted = || InputValueError::custom("An EmailAddress looks like ada@example.com, at most 254 characters.");
         let Value::String(text) = &value else { return Err(wanted()) };
         let text = text.trim().to_lowercase();
-        let sound = text.len() <= 254 && email_address::EmailAddress::is_valid(&text) && !text.contains(['"', '<', '\0']);
+        let sound =
+            text.len() <= 254 && email_address::EmailAddress::is_valid(&text) && !text.contains(['"', '<', '\0']);
         sound.then_some(EmailAddress(text)).ok_or_else(wanted)
     }
 
@@ -218,7 +219,9 @@ pub struct DateTimeOrDuration(pub chrono::DateTime<Utc>);
 #[Scalar(specified_by_url = "https://www.iso.org/iso-8601-date-and-time-format.html")]
 impl ScalarType for DateTimeOrDuration {
     fn parse(value: Value) -> InputValueResult<Self> {
-        let wanted = || InputValueError::custom("Give a DateTime such as 2026-01-02T03:04:05Z or a duration from now such as -P7D.");
+        let wanted = || {
+            InputValueError::custom("Give a DateTime such as 2026-01-02T03:04:05Z or a duration from now such as -P7D.")
+        };
         let Value::String(text) = &value else { return Err(wanted()) };
         if let Some(time) = from_now(text) {
             return Ok(DateTimeOrDuration(time));

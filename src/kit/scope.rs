@@ -38,9 +38,20 @@ pub struct Actor {
     pub session: Uuid,
     /// When the access token that was presented ends.
     pub expires_at: DateTime<Utc>,
+    /// The organization's.
+    pub time_zone: chrono_tz::Tz,
+    /// What money is in unless said otherwise (ISO 4217).
+    pub currency: Arc<str>,
     pub permissions: super::permission::Permissions,
     /// The member and all who report to them.
     pub team: Arc<[Uuid]>,
+}
+
+impl Actor {
+    /// The organization's currency.
+    pub fn currency(&self) -> super::scalars::CurrencyCode {
+        super::scalars::CurrencyCode(self.currency.to_string())
+    }
 }
 
 /// A signed-in request: who asks and where the data is. Cheap to clone.

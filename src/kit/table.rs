@@ -12,6 +12,8 @@ pub struct Column {
     pub field: &'static str,
     pub kind: Kind,
     pub nullable: bool,
+    /// An enum: a word in lower case in SQL, in capitals in GraphQL.
+    pub is_enum: bool,
 }
 
 /// Which rows of its organization a member may see.
@@ -37,14 +39,14 @@ pub struct Table {
     /// `t0."id", t0."…", …`: all columns, in the order of the struct.
     pub select: &'static str,
     /// In the order of the struct's fields; `id` is the first.
-    pub columns: &'static [Column],
+    pub columns: &'static [&'static Column],
 }
 
 impl Table {
     /// The column of that SQL name. Names come from the program text, so that a missing one is a mistake in it;
     /// the tests of the entity find it.
     pub fn column(&'static self, name: &str) -> Option<&'static Column> {
-        self.columns.iter().find(|column| column.name == name)
+        self.columns.iter().copied().find(|column| column.name == name)
     }
 }
 

@@ -101,6 +101,8 @@ impl Bind {
 pub trait Value: Sized + Clone {
     const KIND: Kind;
     const NULLABLE: bool = false;
+    /// Stored as a word in lower case, shown in capitals.
+    const ENUM: bool = false;
     /// From a column of a row.
     fn read(raw: Option<PgValue<'_>>) -> deserialize::Result<Self>;
     fn bind(&self) -> Bind;
@@ -109,6 +111,7 @@ pub trait Value: Sized + Clone {
 impl<T: Value> Value for Option<T> {
     const KIND: Kind = T::KIND;
     const NULLABLE: bool = true;
+    const ENUM: bool = T::ENUM;
 
     fn read(raw: Option<PgValue<'_>>) -> deserialize::Result<Self> {
         raw.map(|raw| T::read(Some(raw))).transpose()

@@ -249,7 +249,7 @@ pub async fn replace<E: Writable>(
         may::<E>(&tx.scope, Action::Assign, old.owner())?;
     }
     let columns: Vec<&'static Column> =
-        E::table().columns.iter().filter(|column| old.cell(column) != new.cell(column)).collect();
+        E::table().columns.iter().copied().filter(|column| old.cell(column) != new.cell(column)).collect();
     if columns.is_empty() {
         return Ok(new);
     }
@@ -339,12 +339,7 @@ pub async fn lock<E: Entity>(
 }
 
 /// Unknown ids, ids of other organizations and rows out of reach are told alike.
-async fn check_references<E: Writable>(
-    tx: &mut Tx,
-    old: Option<&E>,
-    new: &E,
-    errors: &mut UserErrors,
-) -> Result<()> {
+async fn check_references<E: Writable>(tx: &mut Tx, old: Option<&E>, new: &E, errors: &mut UserErrors) -> Result<()> {
     let before: HashMap<_, _> =
         old.map(|old| old.references().into_iter().map(|(field, _, id)| (field, id)).collect()).unwrap_or_default();
     for (field, table, id) in new.references() {
@@ -420,7 +415,7 @@ fn tell<E: Entity>(tx: &mut Tx, old: Option<&E>, new: &E, kind: &'static str) ->
 
 /// By GraphQL field: what it was and what it is. What every write changes is left out.
 fn difference<E: Entity>(old: &Json, new: &Json) -> Map<String, Json> {
-    let told = E::table().columns.iter().filter(|column| !matches!(column.name, "version" | "updated_at"));
+    let told = E::table().columns.iter().copied().filter(|column| !matches!(column.name, "version" | "updated_at"));
     told.filter_map(|column| {
         let (old, new) = (old.get(column.name)?, new.get(column.name)?);
         (old != new).then(|| (column.field.to_owned(), json!({ "old": old, "new": new })))

@@ -1,0 +1,114 @@
+//! The history of a record, read from the log. Invariant: who may read the record may read its history, and
+//! nobody else.
+
+use super::{
+    entity::Entity,
+    relation::or_null,
+    resolve::scope,
+    scalars::{AnyJson, DateTime},
+    table::Column,
+};
+use crate::{error::Error, events::Event, identity::Member};
+use async_graphql::{ComplexObject, Context, SimpleObject};
+use serde_json::Value as Json;
+use std::sync::Arc;
+
+/// The history of a record.
+pub struct History<'a, E>(pub &'a E);
+
+/// Entries of a history at once, at most.
+const MOST: i32 = 100;
+
+#[ComplexObject]
+impl<E: Entity> History<'_, E> {
+    /// What happened to the record, newest first.
+    async fn history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many entries: 1 to 100, 25 unless said otherwise.")] first: Option<i32>,
+        #[graphql(desc = "Only what happened before this moment, to read on.")] before: Option<DateTime>,
+    ) -> Option<Vec<HistoryEntry>> {
+        or_null(ctx, async {
+            let first = first.unwrap_or(25);
+            let most = usize::try_from(first).ok().filter(|_| (1..=MOST).contains(&first));
+            let most = most.ok_or_else(|| Error::bad_input(format!("first is 1 to {MOST} entries.")))?;
+            let scope = scope(ctx)?;
+            let conn = scope.reader().await?;
+            let organization = scope.actor.organization;
+            let events =
+                crate::events::history(&conn, organization, self.0.id(), before.map(|time| time.0), most).await?;
+            Ok(Some(events.into_iter().map(|event| HistoryEntry::of::<E>(event)).collect()))
+        })
+        .await
+    }
+}
+
+/// Something that happened to a record.
+#[derive(Clone, Debug, SimpleObject)]
+#[graphql(complex)]
+pub struct HistoryEntry {
+    /// `created`, `updated`, `deleted`, `restored`, `purged`, or a word of the entity such as `converted`.
+    pub action: String,
+    /// When.
+    pub occurred_at: DateTime,
+    /// The fields that became different.
+    pub changes: Vec<FieldChange>,
+    /// The id of the request that did it, as in its answer's `x-request-id`.
+    pub request_id: Option<String>,
+    #[graphql(skip)]
+    actor: Option<uuid::Uuid>,
+}
+
+#[ComplexObject]
+impl HistoryEntry {
+    /// Who did it; null: the system, or a member that you may not see.
+    async fn actor(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
+        super::relation::to_one::<Member>(ctx, self.actor).await
+    }
+}
+
+/// A field that became different.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct FieldChange {
+    /// The field in GraphQL.
+    pub field: String,
+    /// What it was.
+    pub old: Option<AnyJson>,
+    /// What it is.
+    pub new: Option<AnyJson>,
+}
+
+impl HistoryEntry {
+    fn of<E: Entity>(event: Event) -> Self {
+        HistoryEntry {
+            action: event.kind,
+            occurred_at: DateTime(event.at),
+            changes: changes::<E>(&event.payload),
+            request_id: event.request_id,
+            actor: event.actor,
+        }
+    }
+}
+
+/// The changes that an event of a record tells, in the order of the entity's fields.
+pub fn changes<E: Entity>(payload: &Json) -> Vec<FieldChange> {
+    let Some(Json::Object(changes)) = payload.get("changes") else { return Vec::new() };
+    let shown = |column: &Column, value: &Json| match value {
+        Json::Null => None,
+        // As the field itself shows it: enum values in capitals.
+        Json::String(word) if column.is_enum => Some(AnyJson(Json::from(word.to_uppercase()))),
+        other => Some(AnyJson(other.clone())),
+    };
+    E::table()
+        .columns
+        .iter()
+        .filter_map(|column| {
+            let change = changes.get(column.field)?;
+            Some(FieldChange {
+                field: column.field.to_owned(),
+                old: change.get("old").and_then(|value| shown(column, value)),
+                new: change.get("new").and_then(|value| shown(column, value)),
+            })
+        })
+        .collect()
+}

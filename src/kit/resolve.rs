@@ -1,0 +1,67 @@
+//! What the root fields that `#[entity]` writes do. Invariant: a root field that fails is null and its error
+//! stands at its own path; the other root fields are untouched.
+
+use super::{
+    aggregate::{self, Aggregate, GroupBy, Having},
+    entity::{self, Entity, ListArgs},
+    page::Connection,
+    relation::or_null,
+    scope::{Ask, Scope},
+    write::{self, BulkErrorPolicy, Outcome, Stop, Tx, Writable},
+};
+use crate::error::{Error, Result};
+use async_graphql::{Context, SelectionField};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The signed-in caller.
+pub fn scope<'a>(ctx: &'a Context<'_>) -> Result<&'a Scope> {
+    ctx.scope().map_err(|fault| match fault.source {
+        Some(source) => source.downcast_ref::<Error>().cloned().unwrap_or_else(|| Error::ours(fault.message)),
+        None => Error::ours(fault.message),
+    })
+}
+
+/// What is selected below the field at hand.
+pub fn selections<'a>(ctx: &'a Context<'_>) -> Vec<SelectionField<'a>> {
+    ctx.field().selection_set().collect()
+}
+
+pub async fn one<E: Entity>(ctx: &Context<'_>, id: Uuid) -> Option<Arc<E>> {
+    or_null(ctx, async { entity::find(scope(ctx)?, id, &selections(ctx)).await }).await
+}
+
+pub async fn list<E: Entity>(ctx: &Context<'_>, args: ListArgs<E>) -> Option<Connection<E>> {
+    or_null(ctx, async { entity::list(scope(ctx)?, args, &selections(ctx), None).await.map(Some) }).await
+}
+
+pub async fn aggregate<E: Entity, A: Aggregate<E>>(
+    ctx: &Context<'_>,
+    filter: Option<E::Filter>,
+    groups: Vec<GroupBy>,
+    having: Option<Having>,
+    first: Option<i32>,
+) -> Option<A> {
+    or_null(ctx, async { aggregate::aggregate::<E, A>(scope(ctx)?, filter, groups, having, first).await.map(Some) })
+        .await
+}
+
+pub async fn write<E: Writable, P: From<Outcome<E>>>(
+    ctx: &Context<'_>,
+    write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>,
+) -> Option<P> {
+    or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) }).await
+}
+
+pub async fn bulk<E: Writable, I, P: From<Vec<Outcome<E>>>>(
+    ctx: &Context<'_>,
+    list: &str,
+    items: Vec<I>,
+    policy: BulkErrorPolicy,
+    write: impl AsyncFn(&mut Tx, I) -> Result<E, Stop>,
+) -> Option<P> {
+    or_null(ctx, async {
+        write::bulk(scope(ctx)?, list, items, policy, write).await.map(|outcomes| Some(outcomes.into()))
+    })
+    .await
+}
