@@ -1,21 +1,26 @@
-//! The root of the schema: the wings merged.
+//! The root of the schema: the wings merged, and what reaches across them.
 
 use crate::{
-    crm::{CrmMutation, CrmQuery},
-    identity::member::MemberQuery,
+    crm::{CrmMutation, CrmQuery, feed::CrmSubscription},
+    identity::{IdentityMutation, IdentityQuery},
+    messaging::{MessagingMutation, MessagingQuery, feed::MessagingSubscription},
+    node::NodeQuery,
 };
-use async_graphql::{MergedObject, Object, Schema, SchemaBuilder, Subscription};
-use futures_util::Stream;
+use async_graphql::{MergedObject, MergedSubscription, Object, Schema, SchemaBuilder};
 
-pub type StoaSchema = Schema<Query, Mutation, Subscriptions>;
+pub type StoaSchema = Schema<Query, Mutation, Subscription>;
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(ServerQuery, MemberQuery, CrmQuery);
+pub struct Query(ServerQuery, NodeQuery, IdentityQuery, CrmQuery, MessagingQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(CrmMutation);
+pub struct Mutation(IdentityMutation, CrmMutation, MessagingMutation);
+
+/// Everything that can be followed.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(CrmSubscription, MessagingSubscription);
 
 /// What is known without signing in.
 #[derive(Default)]
@@ -29,17 +34,10 @@ impl ServerQuery {
     }
 }
 
-#[derive(Default)]
-pub struct Subscriptions;
-#[Subscription]
-impl Subscriptions {
-    /// Counts.
-    async fn count(&self) -> impl Stream<Item = i32> {
-        futures_util::stream::iter(0..3)
-    }
-}
-
 /// The schema before limits and data are added: sorted, so that `schema.graphql` is stable.
-pub fn builder() -> SchemaBuilder<Query, Mutation, Subscriptions> {
-    Schema::build(Query::default(), Mutation::default(), Subscriptions).with_sorted_fields().with_sorted_enums()
+pub fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .register_output_type::<crate::node::FeedEvent>()
+        .with_sorted_fields()
+        .with_sorted_enums()
 }

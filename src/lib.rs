@@ -8,6 +8,7 @@ pub mod commands;
 pub mod server;
 
 pub mod graphql;
+pub mod node;
 
 pub mod crm;
 pub mod identity;

@@ -7,10 +7,11 @@
 //!
 //! On the struct: `#[entity(resource = Lead, plural = leads, wall = owned, …)]`
 //! - `resource`: which permission guards it; `plural`: the table, and the name of the list in snake case;
-//! - `wall`: `owned`, `shared` or `custom = path` (see `kit::table::Wall`);
+//! - `wall`: `owned` or `shared`, or instead `visible_by = function` (see `kit::table::Wall`);
 //! - `crm`: has what every record of that wing has: owner, tags, custom fields, soft deletion;
 //! - `read_only`: no mutations follow; `computed`: there is a `#[ComplexObject] impl Computed<'_, T>`;
 //! - `no_queries`: no root fields follow at all;
+//! - `newest = seq`: lists begin with the greatest of this column unless ordered otherwise; `created_at` without it;
 //! - `has_many(contacts: Contact.account_id, …)`: the records of another table that name this one.
 //!
 //! On a field: `#[entity(create, update, filter, order, group, sum, search, …)]`

@@ -22,6 +22,7 @@ pub struct Entity {
     pub computed: bool,
     pub no_queries: bool,
     pub has_many: Vec<HasMany>,
+    pub newest: Option<Ident>,
     pub fields: Vec<Field>,
 }
 
@@ -116,12 +117,13 @@ fn option_of(ty: &Type) -> Option<&Type> {
 pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
     let mut item: ItemStruct = parse2(item)?;
     let name = item.ident.clone();
-    let (mut resource, mut plural, mut wall, mut owned) = (None, None, None, false);
+    let (mut resource, mut plural, mut wall, mut owned, mut newest) = (None, None, None, false, None);
     let (mut crm, mut read_only, mut computed, mut no_queries, mut has_many) = (false, false, false, false, Vec::new());
     let parser = syn::meta::parser(|meta: ParseNestedMeta<'_>| {
         let word = meta.path.require_ident()?.to_string();
         match word.as_str() {
             "resource" => resource = Some(meta.value()?.parse::<Ident>()?),
+            "newest" => newest = Some(meta.value()?.parse::<Ident>()?),
             "plural" => plural = Some(meta.value()?.parse::<Ident>()?),
             "wall" => {
                 let kind: Ident = meta.value()?.parse()?;
@@ -188,6 +190,7 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
         computed,
         no_queries,
         has_many,
+        newest,
         fields,
     })
 }

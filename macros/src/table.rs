@@ -31,6 +31,8 @@ pub fn expand(entity: &Entity) -> TokenStream {
             };
         }
     });
+    let newest = entity.newest.as_ref().map_or("created_at".to_owned(), ToString::to_string).to_shouty_snake_case();
+    let newest = format_ident!("{newest}");
     let all = entity.fields.iter().map(|field| field.constant());
     let select = entity.fields.iter().map(|field| format!("t0.\"{}\"", field.sql())).collect::<Vec<_>>().join(", ");
     let cells = entity.fields.iter().map(|field| {
@@ -80,6 +82,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
                     resource: crate::kit::permission::Resource::#resource,
                     wall: #wall,
                     soft_delete: #soft_delete,
+                    newest: #name::#newest,
                     select: #select,
                     columns: &[#(#name::#all),*],
                 };

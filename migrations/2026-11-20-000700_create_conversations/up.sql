@@ -54,7 +54,7 @@ CREATE TABLE messages (
   seq             bigint NOT NULL,
   sender_id       uuid NOT NULL,
   client_id       text,
-  body            text NOT NULL CHECK (length(body) <= 40000),
+  body            text CHECK (length(body) <= 40000),
   edited_at       timestamptz,
   deleted_at      timestamptz,
   deleted_by      uuid,
@@ -67,7 +67,8 @@ CREATE TABLE messages (
   FOREIGN KEY (organization_id, conversation_id) REFERENCES conversations (organization_id, id) ON DELETE CASCADE,
   FOREIGN KEY (organization_id, sender_id) REFERENCES memberships (organization_id, id),
   FOREIGN KEY (organization_id, created_by) REFERENCES memberships (organization_id, id),
-  FOREIGN KEY (organization_id, deleted_by) REFERENCES memberships (organization_id, id)
+  FOREIGN KEY (organization_id, deleted_by) REFERENCES memberships (organization_id, id),
+  CHECK ((deleted_at IS NULL) = (body IS NOT NULL))
 );
 COMMENT ON TABLE messages IS 'What was said. A deleted message keeps its place and loses its body.';
 COMMENT ON COLUMN messages.client_id IS 'The sender''s own key for this message: sending it again returns the message that exists.';

@@ -3,13 +3,14 @@
 pub mod account;
 pub mod contact;
 pub mod convert;
+pub mod feed;
 pub mod lead;
 
 use async_graphql::MergedObject;
 
 /// The wing's queries.
 #[derive(MergedObject, Default)]
-pub struct CrmQuery(account::AccountQuery, contact::ContactQuery, lead::LeadQuery);
+pub struct CrmQuery(account::AccountQuery, contact::ContactQuery, lead::LeadQuery, feed::ChangesQuery);
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]

@@ -4,6 +4,7 @@
 pub mod filter;
 pub mod aggregate;
 pub mod entity;
+pub mod feed;
 pub mod history;
 pub mod id;
 pub mod order;

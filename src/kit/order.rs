@@ -74,8 +74,7 @@ impl Order {
         }
         let mut keys = keys;
         if keys.is_empty() {
-            let newest = table.column("created_at").or(table.columns.first().copied());
-            keys.extend(newest.map(|column| OrderKey::new(column, OrderDirection::Desc, None)));
+            keys.push(OrderKey::new(table.newest, OrderDirection::Desc, None));
         }
         let id = *table.columns.first().ok_or_else(|| Error::ours("a table without columns"))?;
         let descending = keys.last().is_some_and(|key| key.descending);

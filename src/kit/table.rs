@@ -36,6 +36,8 @@ pub struct Table {
     pub resource: Resource,
     pub wall: Wall,
     pub soft_delete: bool,
+    /// Lists begin with its greatest values unless ordered otherwise.
+    pub newest: &'static Column,
     /// `t0."id", t0."…", …`: all columns, in the order of the struct.
     pub select: &'static str,
     /// In the order of the struct's fields; `id` is the first.

@@ -506,3 +506,12 @@ pub async fn bulk<E: Writable, I>(
 pub fn member_id<T>(scope: &Scope) -> Id<T> {
     scope.actor.member.into()
 }
+
+/// Leaves out: it stays. Null: it is cleared.
+pub fn patch<T>(field: &mut Option<T>, input: async_graphql::MaybeUndefined<T>) {
+    match input {
+        async_graphql::MaybeUndefined::Undefined => {}
+        async_graphql::MaybeUndefined::Null => *field = None,
+        async_graphql::MaybeUndefined::Value(value) => *field = Some(value),
+    }
+}

@@ -1,1 +1,17 @@
-//! Conversations and messages.
+//! Conversations: members talk, and every participant sees every message once and in order. Who is not in a
+//! conversation does not know that it exists.
+
+pub mod conversation;
+pub mod feed;
+pub mod message;
+pub mod participant;
+
+use async_graphql::MergedObject;
+
+/// The wing's queries.
+#[derive(MergedObject, Default)]
+pub struct MessagingQuery(conversation::ConversationQuery);
+
+/// The wing's mutations.
+#[derive(MergedObject, Default)]
+pub struct MessagingMutation(conversation::ConversationMutation, participant::ParticipantMutation, message::MessageMutation);

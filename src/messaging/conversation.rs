@@ -1,0 +1,367 @@
+//! Conversations: direct ones, of which every pair of members has exactly one, and groups.
+
+use super::{message::*, participant::*};
+use crate::{
+    db_enum,
+    events::{Change, StreamKind},
+    identity::Member,
+    kit::{
+        entity::{self, Entity},
+        filter::DeletedRecords,
+        id::Id,
+        permission::Action,
+        relation::{Computed, or_null, to_one},
+        resolve::scope,
+        rules::{Rule, Rules, Tidy},
+        scalars::DateTime,
+        scope::Actor,
+        sql::Sql,
+        user_error::{UserError, UserErrorCode, UserErrors},
+        value::Bind,
+        write::{self, Stop, Tx},
+    },
+    schema::conversations,
+};
+use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use stoa_macros::entity;
+use uuid::Uuid;
+
+db_enum! {
+    /// What kind of conversation it is.
+    pub enum ConversationKind, filter ConversationKindFilter {
+        /// Between two members; every pair has one.
+        Direct = "direct",
+        /// Between any number of members.
+        Group = "group",
+    }
+}
+
+/// Where members talk.
+#[entity(resource = Conversation, plural = conversations, visible_by = own, read_only, computed,
+    has_many(messages: Message.conversation_id, participants: Participant.conversation_id))]
+pub struct Conversation {
+    pub id: Id<Conversation>,
+    /// What kind it is.
+    #[entity(filter, order, group)]
+    pub kind: ConversationKind,
+    /// What a group is called; null for a direct conversation.
+    #[entity(filter, order, search)]
+    pub title: Option<String>,
+    /// What it is about.
+    #[entity(filter, search)]
+    pub topic: Option<String>,
+    /// The number of the newest message; 0: there is none.
+    #[entity(order)]
+    pub last_seq: i64,
+    /// When the newest message came; null: there is none.
+    #[entity(filter, order)]
+    pub last_message_at: Option<DateTime>,
+    /// When it was put away; null: it was not.
+    #[entity(filter, order)]
+    pub archived_at: Option<DateTime>,
+}
+
+impl Rules for Conversation {}
+
+/// The wall: only participants see a conversation.
+fn own(actor: &Actor, sql: &mut Sql, alias: &'static str) {
+    sql.push(" AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = ").push(alias);
+    sql.push(".organization_id AND p.conversation_id = ").push(alias).push(".id AND p.member_id = ");
+    sql.bind(Bind::Uuid(Some(actor.member))).push(" AND p.left_at IS NULL)");
+}
+
+#[ComplexObject]
+impl Computed<'_, Conversation> {
+    /// The other member of a direct conversation; null for a group.
+    async fn partner(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
+        let other = or_null(ctx, async {
+            if self.kind != ConversationKind::Direct {
+                return Ok(None);
+            }
+            let scope = scope(ctx)?;
+            let mut sql = Sql::new("SELECT member_id AS id FROM participants WHERE organization_id = ");
+            sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND conversation_id = ");
+            sql.bind(Bind::Uuid(Some(self.id.0))).push(" AND member_id <> ").bind(Bind::Uuid(Some(scope.actor.member)));
+            let found: Vec<Found> = sql.load(&mut &*scope.reader().await?).await?;
+            Ok(found.first().map(|found| found.id))
+        })
+        .await;
+        to_one::<Member>(ctx, other).await
+    }
+
+    /// Behind the newest event: read it together with what you show, and give it as `after` to
+    /// `conversationEvents` to miss nothing in between.
+    async fn cursor(&self, ctx: &Context<'_>) -> Option<String> {
+        or_null(ctx, async {
+            let scope = scope(ctx)?;
+            let cursor = scope.app.hub.cursor(scope.stream(self.id.0)).await?;
+            Ok(Some(cursor.encode()))
+        })
+        .await
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Found {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: Uuid,
+}
+
+/// A new conversation.
+#[derive(Clone, Debug, InputObject)]
+pub struct ConversationCreateInput {
+    /// An id of the client's own making (a UUID, best version 7); ignored when the direct conversation exists.
+    pub id: Option<Id<Conversation>>,
+    /// DIRECT with exactly one other member; GROUP unless said otherwise.
+    #[graphql(default_with = "ConversationKind::Group")]
+    pub kind: ConversationKind,
+    /// What a group is called, at most 200 characters.
+    pub title: Option<String>,
+    /// What it is about, at most 1 000 characters.
+    pub topic: Option<String>,
+    /// The other members; who creates it is in it anyway. At most 200.
+    #[graphql(default)]
+    pub member_ids: Vec<Id<Member>>,
+}
+
+/// Changes to a group: what is left out stays, null clears.
+#[derive(Clone, Debug, InputObject)]
+pub struct ConversationUpdateInput {
+    /// Which conversation.
+    pub id: Id<Conversation>,
+    /// The version that the change is based on; with another by now nothing is written (user error CONFLICT).
+    pub expected_version: Option<i32>,
+    /// What it is called, at most 200 characters.
+    pub title: MaybeUndefined<String>,
+    /// What it is about, at most 1 000 characters.
+    pub topic: MaybeUndefined<String>,
+}
+
+/// What came of creating or changing a conversation.
+#[derive(SimpleObject, Default)]
+pub struct ConversationPayload {
+    /// The conversation; null when nothing was written, save for a CONFLICT, which shows it as it stands.
+    pub conversation: Option<Arc<Conversation>>,
+    /// What the user has to mend; empty: all is well.
+    pub user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here.
+    pub query: crate::graphql::Query,
+}
+
+/// Mutations.
+#[derive(Default)]
+pub struct ConversationMutation;
+
+#[Object]
+impl ConversationMutation {
+    /// Opens a conversation. A direct one that exists is returned as it is.
+    async fn conversation_create(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The new conversation.")] input: ConversationCreateInput,
+    ) -> Option<ConversationPayload> {
+        or_null(ctx, run(scope(ctx), async move |tx| create(tx, input).await)).await
+    }
+
+    /// Changes the title or topic of a group.
+    async fn conversation_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which conversation, and what changes.")] input: ConversationUpdateInput,
+    ) -> Option<ConversationPayload> {
+        or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await)).await
+    }
+}
+
+async fn run(
+    scope: crate::Result<&crate::kit::scope::Scope>,
+    write: impl AsyncFnOnce(&mut Tx) -> Result<Conversation, Stop>,
+) -> crate::Result<Option<ConversationPayload>> {
+    let scope = scope?;
+    let mut tx = scope.begin().await?;
+    let result = write(&mut tx).await;
+    Ok(Some(match tx.finish(result).await? {
+        Ok(conversation) => ConversationPayload { conversation: Some(Arc::new(conversation)), ..Default::default() },
+        Err(rejection) => ConversationPayload {
+            conversation: match rejection.current {
+                Some(id) => entity::find(scope, id, &[]).await?,
+                None => None,
+            },
+            user_errors: rejection.errors.0,
+            ..Default::default()
+        },
+    }))
+}
+
+const MOST_MEMBERS: usize = 200;
+
+async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conversation, Stop> {
+    let actor = tx.scope.actor.clone();
+    if actor.permissions.reach(crate::kit::permission::Resource::Conversation, Action::Create).is_none() {
+        return Err(crate::Error::forbidden("Your role may not open conversations.").into());
+    }
+    let mut errors = UserErrors::default();
+    let mut others: Vec<Uuid> = input.member_ids.iter().map(|id| id.0).filter(|id| *id != actor.member).collect();
+    others.sort_unstable();
+    others.dedup();
+    let (mut title, mut topic) = (input.title, input.topic);
+    tidy(&mut title, &mut topic, &mut errors);
+    match input.kind {
+        ConversationKind::Direct if others.len() != 1 => {
+            errors.add("memberIds", UserErrorCode::Invalid, "A direct conversation has exactly one other member.");
+        }
+        ConversationKind::Direct if title.is_some() => {
+            errors.add("title", UserErrorCode::Unsupported, "A direct conversation has no title.");
+        }
+        _ if others.len() > MOST_MEMBERS => {
+            errors.add("memberIds", UserErrorCode::TooLong, format!("At most {MOST_MEMBERS} members at once."));
+        }
+        _ => {}
+    }
+    if errors.is_empty() {
+        let known = entity::find_many::<Member>(&tx.scope, tx.reader(), others.clone()).await?;
+        for (index, id) in input.member_ids.iter().enumerate() {
+            if id.0 != actor.member && !known.iter().any(|member| member.id == *id) {
+                errors.add(&format!("memberIds.{index}"), UserErrorCode::NotFound, "There is no such member.");
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    let direct_key = (input.kind == ConversationKind::Direct).then(|| {
+        let mut pair: Vec<Uuid> = others.iter().copied().chain([actor.member]).collect();
+        pair.sort_unstable();
+        pair.iter().map(Uuid::to_string).collect::<Vec<_>>().join(":")
+    });
+    let (id, now) = (input.id.unwrap_or_else(Id::fresh), tx.now);
+    let made = diesel::insert_into(conversations::table)
+        .values((
+            conversations::organization_id.eq(actor.organization),
+            conversations::id.eq(id.0),
+            conversations::kind.eq(input.kind.word()),
+            conversations::title.eq(&title),
+            conversations::topic.eq(&topic),
+            conversations::direct_key.eq(&direct_key),
+            conversations::created_by.eq(actor.member),
+            conversations::created_at.eq(now.0),
+            conversations::updated_at.eq(now.0),
+        ))
+        .on_conflict_do_nothing()
+        .execute(tx.conn())
+        .await?;
+    if made == 0 {
+        return existing(tx, direct_key).await;
+    }
+    join(tx, id, actor.member.into(), ParticipantRole::Owner).await?;
+    let role = match input.kind {
+        ConversationKind::Direct => ParticipantRole::Owner,
+        ConversationKind::Group => ParticipantRole::Member,
+    };
+    for other in others {
+        join(tx, id, other.into(), role).await?;
+    }
+    let conversation = Conversation {
+        id,
+        kind: input.kind,
+        title,
+        topic,
+        last_seq: 0,
+        last_message_at: None,
+        archived_at: None,
+        created_by: Some(actor.member.into()),
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    tell_of(tx, &conversation, "conversation_created")?;
+    Ok(conversation)
+}
+
+/// What was in the way of a new conversation: the direct one of this pair, or a client's id that is taken.
+async fn existing(tx: &mut Tx, direct_key: Option<String>) -> Result<Conversation, Stop> {
+    if let Some(key) = direct_key {
+        let mut sql = entity::select(Conversation::table());
+        sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
+        sql.push(" AND t0.direct_key = ").bind(Bind::Text(Some(key)));
+        let found: Vec<Conversation> = sql.load(tx.conn()).await?;
+        if let Some(found) = found.into_iter().next() {
+            return Ok(found);
+        }
+    }
+    Err(Stop::at("id", UserErrorCode::NotUnique, "There is already a record with this id."))
+}
+
+async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversation, Stop> {
+    let old = lock_conversation(tx, input.id.0, "id").await?;
+    if input.expected_version.is_some_and(|expected| expected != old.version) {
+        let mut errors = UserErrors::default();
+        errors.add("expectedVersion", UserErrorCode::Conflict, "Somebody changed the conversation in the meantime.");
+        return Err(Stop::Rejected(write::Rejection { errors, current: Some(old.id.0) }));
+    }
+    let mut new = old.clone();
+    let mut errors = UserErrors::default();
+    if old.kind == ConversationKind::Direct && !input.title.is_undefined() {
+        errors.add("title", UserErrorCode::Unsupported, "A direct conversation has no title.");
+    }
+    crate::kit::write::patch(&mut new.title, input.title);
+    crate::kit::write::patch(&mut new.topic, input.topic);
+    tidy(&mut new.title, &mut new.topic, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    new.version += 1;
+    new.updated_at = tx.now;
+    diesel::update(conversations::table.find((tx.scope.actor.organization, new.id.0)))
+        .set((
+            conversations::title.eq(&new.title),
+            conversations::topic.eq(&new.topic),
+            conversations::version.eq(new.version),
+            conversations::updated_at.eq(new.updated_at.0),
+        ))
+        .execute(tx.conn())
+        .await?;
+    tell_of(tx, &new, "conversation_updated")?;
+    Ok(new)
+}
+
+fn tidy(title: &mut Option<String>, topic: &mut Option<String>, errors: &mut UserErrors) {
+    title.tidy("title", &Rule { max: 200, ..Rule::DEFAULT }, errors);
+    topic.tidy("topic", &Rule { max: 1000, multiline: true, ..Rule::DEFAULT }, errors);
+}
+
+/// The conversation, locked until the transaction ends, if the caller is in it; a user error NOT_FOUND otherwise.
+pub async fn lock_conversation(tx: &mut Tx, id: Uuid, field: &str) -> Result<Conversation, Stop> {
+    let mut sql = entity::select(Conversation::table());
+    entity::push_visible(Conversation::table(), &tx.scope, DeletedRecords::Exclude, &mut sql);
+    sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id))).push(" FOR NO KEY UPDATE OF t0");
+    let found: Vec<Conversation> = sql.load(tx.conn()).await?;
+    found.into_iter().next().ok_or_else(|| not_found(field))
+}
+
+/// What is told of a conversation that does not exist, or not for the caller.
+pub fn not_found(field: &str) -> Stop {
+    Stop::at(field, UserErrorCode::NotFound, "There is no such conversation.")
+}
+
+fn tell_of(tx: &mut Tx, conversation: &Conversation, kind: &'static str) -> crate::Result<()> {
+    let payload = json!({ "conversation": serde_json::to_value(conversation)? });
+    tell(tx, conversation.id, kind, "Conversation", conversation.id.0, payload);
+    Ok(())
+}
+
+/// Adds an event to a conversation's stream.
+pub fn tell(
+    tx: &mut Tx,
+    conversation: Id<Conversation>,
+    kind: &'static str,
+    entity: &'static str,
+    entity_id: Uuid,
+    payload: Json,
+) {
+    tx.record(Change { stream: conversation.0, stream_kind: StreamKind::Conversation, kind, entity, entity_id, payload });
+}

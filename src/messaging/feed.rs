@@ -1,0 +1,130 @@
+//! What happens in a conversation, as it happens. Whoever is removed sees that, and nothing after it.
+
+use super::{
+    conversation::Conversation,
+    message::Message,
+    participant::{Participant, is_participant},
+};
+use crate::{
+    error::{Error, Result},
+    events::Event,
+    kit::{
+        feed::{ResyncRequired, Shown, shown},
+        id::Id,
+        resolve::scope,
+        scalars::DateTime,
+    },
+};
+use async_graphql::{Context, SimpleObject, Subscription, Union};
+use futures_util::Stream;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+macro_rules! event {
+    ($(#[$doc:meta])* $name:ident, $(#[$field_doc:meta])* $field:ident: $record:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, SimpleObject)]
+        pub struct $name {
+            /// The place of this event: give it as `after` to go on behind it.
+            pub cursor: String,
+            /// When it happened.
+            pub occurred_at: DateTime,
+            $(#[$field_doc])*
+            pub $field: Arc<$record>,
+        }
+
+        impl $name {
+            fn of(event: &Event) -> Result<Self> {
+                Ok($name {
+                    cursor: event.cursor().encode(),
+                    occurred_at: DateTime(event.at),
+                    $field: Arc::new(read(event, stringify!($field))?),
+                })
+            }
+        }
+    };
+}
+event!(/// The conversation was opened.
+    ConversationCreated, /// As it was opened.
+    conversation: Conversation);
+event!(/// The title or topic changed.
+    ConversationUpdated, /// As it became.
+    conversation: Conversation);
+event!(/// A member joined.
+    ParticipantAdded, /// Who joined.
+    participant: Participant);
+event!(/// A member left or was removed; when it is you, this is the last event.
+    ParticipantRemoved, /// Who left.
+    participant: Participant);
+event!(/// A message was sent.
+    MessageSent, /// The message as it was sent.
+    message: Message);
+event!(/// A message was edited.
+    MessageEdited, /// The message as it became.
+    message: Message);
+event!(/// A message was deleted.
+    MessageDeleted, /// What is left of the message.
+    message: Message);
+
+/// Something that happened in a conversation.
+#[derive(Clone, Debug, Union)]
+pub enum ConversationEvent {
+    ConversationCreated(ConversationCreated),
+    ConversationUpdated(ConversationUpdated),
+    ParticipantAdded(ParticipantAdded),
+    ParticipantRemoved(ParticipantRemoved),
+    MessageSent(MessageSent),
+    MessageEdited(MessageEdited),
+    MessageDeleted(MessageDeleted),
+    ResyncRequired(ResyncRequired),
+}
+
+fn read<T: DeserializeOwned>(event: &Event, member: &str) -> Result<T> {
+    let record = event.payload.get(member).ok_or_else(|| Error::ours(format!("an event without {member}")))?;
+    Ok(T::deserialize(record)?)
+}
+
+/// Subscriptions.
+#[derive(Default)]
+pub struct MessagingSubscription;
+
+#[Subscription]
+impl MessagingSubscription {
+    /// What happens in a conversation, in one order for all participants: first what was missed since `after`, then
+    /// live, without a gap and without a repeat.
+    async fn conversation_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which conversation; you have to be in it.")] conversation_id: Id<Conversation>,
+        #[graphql(desc = "The cursor of the last event that you have; left out: only what happens from now on.")] after: Option<String>,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<ConversationEvent>>> {
+        let scope = scope(ctx)?.clone();
+        let stream = scope.stream(conversation_id.0);
+        // First the stream, then the question: whoever is removed in between finds that in the stream.
+        let deliveries = scope.follow(stream, after).await?;
+        if !is_participant(&scope, &*scope.reader().await?, conversation_id.0).await? {
+            return Err(Error::not_found("There is no such conversation.").into());
+        }
+        let me = scope.actor.member;
+        Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, move |event| show(&event, me)))
+    }
+}
+
+fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
+    use ConversationEvent as Is;
+    Ok(Shown::Event(match event.kind.as_str() {
+        "message_sent" => Is::MessageSent(MessageSent::of(event)?),
+        "message_edited" => Is::MessageEdited(MessageEdited::of(event)?),
+        "message_deleted" => Is::MessageDeleted(MessageDeleted::of(event)?),
+        "participant_added" => Is::ParticipantAdded(ParticipantAdded::of(event)?),
+        "participant_removed" => {
+            let removed = ParticipantRemoved::of(event)?;
+            let myself = removed.participant.member_id.0 == me;
+            let event = Is::ParticipantRemoved(removed);
+            return Ok(if myself { Shown::Last(event) } else { Shown::Event(event) });
+        }
+        "conversation_created" => Is::ConversationCreated(ConversationCreated::of(event)?),
+        "conversation_updated" => Is::ConversationUpdated(ConversationUpdated::of(event)?),
+        _ => return Ok(Shown::Nothing),
+    }))
+}

@@ -1,0 +1,306 @@
+//! Participants: who is in a conversation. Whoever leaves or is removed sees nothing that comes after; a group
+//! always has an owner as long as somebody is in it.
+
+use super::conversation::{Conversation, ConversationKind, lock_conversation, tell};
+use crate::{
+    db_enum,
+    identity::Member,
+    kit::{
+        id::Id,
+        permission::Action,
+        relation::or_null,
+        resolve::scope,
+        rules::Rules,
+        scalars::DateTime,
+        scope::{Actor, Scope},
+        sql::Sql,
+        user_error::{UserError, UserErrorCode, UserErrors},
+        value::{Bind, Value},
+        write::{self, Stop, Tx},
+    },
+    schema::participants,
+};
+use async_graphql::{Context, InputObject, Object, SimpleObject};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use stoa_macros::entity;
+use uuid::Uuid;
+
+db_enum! {
+    /// What a participant may do in a conversation.
+    pub enum ParticipantRole, filter ParticipantRoleFilter {
+        /// Everything, and hands ownership on.
+        Owner = "owner",
+        /// Adds and removes members.
+        Moderator = "moderator",
+        /// Talks.
+        Member = "member",
+    }
+}
+
+/// A member in a conversation.
+#[entity(resource = Conversation, plural = participants, visible_by = in_own_conversations, read_only, no_queries)]
+pub struct Participant {
+    pub id: Id<Participant>,
+    /// The id of the conversation.
+    #[entity(filter)]
+    pub conversation_id: Id<Conversation>,
+    /// The id of the member.
+    #[entity(filter, belongs_to = Member as member)]
+    pub member_id: Id<Member>,
+    /// What they may do here.
+    #[entity(filter, order)]
+    pub role: ParticipantRole,
+    /// When they joined, most recently.
+    #[entity(filter, order)]
+    pub joined_at: DateTime,
+    /// When they left or were removed; null: they are here.
+    #[entity(filter, order)]
+    pub left_at: Option<DateTime>,
+}
+
+impl Rules for Participant {}
+
+/// The wall of what belongs to a conversation: only participants see it.
+pub fn in_own_conversations(actor: &Actor, sql: &mut Sql, alias: &'static str) {
+    sql.push(" AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = ").push(alias);
+    sql.push(".organization_id AND p.conversation_id = ").push(alias).push(".conversation_id AND p.member_id = ");
+    sql.bind(Bind::Uuid(Some(actor.member))).push(" AND p.left_at IS NULL)");
+}
+
+/// Whether the caller is in the conversation now.
+pub async fn is_participant(scope: &Scope, mut conn: &AsyncPgConnection, conversation: Uuid) -> crate::Result<bool> {
+    let here = participants::table
+        .filter(participants::organization_id.eq(scope.actor.organization))
+        .filter(participants::conversation_id.eq(conversation))
+        .filter(participants::member_id.eq(scope.actor.member))
+        .filter(participants::left_at.is_null());
+    Ok(diesel::select(diesel::dsl::exists(here)).get_result(&mut conn).await?)
+}
+
+/// A member to add to a conversation, or one to remove.
+#[derive(Clone, Debug, InputObject)]
+pub struct ParticipantInput {
+    /// Which conversation.
+    pub conversation_id: Id<Conversation>,
+    /// Which member.
+    pub member_id: Id<Member>,
+}
+
+/// Which conversation to leave.
+#[derive(Clone, Debug, InputObject)]
+pub struct ConversationLeaveInput {
+    /// Which conversation.
+    pub id: Id<Conversation>,
+}
+
+/// What came of adding or removing a participant.
+#[derive(SimpleObject, Default)]
+pub struct ParticipantPayload {
+    /// The participant as they are now; null when nothing was written.
+    pub participant: Option<Arc<Participant>>,
+    /// What the user has to mend; empty: all is well.
+    pub user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here.
+    pub query: crate::graphql::Query,
+}
+
+/// Mutations.
+#[derive(Default)]
+pub struct ParticipantMutation;
+
+#[Object]
+impl ParticipantMutation {
+    /// Adds a member to a group. Who is in it already stays as they are.
+    async fn participant_add(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom, and to which conversation.")] input: ParticipantInput,
+    ) -> Option<ParticipantPayload> {
+        or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await)).await
+    }
+
+    /// Removes a member from a group; owners and moderators may. From then on the member sees nothing of it.
+    async fn participant_remove(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom, and from which conversation.")] input: ParticipantInput,
+    ) -> Option<ParticipantPayload> {
+        or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input.conversation_id.0, input.member_id.0).await)).await
+    }
+
+    /// Leaves a group. From then on one sees nothing of it.
+    async fn conversation_leave(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which conversation.")] input: ConversationLeaveInput,
+    ) -> Option<ParticipantPayload> {
+        or_null(
+            ctx,
+            run(scope(ctx), async move |tx| {
+                let me = tx.scope.actor.member;
+                remove(tx, input.id.0, me).await
+            }),
+        )
+        .await
+    }
+}
+
+async fn run(
+    scope: crate::Result<&Scope>,
+    write: impl AsyncFnOnce(&mut Tx) -> Result<Participant, Stop>,
+) -> crate::Result<Option<ParticipantPayload>> {
+    let mut tx = scope?.begin().await?;
+    let result = write(&mut tx).await;
+    Ok(Some(match tx.finish(result).await? {
+        Ok(participant) => ParticipantPayload { participant: Some(Arc::new(participant)), ..Default::default() },
+        Err(rejection) => ParticipantPayload { user_errors: rejection.errors.0, ..Default::default() },
+    }))
+}
+
+async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> {
+    let conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
+    if conversation.kind == ConversationKind::Direct {
+        return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "A direct conversation has two members."));
+    }
+    if !write::exists(tx, <Member as crate::kit::entity::Entity>::table(), input.member_id.0).await? {
+        return Err(Stop::at("memberId", UserErrorCode::NotFound, "There is no such member."));
+    }
+    if let Some(here) = find(tx, conversation.id.0, input.member_id.0).await?.filter(|found| found.left_at.is_none()) {
+        return Ok(here);
+    }
+    let added = join(tx, conversation.id, input.member_id, ParticipantRole::Member).await?;
+    tell_of(tx, &added, "participant_added")?;
+    Ok(added)
+}
+
+async fn remove(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Participant, Stop> {
+    let locked = lock_conversation(tx, conversation, "conversationId").await?;
+    if locked.kind == ConversationKind::Direct {
+        return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "Nobody leaves a direct conversation."));
+    }
+    let Some(mut gone) = find(tx, conversation, member).await?.filter(|found| found.left_at.is_none()) else {
+        return Err(Stop::at("memberId", UserErrorCode::NotFound, "This member is not in the conversation."));
+    };
+    let me = tx.scope.actor.member;
+    if member != me {
+        let mine = find(tx, conversation, me).await?.map(|own| own.role);
+        let allowed = match mine {
+            Some(ParticipantRole::Owner) => true,
+            Some(ParticipantRole::Moderator) => gone.role != ParticipantRole::Owner,
+            _ => false,
+        };
+        if !allowed {
+            return Err(crate::Error::forbidden("Only owners and moderators of a conversation may remove others.").into());
+        }
+    }
+    let (organization, now) = (tx.scope.actor.organization, tx.now);
+    diesel::update(participants::table.find((organization, gone.id.0)))
+        .set((
+            participants::left_at.eq(now.0),
+            participants::updated_at.eq(now.0),
+            participants::version.eq(participants::version + 1),
+        ))
+        .execute(tx.conn())
+        .await?;
+    gone.left_at = Some(now);
+    gone.version += 1;
+    tell_of(tx, &gone, "participant_removed")?;
+    if gone.role == ParticipantRole::Owner {
+        hand_on(tx, conversation).await?;
+    }
+    Ok(gone)
+}
+
+/// When the last owner goes, who has been there longest becomes owner.
+async fn hand_on(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
+    let organization = tx.scope.actor.organization;
+    let here: Vec<(Uuid, String)> = participants::table
+        .filter(participants::organization_id.eq(organization))
+        .filter(participants::conversation_id.eq(conversation))
+        .filter(participants::left_at.is_null())
+        .order((participants::joined_at, participants::id))
+        .select((participants::id, participants::role))
+        .load(tx.conn())
+        .await?;
+    if here.iter().any(|(_, role)| role == ParticipantRole::Owner.word()) {
+        return Ok(());
+    }
+    if let Some((id, _)) = here.first() {
+        diesel::update(participants::table.find((organization, *id)))
+            .set(participants::role.eq(ParticipantRole::Owner.word()))
+            .execute(tx.conn())
+            .await?;
+    }
+    Ok(())
+}
+
+async fn find(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
+    let mut sql = crate::kit::entity::select(<Participant as crate::kit::entity::Entity>::table());
+    sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
+    sql.push(" AND t0.conversation_id = ").bind(Bind::Uuid(Some(conversation)));
+    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member)));
+    let found: Vec<Participant> = sql.load(tx.conn()).await?;
+    Ok(found.into_iter().next())
+}
+
+/// Puts a member into a conversation, or back into it.
+pub async fn join(
+    tx: &mut Tx,
+    conversation: Id<Conversation>,
+    member: Id<Member>,
+    role: ParticipantRole,
+) -> Result<Participant, Stop> {
+    let (organization, now, me) = (tx.scope.actor.organization, tx.now, tx.scope.actor.member);
+    let (id, version): (Uuid, i32) = diesel::insert_into(participants::table)
+        .values((
+            participants::organization_id.eq(organization),
+            participants::id.eq(Uuid::now_v7()),
+            participants::conversation_id.eq(conversation.0),
+            participants::member_id.eq(member.0),
+            participants::role.eq(role.word()),
+            participants::joined_at.eq(now.0),
+            participants::created_by.eq(me),
+            participants::created_at.eq(now.0),
+            participants::updated_at.eq(now.0),
+        ))
+        .on_conflict((participants::organization_id, participants::conversation_id, participants::member_id))
+        .do_update()
+        .set((
+            participants::left_at.eq(None::<chrono::DateTime<chrono::Utc>>),
+            participants::joined_at.eq(now.0),
+            participants::role.eq(role.word()),
+            participants::updated_at.eq(now.0),
+            participants::version.eq(participants::version + 1),
+        ))
+        .returning((participants::id, participants::version))
+        .get_result(tx.conn())
+        .await?;
+    Ok(Participant {
+        id: id.into(),
+        conversation_id: conversation,
+        member_id: member,
+        role,
+        joined_at: now,
+        left_at: None,
+        created_by: Some(me.into()),
+        created_at: now,
+        updated_at: now,
+        version,
+    })
+}
+
+fn tell_of(tx: &mut Tx, participant: &Participant, kind: &'static str) -> crate::Result<()> {
+    let payload: Json = json!({ "participant": serde_json::to_value(participant)? });
+    tell(tx, participant.conversation_id, kind, "Participant", participant.id.0, payload);
+    Ok(())
+}
+
+/// Whether the caller is owner or moderator of the conversation.
+pub async fn moderates(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> {
+    let me = tx.scope.actor.member;
+    let own = find(tx, conversation, me).await?.filter(|own| own.left_at.is_none());
+    Ok(own.is_some_and(|own| own.role != ParticipantRole::Member))
+}
