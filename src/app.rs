@@ -4,7 +4,7 @@
 use crate::{
     config::Config,
     events::Hub,
-    platform::{database::Database, password::Passwords, throttle::Throttle, tokens::Tokens},
+    platform::{database::Database, password::Passwords, standing::Standings, throttle::Throttle, tokens::Tokens},
 };
 use std::sync::Arc;
 
@@ -16,4 +16,5 @@ pub struct App {
     pub tokens: Tokens,
     pub passwords: Passwords,
     pub throttle: Throttle,
+    pub standings: Standings,
 }

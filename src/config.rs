@@ -2,7 +2,7 @@
 //! this order. Invariant: a value that reaches the rest of Stoa has been checked.
 
 use serde::Deserialize;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -196,11 +196,14 @@ impl Default for EventConfig {
 pub struct IdentityConfig {
     /// The `iss` of access tokens.
     pub issuer: String,
+    /// The Ed25519 key that signs access tokens: PEM (PKCS#8), or the path of a file with it; none:
+    /// `keys/access.pem` in the data directory, made there outside production.
+    pub signing_key: Option<Secret>,
     pub access_token_seconds: u64,
     pub refresh_token_seconds: u64,
     /// Whether strangers may register an organization.
     pub registration: bool,
-    /// Password hashes computed at once; 0: as many as there are cores.
+    /// Password hashes computed at once; 0: half as many as there are cores, so that the rest goes on.
     pub hashers: usize,
     /// Sign-ins waiting to be hashed at most; more are told 429.
     pub hash_queue: usize,
@@ -208,16 +211,21 @@ pub struct IdentityConfig {
     pub argon2_memory_kib: u32,
     /// Passes of one password hash (OWASP: at least 2 with 19 MiB).
     pub argon2_passes: u32,
-    /// Failed sign-ins per account before it is locked for a quarter of an hour.
+    /// Failed sign-ins per account before it is locked.
     pub max_failures: u32,
+    /// How long an account stays locked, in seconds.
+    pub lock_seconds: u64,
     /// Sign-in attempts per address and minute.
     pub sign_ins_per_minute: u32,
+    /// Sessions of one member at once; a further sign-in ends the oldest.
+    pub max_sessions: u32,
 }
 
 impl Default for IdentityConfig {
     fn default() -> Self {
         IdentityConfig {
             issuer: "stoa".into(),
+            signing_key: None,
             access_token_seconds: 15 * 60,
             refresh_token_seconds: 7 * 24 * 3600,
             registration: true,
@@ -226,7 +234,9 @@ impl Default for IdentityConfig {
             argon2_memory_kib: 19_456,
             argon2_passes: 2,
             max_failures: 10,
+            lock_seconds: 15 * 60,
             sign_ins_per_minute: 60,
+            max_sessions: 50,
         }
     }
 }
@@ -239,6 +249,30 @@ pub struct LogConfig {
     pub filter: Option<String>,
     /// `pretty` or `json`; none: pretty on a terminal, JSON otherwise.
     pub format: Option<String>,
+}
+
+/// A setting that no log and no error may show.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Secret(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// Milliseconds of a setting as a duration.

@@ -75,7 +75,7 @@ impl ConvertMutation {
                         Some(id) => crate::kit::entity::find(scope, id, &[]).await?,
                         None => None,
                     },
-                    user_errors: rejection.errors.0,
+                    user_errors: rejection.errors.into(),
                     ..LeadConvertPayload::default()
                 },
             }))

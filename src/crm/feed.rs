@@ -16,7 +16,7 @@ use crate::{
         relation::{or_null, to_one},
         resolve::scope,
         scalars::DateTime,
-        scope::{Reach, Scope},
+        scope::Scope,
         table::Table,
     },
 };
@@ -191,12 +191,8 @@ fn view_of<E: Entity>(
 }
 
 fn reaches<E: Entity>(scope: &Scope, owner: Option<Uuid>) -> bool {
-    match scope.actor.permissions.reach(E::table().resource, Action::Read) {
-        Some(Reach::All) => true,
-        Some(Reach::Team) => owner.is_some_and(|owner| scope.actor.team.contains(&owner)),
-        Some(Reach::Own) => owner == Some(scope.actor.member),
-        None => false,
-    }
+    let reach = scope.actor.may(E::table().resource, Action::Read);
+    reach.is_some_and(|reach| scope.actor.reaches(reach, owner))
 }
 
 /// The record as it was before the event.

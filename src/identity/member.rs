@@ -4,6 +4,7 @@ use crate::{
     db_enum,
     kit::{
         id::Id,
+        permission::Role,
         rules::Rules,
         scalars::{DateTime, EmailAddress},
     },
@@ -22,26 +23,6 @@ db_enum! {
     }
 }
 
-db_enum! {
-    /// What a member may do, by its built-in name.
-    pub enum MemberRole, filter MemberRoleFilter {
-        /// Everything.
-        Owner = "owner",
-        /// Everything but deleting the organization.
-        Admin = "admin",
-        /// The data of those who report to them.
-        Manager = "manager",
-        /// Their own leads and what belongs to these.
-        SalesRep = "sales_rep",
-        /// Customers and their tickets.
-        Support = "support",
-        /// Projects and conversations.
-        Member = "member",
-        /// Only what they were added to.
-        Guest = "guest",
-    }
-}
-
 /// A user in an organization.
 #[entity(resource = Member, plural = memberships, wall = shared, read_only)]
 pub struct Member {
@@ -57,7 +38,7 @@ pub struct Member {
     pub email: EmailAddress,
     /// What the member may do.
     #[entity(filter, order, group)]
-    pub role: MemberRole,
+    pub role: Role,
     /// The id of the member they report to; TEAM permissions reach down this line.
     #[entity(filter, group, belongs_to = Member as manager)]
     pub manager_id: Option<Id<Member>>,

@@ -1,22 +1,35 @@
 //! Users, organizations, members and sign-in.
 
-use crate::{
-    app::App,
-    error::Result,
-    kit::scope::{RequestInfo, Scope},
-};
-use std::sync::Arc;
-
-/// Turns an access token into who asks. UNAUTHENTICATED with a reason otherwise; never silently a stranger.
-pub async fn authenticate(_app: &Arc<App>, _token: &str, _request: RequestInfo) -> Result<Scope> {
-    todo!()
-}
-
-/// Whether the session behind a scope still stands; asked every second for open sockets. UNAUTHENTICATED
-/// (EXPIRED, REVOKED) when it does not.
-pub async fn recheck(_scope: &Scope) -> Result<()> {
-    todo!()
-}
+mod access;
+mod input;
 pub mod member;
+mod organization;
+mod password_change;
+mod register;
+mod role;
+mod session;
+mod sign_in;
+mod user;
+mod viewer;
+
+pub use access::{authenticate, recheck};
 pub use member::{Member, MemberFilter, MemberListFilter, MemberOrder};
-pub struct User;
+pub use organization::Organization;
+pub use role::permissions;
+pub use session::SessionTokens;
+pub use user::User;
+pub use viewer::{Permission, Viewer};
+
+use async_graphql::MergedObject;
+
+/// The wing's queries.
+#[derive(MergedObject, Default)]
+pub struct IdentityQuery(viewer::ViewerQuery, member::MemberQuery);
+
+/// The wing's mutations.
+#[derive(MergedObject, Default)]
+pub struct IdentityMutation(
+    register::RegisterMutation,
+    sign_in::SignInMutation,
+    password_change::PasswordChangeMutation,
+);

@@ -1,31 +1,248 @@
-//! stub
-use super::scope::Reach;
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resource {
-    Account,
-    Contact,
-    Lead,
-    Member,
-    Organization,
-    Conversation,
+//! What may be done: resource × action × reach. Invariant: what a table of permissions does not name is forbidden.
+
+use crate::db_enum;
+use async_graphql::Enum;
+use std::fmt;
+
+/// How far a permission reaches.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[graphql(name = "PermissionScope")]
+pub enum Reach {
+    /// What belongs to the member: records it owns, conversations it takes part in.
+    Own,
+    /// Also what belongs to those who report to the member, directly or not.
+    Team,
+    /// All of the organization.
+    All,
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    Read,
-    Create,
-    Update,
-    Delete,
-    Purge,
-    Assign,
-    Convert,
-    Export,
-    Import,
-    Manage,
+
+db_enum! {
+    /// What a member is in its organization.
+    pub enum Role, filter RoleFilter {
+        /// May do everything, deleting the organization included.
+        Owner = "owner",
+        /// May do everything but delete the organization.
+        Admin = "admin",
+        /// Leads a team: its leads and customers.
+        Manager = "manager",
+        /// Works own leads; reads all customers.
+        SalesRep = "sales_rep",
+        /// Looks after all customers.
+        Support = "support",
+        /// Takes part in projects and conversations; no customers.
+        Member = "member",
+        /// Sees only conversations that it was added to.
+        Guest = "guest",
+    }
 }
-#[derive(Clone, Copy, Debug)]
-pub struct Permissions;
+
+impl Role {
+    pub const ALL: [Role; 7] =
+        [Role::Owner, Role::Admin, Role::Manager, Role::SalesRep, Role::Support, Role::Member, Role::Guest];
+
+    /// As stored in `memberships.role`.
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+
+    /// From what is stored; `None` for a role that this version does not know.
+    pub fn parse(name: &str) -> Option<Self> {
+        Role::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+}
+
+/// Declares an enum whose values are the places of a table: all of them in order, and their names in GraphQL.
+macro_rules! dimension {
+    ($(#[$about:meta])* $name:ident: $graphql:literal { $($(#[$doc:meta])* $value:ident = $word:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[graphql(name = $graphql)]
+        pub enum $name { $($(#[$doc])* $value,)* }
+
+        impl $name {
+            pub const ALL: &[$name] = &[$($name::$value,)*];
+
+            /// The name in GraphQL.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$value => $word,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+dimension! {
+    /// A kind of record that permissions speak of.
+    Resource: "PermissionResource" {
+        /// Companies.
+        Account = "ACCOUNT",
+        /// People one deals with.
+        Contact = "CONTACT",
+        /// People and companies who might buy.
+        Lead = "LEAD",
+        /// Members of the organization.
+        Member = "MEMBER",
+        /// The organization itself and its settings.
+        Organization = "ORGANIZATION",
+        /// Conversations and their messages.
+        Conversation = "CONVERSATION",
+    }
+}
+
+dimension! {
+    /// What is done with a record.
+    Action: "PermissionAction" {
+        /// See it, in lists, by id and through relations.
+        Read = "READ",
+        /// Make a new one.
+        Create = "CREATE",
+        /// Change it.
+        Update = "UPDATE",
+        /// Delete it, and restore it.
+        Delete = "DELETE",
+        /// Remove a deleted one for good.
+        Purge = "PURGE",
+        /// Give it to another owner.
+        Assign = "ASSIGN",
+        /// Turn a lead into a customer.
+        Convert = "CONVERT",
+        /// Take many out as a file.
+        Export = "EXPORT",
+        /// Bring many in from a file.
+        Import = "IMPORT",
+        /// Set it up for everybody.
+        Manage = "MANAGE",
+    }
+}
+
+const RESOURCES: usize = Resource::ALL.len();
+const ACTIONS: usize = Action::ALL.len();
+
+/// What a role may do with each kind of record. A small table, copied freely.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Permissions([[Option<Reach>; ACTIONS]; RESOURCES]);
+
 impl Permissions {
-    pub fn reach(&self, _r: Resource, _a: Action) -> Option<Reach> {
-        Some(Reach::All)
+    /// How far that reaches; `None`: forbidden.
+    pub const fn reach(&self, resource: Resource, action: Action) -> Option<Reach> {
+        self.0[resource as usize][action as usize]
+    }
+
+    /// Whether anything reaches as far as a team, so that one has to know it.
+    pub fn need_team(&self) -> bool {
+        self.iter().any(|(_, _, reach)| reach == Reach::Team)
+    }
+
+    /// Everything that is allowed.
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, Action, Reach)> + '_ {
+        let cells =
+            Resource::ALL.iter().flat_map(|&resource| Action::ALL.iter().map(move |&action| (resource, action)));
+        cells.filter_map(|(resource, action)| Some((resource, action, self.reach(resource, action)?)))
+    }
+
+    /// Reads a table as people write it: a row a resource, a column an action, each in the order of its enum;
+    /// `own`, `team`, `all` or `-`. A mistake does not compile.
+    pub const fn table(rows: [&str; RESOURCES]) -> Self {
+        let mut table = [[None; ACTIONS]; RESOURCES];
+        let mut row = 0;
+        while row < RESOURCES {
+            let text = rows[row].as_bytes();
+            let (mut at, mut column) = (0, 0);
+            while at < text.len() {
+                let start = at;
+                while at < text.len() && text[at] != b' ' {
+                    at += 1;
+                }
+                if at > start {
+                    assert!(column < ACTIONS, "a row has too many columns");
+                    table[row][column] = match (text[start], at - start) {
+                        (b'-', 1) => None,
+                        (b'o', 3) => Some(Reach::Own),
+                        (b't', 4) => Some(Reach::Team),
+                        (b'a', 3) => Some(Reach::All),
+                        _ => panic!("a cell is `own`, `team`, `all` or `-`"),
+                    };
+                    column += 1;
+                }
+                at += 1;
+            }
+            assert!(column == ACTIONS, "a row has too few columns");
+            row += 1;
+        }
+        Permissions(table)
+    }
+}
+
+/// As a table, in the order that `table` reads.
+impl fmt::Debug for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:14}", "")?;
+        for action in Action::ALL {
+            write!(f, "{:8}", action.as_str())?;
+        }
+        for &resource in Resource::ALL {
+            write!(f, "\n{:14}", resource.as_str())?;
+            for &action in Action::ALL {
+                let reach = match self.reach(resource, action) {
+                    None => "-",
+                    Some(Reach::Own) => "own",
+                    Some(Reach::Team) => "team",
+                    Some(Reach::All) => "all",
+                };
+                write!(f, "{reach:8}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_graphql::resolver_utils::EnumType;
+
+    #[test]
+    fn the_names_are_those_of_the_schema_and_their_order_that_of_the_table() {
+        for (place, (resource, item)) in Resource::ALL.iter().zip(Resource::items()).enumerate() {
+            assert_eq!((resource.as_str(), *resource as usize), (item.name, place));
+        }
+        for (place, (action, item)) in Action::ALL.iter().zip(Action::items()).enumerate() {
+            assert_eq!((action.as_str(), *action as usize), (item.name, place));
+        }
+        for (role, item) in Role::ALL.iter().zip(Role::items()) {
+            assert_eq!(role.as_str().to_uppercase(), item.name);
+            assert_eq!(Role::parse(role.as_str()), Some(*role));
+        }
+        assert_eq!(Role::parse("root"), None);
+    }
+
+    #[test]
+    fn a_table_reads_back() {
+        const SOME: Permissions = Permissions::table([
+            "all  -   -    - - - - - - -",
+            "own  all team - - - - - - -",
+            "-    -   -    - - - - - - all",
+            "-    -   -    - - - - - - -",
+            "-    -   -    - - - - - - -",
+            "-    -   -    - - - - - - -",
+        ]);
+        let allowed: Vec<_> = SOME.iter().collect();
+        assert_eq!(
+            allowed,
+            [
+                (Resource::Account, Action::Read, Reach::All),
+                (Resource::Contact, Action::Read, Reach::Own),
+                (Resource::Contact, Action::Create, Reach::All),
+                (Resource::Contact, Action::Update, Reach::Team),
+                (Resource::Lead, Action::Manage, Reach::All),
+            ]
+        );
+        assert!(SOME.need_team());
+        assert_eq!(SOME.reach(Resource::Lead, Action::Read), None);
     }
 }

@@ -212,7 +212,7 @@ fn join(
 
 /// Pushes ` AND …`: which rows of the organization the actor may see at all.
 pub fn push_wall(table: &Table, actor: &Actor, alias: &'static str, sql: &mut Sql) {
-    use super::{permission::Action, scope::Reach};
+    use super::permission::{Action, Reach};
     match (actor.permissions.reach(table.resource, Action::Read), table.wall) {
         (None, _) => {
             sql.push(" AND FALSE");

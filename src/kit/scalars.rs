@@ -3,12 +3,17 @@
 
 use async_graphql::{InputObject, InputValueError, InputValueResult, Name, Scalar, ScalarType, SimpleObject, Value};
 use chrono::{NaiveDate, SecondsFormat, SubsecRound, Utc};
+use diesel::{
+    deserialize::{FromSql, FromSqlRow},
+    pg::{Pg, PgValue},
+    sql_types::Timestamptz,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::str::FromStr;
 
 /// A moment in UTC with milliseconds, such as `2026-01-02T03:04:05.678Z`. Any offset is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, FromSqlRow)]
 #[serde(transparent)]
 pub struct DateTime(pub chrono::DateTime<Utc>);
 
@@ -16,6 +21,12 @@ impl DateTime {
     /// Now, to the microsecond that PostgreSQL keeps.
     pub fn now() -> Self {
         DateTime(Utc::now().trunc_subsecs(6))
+    }
+}
+
+impl FromSql<Timestamptz, Pg> for DateTime {
+    fn from_sql(raw: PgValue<'_>) -> diesel::deserialize::Result<Self> {
+        chrono::DateTime::<Utc>::from_sql(raw).map(DateTime)
     }
 }
 

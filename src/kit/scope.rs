@@ -1,7 +1,15 @@
 //! Who asks: the one value that every query starts from. Invariant: whatever touches a tenant table takes a
 //! `Scope`, and with it the organization, the actor and what they may.
 
-use crate::{app::App, error::Error, platform::database::Connection};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    kit::{
+        permission::{Action, Permissions, Resource, Role},
+        relation::Loads,
+    },
+    platform::database::Connection,
+};
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
 use std::{net::IpAddr, sync::Arc};
@@ -18,16 +26,7 @@ pub struct RequestInfo {
     pub idempotency_key: Option<Arc<str>>,
 }
 
-/// What may be done with a kind of record, and how far it reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reach {
-    /// What belongs to the member.
-    Own,
-    /// Also what belongs to those who report to the member.
-    Team,
-    /// All of the organization.
-    All,
-}
+pub use crate::kit::permission::Reach;
 
 /// A member of an organization, signed in.
 #[derive(Clone, Debug)]
@@ -38,19 +37,42 @@ pub struct Actor {
     pub session: Uuid,
     /// When the access token that was presented ends.
     pub expires_at: DateTime<Utc>,
-    /// The organization's.
-    pub time_zone: chrono_tz::Tz,
-    /// What money is in unless said otherwise (ISO 4217).
-    pub currency: Arc<str>,
-    pub permissions: super::permission::Permissions,
-    /// The member and all who report to them.
+    pub role: Role,
+    pub permissions: Permissions,
+    /// The member and, where the role has a TEAM permission, all who report to it, directly or not; sorted.
     pub team: Arc<[Uuid]>,
+    /// The organization's: where its days begin.
+    pub time_zone: chrono_tz::Tz,
+    /// The organization's: what amounts are in that name no other (ISO 4217).
+    pub currency: Arc<str>,
 }
 
 impl Actor {
+    /// How far the actor may do that; `None`: not at all.
+    pub fn may(&self, resource: Resource, action: Action) -> Option<Reach> {
+        self.permissions.reach(resource, action)
+    }
+
+    /// As `may`; FORBIDDEN instead of `None`.
+    pub fn demand(&self, resource: Resource, action: Action) -> Result<Reach> {
+        self.may(resource, action).ok_or_else(|| {
+            let role = self.role.as_str();
+            Error::forbidden(format!("This needs the permission {action} on {resource}, which the role {role} lacks."))
+        })
+    }
+
     /// The organization's currency.
     pub fn currency(&self) -> super::scalars::CurrencyCode {
         super::scalars::CurrencyCode(self.currency.to_string())
+    }
+
+    /// Whether a record of that owner is within reach. What nobody owns is only within ALL.
+    pub fn reaches(&self, reach: Reach, owner: Option<Uuid>) -> bool {
+        match reach {
+            Reach::All => true,
+            Reach::Team => owner.is_some_and(|owner| self.team.binary_search(&owner).is_ok()),
+            Reach::Own => owner == Some(self.member),
+        }
     }
 }
 
@@ -61,12 +83,17 @@ pub struct Scope {
     pub actor: Arc<Actor>,
     pub request: RequestInfo,
     /// What this operation has fetched ahead.
-    pub loads: Arc<super::relation::Loads>,
+    pub loads: Arc<Loads>,
 }
 
 impl Scope {
+    /// The same caller at the beginning of another operation.
+    pub fn fresh(&self) -> Self {
+        Scope { loads: Arc::default(), ..self.clone() }
+    }
+
     /// A connection that sees this organization's rows.
-    pub async fn reader(&self) -> Result<Connection, Error> {
+    pub async fn reader(&self) -> Result<Connection> {
         self.app.database.of(self.actor.organization).await
     }
 }
@@ -82,11 +109,37 @@ pub enum Caller {
     Member(Scope),
 }
 
+impl Caller {
+    pub fn app(&self) -> &Arc<App> {
+        match self {
+            Caller::Stranger { app, .. } => app,
+            Caller::Member(scope) => &scope.app,
+        }
+    }
+
+    /// The same caller at the beginning of another operation: nothing fetched ahead for one serves another.
+    pub fn fresh(self) -> Self {
+        match self {
+            Caller::Member(scope) => Caller::Member(scope.fresh()),
+            stranger => stranger,
+        }
+    }
+
+    pub fn request(&self) -> &RequestInfo {
+        match self {
+            Caller::Stranger { request, .. } => request,
+            Caller::Member(scope) => &scope.request,
+        }
+    }
+}
+
 /// The way from a resolver to the caller.
 pub trait Ask {
     fn caller(&self) -> async_graphql::Result<&Caller>;
     /// The signed-in caller; UNAUTHENTICATED (MISSING) otherwise.
     fn scope(&self) -> async_graphql::Result<&Scope>;
+    /// The answer of a nullable field that may fail: its error is told and the field is null, and nothing beside it.
+    fn settle<T>(&self, result: async_graphql::Result<T>) -> Option<T>;
 }
 
 impl Ask for Context<'_> {
@@ -101,5 +154,9 @@ impl Ask for Context<'_> {
                 Err(Error::unauthenticated("MISSING", "Sign in first: send an access token.").into())
             }
         }
+    }
+
+    fn settle<T>(&self, result: async_graphql::Result<T>) -> Option<T> {
+        result.map_err(|error| self.add_error(self.set_error_path(error.into_server_error(self.item.pos)))).ok()
     }
 }

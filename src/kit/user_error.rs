@@ -1,59 +1,64 @@
-//! What the user can mend: which field, what is wrong with it, and a code for the program. Invariant: all faults
-//! of an input are told at once.
+//! What a user can mend. Invariant: a payload tells all faults of its input at once, each with its path in it.
 
 use async_graphql::{Enum, SimpleObject};
+use std::borrow::Cow;
 
-/// What is wrong with a field of the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+/// What kind of fault it is.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserErrorCode {
-    /// A value is needed.
+    /// A value is missing.
     Required,
-    /// The value cannot be used here.
+    /// A value that cannot be used, for the reason in `message`.
     Invalid,
-    /// The text or list is too long.
+    /// More characters or items than allowed.
     TooLong,
-    /// The text or list is too short.
+    /// Fewer characters or items than needed.
     TooShort,
-    /// The number or date is out of range.
+    /// A number or a time beyond its limits.
     OutOfRange,
-    /// The text does not have the wanted form.
+    /// Not written the way such a value is written.
     InvalidFormat,
-    /// Another record has this value already.
+    /// Somebody or something else has this value already.
     NotUnique,
-    /// The record named does not exist, or not for you.
+    /// What the value refers to does not exist, or not for you.
     NotFound,
-    /// Somebody else changed the record in the meantime.
+    /// Changed by somebody else in the meantime.
     Conflict,
-    /// There are too many already.
+    /// More than this organization may have.
     LimitExceeded,
-    /// The record is in a state that does not allow this.
+    /// Not possible in the state that the record is in.
     StateInvalid,
-    /// Other records need it.
+    /// Still needed elsewhere.
     InUse,
-    /// This is not possible.
+    /// Understood, but not offered by this server.
     Unsupported,
 }
 
-/// Something about the input that the user can mend. Nothing was written.
-#[derive(Clone, Debug, SimpleObject)]
+/// A fault in the input, told so that the user can mend it.
+#[derive(SimpleObject, Clone, Debug, PartialEq, Eq)]
 pub struct UserError {
-    /// Where in `input`, such as `["billingAddress", "city"]`; empty: the input as a whole.
-    pub field: Vec<String>,
-    /// A sentence for the user.
-    pub message: String,
-    /// A code for the program.
+    /// Where: the path inside `input`, such as `["address", "city"]` or `["items", "3", "name"]`. Null when the fault
+    /// lies in the input as a whole.
+    pub field: Option<Vec<String>>,
+    /// What to do about it, in plain English.
+    pub message: Cow<'static, str>,
+    /// What kind of fault it is, for programs.
     pub code: UserErrorCode,
 }
 
-/// The faults of one input.
-#[derive(Clone, Debug, Default)]
-pub struct UserErrors(pub Vec<UserError>);
+/// The faults found so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserErrors(Vec<UserError>);
 
 impl UserErrors {
-    /// Adds a fault of a field: `"email"`, or a path with dots such as `"billingAddress.city"`; empty for the
-    /// input as a whole.
-    pub fn add(&mut self, field: &str, code: UserErrorCode, message: impl Into<String>) {
-        let field = field.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault. `field` is the path inside `input` in GraphQL spelling, its parts joined by dots
+    /// (`address.city`, `items.3.name`); empty for the input as a whole.
+    pub fn add(&mut self, field: &str, code: UserErrorCode, message: impl Into<Cow<'static, str>>) {
+        let field = (!field.is_empty()).then(|| field.split('.').map(str::to_owned).collect());
         self.0.push(UserError { field, message: message.into(), code });
     }
 
@@ -61,14 +66,51 @@ impl UserErrors {
         self.0.is_empty()
     }
 
-    /// The faults of one item of a list: their paths begin with `items.<index>`.
+    /// Whether a fault has been found in that field, or within it.
+    pub fn has(&self, field: &str) -> bool {
+        let field: Vec<&str> = field.split('.').collect();
+        self.0.iter().flat_map(|error| &error.field).any(|path| path.iter().take(field.len()).eq(&field))
+    }
+
+    /// The faults of one item of a list: their paths begin with the list and the item's place.
     pub fn within(self, list: &str, index: usize) -> Self {
-        let prefix = [list.to_owned(), index.to_string()];
-        UserErrors(
-            self.0
-                .into_iter()
-                .map(|error| UserError { field: prefix.iter().cloned().chain(error.field).collect(), ..error })
-                .collect(),
-        )
+        let place = [list.to_owned(), index.to_string()];
+        let moved = self.0.into_iter().map(|error| {
+            let path = place.iter().cloned().chain(error.field.unwrap_or_default()).collect();
+            UserError { field: Some(path), ..error }
+        });
+        UserErrors(moved.collect())
+    }
+
+    /// All of `other`, after these.
+    pub fn extend(&mut self, other: UserErrors) {
+        self.0.extend(other.0);
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, UserError> {
+        self.0.iter()
+    }
+}
+
+impl From<UserErrors> for Vec<UserError> {
+    fn from(errors: UserErrors) -> Self {
+        errors.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_split_and_the_whole_input_is_null() {
+        let mut errors = UserErrors::new();
+        errors.add("items.3.name", UserErrorCode::Required, "Give a name.");
+        errors.add("", UserErrorCode::Invalid, "No.");
+        assert!(errors.has("items.3.name") && errors.has("items") && !errors.has("items.4") && !errors.has("name"));
+        assert!(!errors.has("items.3.name.first"));
+        let errors: Vec<UserError> = errors.into();
+        assert_eq!(errors[0].field.as_deref().unwrap(), ["items", "3", "name"]);
+        assert_eq!(errors[1].field, None);
     }
 }

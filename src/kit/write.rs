@@ -8,7 +8,7 @@ use super::{
     permission::Action,
     rules::Rules,
     scalars::DateTime,
-    scope::{Reach, Scope},
+    scope::Scope,
     sql::Sql,
     table::{Column, Table},
     user_error::{UserError, UserErrorCode, UserErrors},
@@ -135,7 +135,7 @@ impl From<UserErrors> for Stop {
 
 impl Stop {
     /// One fault of one field.
-    pub fn at(field: &str, code: UserErrorCode, message: impl Into<String>) -> Self {
+    pub fn at(field: &str, code: UserErrorCode, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         let mut errors = UserErrors::default();
         errors.add(field, code, message);
         errors.into()
@@ -174,13 +174,7 @@ fn may<E: Entity>(scope: &Scope, action: Action, owner: Option<Uuid>) -> Result<
     let table = E::table();
     let actor = &scope.actor;
     let owned = matches!(table.wall, super::table::Wall::Owned);
-    let allowed = match actor.permissions.reach(table.resource, action) {
-        None => false,
-        Some(Reach::All) => true,
-        Some(_) if !owned => true,
-        Some(Reach::Team) => owner.is_some_and(|owner| actor.team.contains(&owner)),
-        Some(Reach::Own) => owner == Some(actor.member),
-    };
+    let allowed = actor.may(table.resource, action).is_some_and(|reach| !owned || actor.reaches(reach, owner));
     if allowed {
         return Ok(());
     }
@@ -441,7 +435,7 @@ async fn outcome<E: Entity>(scope: &Scope, result: Result<E, Rejection>) -> Resu
                 Some(id) => entity::find::<E>(scope, id, &[]).await?,
                 None => None,
             };
-            Outcome { record, errors: rejection.errors.0 }
+            Outcome { record, errors: rejection.errors.into() }
         }
     })
 }

@@ -191,7 +191,7 @@ async fn run(
                 Some(id) => entity::find(scope, id, &[]).await?,
                 None => None,
             },
-            user_errors: rejection.errors.0,
+            user_errors: rejection.errors.into(),
             ..Default::default()
         },
     }))

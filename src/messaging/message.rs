@@ -150,7 +150,7 @@ async fn run(
                 None => None,
             };
             // A message that was sent before is not a fault of this request.
-            MessagePayload { message, user_errors: errors.0, ..Default::default() }
+            MessagePayload { message, user_errors: errors.into(), ..Default::default() }
         }
     }))
 }

@@ -156,7 +156,7 @@ async fn run(
     let result = write(&mut tx).await;
     Ok(Some(match tx.finish(result).await? {
         Ok(participant) => ParticipantPayload { participant: Some(Arc::new(participant)), ..Default::default() },
-        Err(rejection) => ParticipantPayload { user_errors: rejection.errors.0, ..Default::default() },
+        Err(rejection) => ParticipantPayload { user_errors: rejection.errors.into(), ..Default::default() },
     }))
 }
 

@@ -3,6 +3,7 @@
 pub mod database;
 pub mod password;
 pub mod postgres;
+pub mod standing;
 pub mod telemetry;
 pub mod throttle;
 pub mod tokens;

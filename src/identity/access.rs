@@ -1,0 +1,169 @@
+//! From an access token to who asks. Invariant: a token is only as good as its session, its member, its user and its
+//! organization are at this moment, give or take a second.
+
+use super::role::permissions;
+use crate::{
+    app::App,
+    error::{Code, Error, Result},
+    kit::{
+        permission::Role,
+        scope::{Actor, RequestInfo, Scope},
+    },
+    platform::standing::Standing,
+    schema::{memberships, organizations, sessions, users},
+};
+use chrono::{DateTime, Utc};
+use diesel::{prelude::*, sql_types};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Turns an access token into who asks. UNAUTHENTICATED with a reason otherwise; never silently a stranger.
+pub async fn authenticate(app: &Arc<App>, token: &str, request: RequestInfo) -> Result<Scope> {
+    let claims = app.tokens.check(token)?;
+    let standing = standing(app, claims.organization, claims.session).await?;
+    if (standing.member, standing.user) != (claims.member, claims.user) {
+        return Err(Error::unauthenticated("INVALID", "This access token is not valid. Sign in again."));
+    }
+    let role = role(&standing.role)?;
+    let actor = Actor {
+        organization: claims.organization,
+        member: claims.member,
+        user: claims.user,
+        session: claims.session,
+        expires_at: claims.expires_at,
+        role,
+        permissions: permissions(role),
+        team: Arc::clone(&standing.team),
+        time_zone: standing.time_zone,
+        currency: Arc::clone(&standing.currency),
+    };
+    Ok(Scope { app: Arc::clone(app), actor: Arc::new(actor), request, loads: Arc::default() })
+}
+
+/// Whether a scope still holds: its token has not ended, its session stands, and its member may what it might when
+/// the scope was made. Asked every second for open sockets. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
+pub async fn recheck(scope: &Scope) -> Result<()> {
+    let actor = &scope.actor;
+    if actor.expires_at <= Utc::now() {
+        return Err(Error::unauthenticated("EXPIRED", "The access token has expired."));
+    }
+    let standing = standing(&scope.app, actor.organization, actor.session).await?;
+    if standing.role != actor.role.as_str() || standing.team != actor.team {
+        return Err(Error::unauthenticated("REVOKED", "What you may do here has changed. Connect again."));
+    }
+    Ok(())
+}
+
+/// What is known of the session, at most a second old.
+async fn standing(app: &App, organization: Uuid, session: Uuid) -> Result<Arc<Standing>> {
+    let load = async {
+        let mut connection = app.database.of(organization).await?;
+        load(&mut connection, organization, session).await.map(Arc::new)
+    };
+    let standing = app.standings.get(session, load).await?;
+    if standing.expires_at <= Utc::now() { Err(expired()) } else { Ok(standing) }
+}
+
+#[derive(Queryable)]
+struct Found {
+    revoked_at: Option<DateTime<Utc>>,
+    expires_at: DateTime<Utc>,
+    member: Uuid,
+    user: Uuid,
+    role: String,
+    status: String,
+    disabled_at: Option<DateTime<Utc>>,
+    suspended_at: Option<DateTime<Utc>>,
+    time_zone: String,
+    currency: String,
+}
+
+/// Asks the database. UNAUTHENTICATED (EXPIRED, REVOKED) or ORGANIZATION_SUSPENDED when nobody gets in with it.
+pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, session: Uuid) -> Result<Standing> {
+    let same_member =
+        memberships::organization_id.eq(sessions::organization_id).and(memberships::id.eq(sessions::member_id));
+    let found: Option<Found> = sessions::table
+        .inner_join(memberships::table.on(same_member))
+        .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+        .inner_join(organizations::table.on(organizations::id.eq(sessions::organization_id)))
+        .filter(sessions::organization_id.eq(organization).and(sessions::id.eq(session)))
+        .select((
+            sessions::revoked_at,
+            sessions::expires_at,
+            memberships::id,
+            memberships::user_id,
+            memberships::role,
+            memberships::status,
+            users::disabled_at,
+            organizations::suspended_at,
+            organizations::time_zone,
+            organizations::currency,
+        ))
+        .first(&mut *conn)
+        .await
+        .optional()?;
+    let revoked = || Error::unauthenticated("REVOKED", "This session has ended. Sign in again.");
+    let found = found.ok_or_else(revoked)?;
+    if found.revoked_at.is_some() || found.disabled_at.is_some() {
+        return Err(revoked());
+    }
+    if found.status != "active" {
+        return Err(Error::unauthenticated("REVOKED", "You are not an active member of this organization any more."));
+    }
+    if found.expires_at <= Utc::now() {
+        return Err(expired());
+    }
+    if found.suspended_at.is_some() {
+        return Err(suspended());
+    }
+    let team = match role(&found.role).is_ok_and(|role| permissions(role).need_team()) {
+        true => team(conn, organization, found.member).await?,
+        false => vec![found.member],
+    };
+    Ok(Standing {
+        member: found.member,
+        user: found.user,
+        expires_at: found.expires_at,
+        role: found.role,
+        team: team.into(),
+        currency: found.currency.into(),
+        time_zone: found.time_zone.parse().unwrap_or(chrono_tz::UTC),
+    })
+}
+
+/// The member and all who report to it, directly or not, 10 000 at most; sorted. `UNION` ends at a circle of
+/// managers, should there ever be one.
+const TEAM: &str = "
+    WITH RECURSIVE team AS (
+        SELECT $2 AS id
+        UNION
+        SELECT m.id FROM team JOIN memberships m ON m.organization_id = $1 AND m.manager_id = team.id
+    )
+    SELECT id FROM team LIMIT 10000";
+
+#[derive(QueryableByName)]
+struct Mate {
+    #[diesel(sql_type = sql_types::Uuid)]
+    id: Uuid,
+}
+
+async fn team(conn: &mut AsyncPgConnection, organization: Uuid, member: Uuid) -> Result<Vec<Uuid>> {
+    let team = diesel::sql_query(TEAM).bind::<sql_types::Uuid, _>(organization).bind::<sql_types::Uuid, _>(member);
+    let mut team: Vec<Uuid> = team.load::<Mate>(conn).await?.into_iter().map(|mate| mate.id).collect();
+    team.sort_unstable();
+    Ok(team)
+}
+
+fn role(name: &str) -> Result<Role> {
+    Role::parse(name).ok_or_else(|| Error::ours(format!("a membership has the role {name}, which does not exist")))
+}
+
+fn expired() -> Error {
+    Error::unauthenticated("EXPIRED", "This session has expired. Sign in again.")
+}
+
+/// What every way in answers while the organization is suspended.
+pub(super) fn suspended() -> Error {
+    Error::yours(Code::OrganizationSuspended, "This organization is suspended. Ask whoever runs this server.")
+}

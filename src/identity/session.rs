@@ -1,0 +1,192 @@
+//! Sessions: a sign-in on one device, and the family of refresh tokens that descend from it. Invariant: a refresh
+//! token works once and has one successor; a second use ends its session, because one of the two was not its owner.
+
+use super::access;
+use crate::{
+    app::App,
+    error::{Code, Error, Result},
+    kit::scope::RequestInfo,
+    platform::{
+        database::Transaction,
+        tokens::{Claims, RefreshToken},
+    },
+    schema::{refresh_tokens, sessions},
+};
+use async_graphql::SimpleObject;
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+/// Characters kept of a user agent.
+const USER_AGENT: usize = 512;
+
+/// What a client needs to go on: an access token for its requests and a refresh token for the next access token.
+#[derive(SimpleObject, Clone)]
+pub struct SessionTokens {
+    /// For the header `Authorization: Bearer …`.
+    pub access_token: String,
+    /// For `sessionRefresh`, which answers the next one. Each works once; using one twice ends the session.
+    pub refresh_token: String,
+    /// When the access token ends. Refresh shortly before.
+    pub expires_at: crate::kit::scalars::DateTime,
+}
+
+/// The member whose session it is.
+#[derive(Clone, Copy)]
+pub struct Entrant {
+    pub organization: Uuid,
+    pub member: Uuid,
+    pub user: Uuid,
+}
+
+/// Opens a session in the caller's transaction. Beyond `max_sessions` the member's oldest ends.
+pub async fn open(app: &App, tx: &mut Transaction, who: Entrant, request: &RequestInfo) -> Result<SessionTokens> {
+    let now = Utc::now();
+    let (session, expires_at) = (Uuid::now_v7(), end(app, now));
+    let user_agent = request.user_agent.as_deref();
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::organization_id.eq(who.organization),
+            sessions::id.eq(session),
+            sessions::member_id.eq(who.member),
+            sessions::created_at.eq(now),
+            sessions::last_used_at.eq(now),
+            sessions::expires_at.eq(expires_at),
+            sessions::address.eq(request.address.map(|address| address.to_string())),
+            sessions::user_agent.eq(user_agent.map(|agent| agent.chars().take(USER_AGENT).collect::<String>())),
+        ))
+        .execute(&mut **tx)
+        .await?;
+    let mut standing = of_member(tx, who.organization, who.member).await?;
+    let surplus = standing.split_off(standing.len().min(app.config.identity.max_sessions.max(1) as usize));
+    revoke(tx, who.organization, &surplus, "too many sessions").await?;
+    hand_out(app, tx, who, session, now, expires_at).await
+}
+
+/// Exchanges a refresh token for its successor; `None` when it is not, or no longer, good for anything.
+/// ORGANIZATION_SUSPENDED when nobody gets in.
+pub async fn refresh(app: &App, token: &str) -> Result<Option<SessionTokens>> {
+    let Some(token) = RefreshToken::parse(token) else { return Ok(None) };
+    let mut tx = app.database.of(token.organization).await?.begin().await?;
+    let exchanged = exchange(app, &mut tx, &token).await;
+    match exchanged {
+        Ok(Exchange::Renewed(tokens)) => {
+            tx.commit().await?;
+            app.standings.forget(token.session);
+            Ok(Some(tokens))
+        }
+        Ok(Exchange::UsedTwice) => {
+            revoke(&mut tx, token.organization, &[token.session], "refresh token used twice").await?;
+            tx.commit().await?;
+            app.standings.forget(token.session);
+            tracing::warn!(session = %token.session, "a refresh token was used twice; its session has been revoked");
+            Ok(None)
+        }
+        Ok(Exchange::Refused) => tx.rollback().await.map(|()| None),
+        Err(refused @ Error::Yours(_)) => {
+            tx.rollback().await?;
+            if refused.code() == Code::Unauthenticated { Ok(None) } else { Err(refused) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+enum Exchange {
+    Renewed(SessionTokens),
+    UsedTwice,
+    Refused,
+}
+
+async fn exchange(app: &App, tx: &mut Transaction, token: &RefreshToken) -> Result<Exchange> {
+    let now = Utc::now();
+    let this = refresh_tokens::table
+        .filter(refresh_tokens::organization_id.eq(token.organization).and(refresh_tokens::hash.eq(token.hash())))
+        .filter(refresh_tokens::session_id.eq(token.session));
+    // Of two uses at once the second waits here for the row and then finds it used.
+    let used = diesel::update(this.clone())
+        .filter(refresh_tokens::used_at.is_null().and(refresh_tokens::expires_at.gt(now)))
+        .set(refresh_tokens::used_at.eq(now))
+        .execute(&mut **tx)
+        .await?;
+    if used == 0 {
+        let spent: i64 = this.filter(refresh_tokens::used_at.is_not_null()).count().get_result(&mut **tx).await?;
+        return Ok(if spent > 0 { Exchange::UsedTwice } else { Exchange::Refused });
+    }
+    let standing = access::load(tx, token.organization, token.session).await?;
+    let expires_at = end(app, now);
+    let renewed = diesel::update(sessions::table.find((token.organization, token.session)))
+        .filter(sessions::revoked_at.is_null())
+        .set((sessions::last_used_at.eq(now), sessions::expires_at.eq(expires_at)))
+        .execute(&mut **tx)
+        .await?;
+    if renewed == 0 {
+        return Ok(Exchange::Refused);
+    }
+    // What has expired is refused for that; nobody needs to know any more whether it was used.
+    let expired = refresh_tokens::session_id.eq(token.session).and(refresh_tokens::expires_at.le(now));
+    diesel::delete(refresh_tokens::table)
+        .filter(refresh_tokens::organization_id.eq(token.organization).and(expired))
+        .execute(&mut **tx)
+        .await?;
+    let who = Entrant { organization: token.organization, member: standing.member, user: standing.user };
+    hand_out(app, tx, who, token.session, now, expires_at).await.map(Exchange::Renewed)
+}
+
+/// The member's sessions that stand, newest first.
+pub async fn of_member(tx: &mut Transaction, organization: Uuid, member: Uuid) -> Result<Vec<Uuid>> {
+    sessions::table
+        .filter(sessions::organization_id.eq(organization).and(sessions::member_id.eq(member)))
+        .filter(sessions::revoked_at.is_null().and(sessions::expires_at.gt(Utc::now())))
+        .order((sessions::created_at.desc(), sessions::id.desc()))
+        .select(sessions::id)
+        .load(&mut **tx)
+        .await
+        .map_err(Error::from)
+}
+
+/// Ends sessions in the caller's transaction. After the commit the caller lets `App::standings` forget them.
+pub async fn revoke(tx: &mut Transaction, organization: Uuid, which: &[Uuid], because: &'static str) -> Result<()> {
+    if which.is_empty() {
+        return Ok(());
+    }
+    diesel::update(sessions::table)
+        .filter(sessions::organization_id.eq(organization).and(sessions::id.eq_any(which)))
+        .filter(sessions::revoked_at.is_null())
+        .set((sessions::revoked_at.eq(Utc::now()), sessions::revoked_because.eq(because)))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Stores a new refresh token and signs an access token.
+async fn hand_out(
+    app: &App,
+    tx: &mut Transaction,
+    who: Entrant,
+    session: Uuid,
+    now: DateTime<Utc>,
+    ends: DateTime<Utc>,
+) -> Result<SessionTokens> {
+    let refresh_token = RefreshToken::new(who.organization, session)?;
+    diesel::insert_into(refresh_tokens::table)
+        .values((
+            refresh_tokens::organization_id.eq(who.organization),
+            refresh_tokens::hash.eq(refresh_token.hash()),
+            refresh_tokens::session_id.eq(session),
+            refresh_tokens::created_at.eq(now),
+            refresh_tokens::expires_at.eq(ends),
+        ))
+        .execute(&mut **tx)
+        .await?;
+    let Entrant { organization, member, user } = who;
+    let (access_token, expires_at) =
+        app.tokens.sign(Claims { organization, member, user, session, expires_at: ends })?;
+    Ok(SessionTokens { access_token, refresh_token: refresh_token.reveal(), expires_at })
+}
+
+/// When a session ends that is used now and then no more.
+fn end(app: &App, now: DateTime<Utc>) -> DateTime<Utc> {
+    let seconds = i64::try_from(app.config.identity.refresh_token_seconds).ok().and_then(TimeDelta::try_seconds);
+    seconds.and_then(|seconds| now.checked_add_signed(seconds)).unwrap_or(now + TimeDelta::days(3650))
+}

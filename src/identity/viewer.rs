@@ -1,0 +1,87 @@
+//! The viewer: who asks, as the server sees it. What a front end needs first after a sign-in.
+
+use super::{organization::Organization, user::User};
+use crate::{
+    error::{Error, Result},
+    kit::{
+        permission::{Action, Reach, Resource, Role},
+        scope::{Ask, Caller, Scope},
+    },
+    schema::{organizations, users},
+};
+use async_graphql::{Context, ID, Object, SimpleObject};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+pub struct Viewer {
+    scope: Scope,
+}
+
+/// Something the viewer may do. What is not listed is forbidden.
+#[derive(SimpleObject, Clone, Debug)]
+pub struct Permission {
+    /// The kind of record.
+    pub resource: Resource,
+    /// What may be done with it.
+    pub action: Action,
+    /// With which of them.
+    pub scope: Reach,
+}
+
+/// Who asks: a person, as a member of one organization.
+#[Object]
+impl Viewer {
+    /// The person who is signed in.
+    async fn user(&self) -> async_graphql::Result<User> {
+        Ok(self.read_user().await?)
+    }
+
+    /// The organization that the access token speaks for.
+    async fn organization(&self) -> async_graphql::Result<Organization> {
+        Ok(self.read_organization().await?)
+    }
+
+    /// The membership that the access token speaks for: what records are owned by, and assigned to.
+    async fn member_id(&self) -> ID {
+        self.scope.actor.member.into()
+    }
+
+    /// What the viewer is in the organization.
+    async fn role(&self) -> Role {
+        self.scope.actor.role
+    }
+
+    /// What the viewer may do here, so that a front end can hide what would be refused.
+    async fn permissions(&self) -> Vec<Permission> {
+        let allowed = self.scope.actor.permissions;
+        allowed.iter().map(|(resource, action, scope)| Permission { resource, action, scope }).collect()
+    }
+}
+
+impl Viewer {
+    async fn read_user(&self) -> Result<User> {
+        let mut connection = self.scope.reader().await?;
+        let user = users::table.find(self.scope.actor.user).select(User::as_select());
+        user.first(&mut *connection).await.map_err(Error::from)
+    }
+
+    async fn read_organization(&self) -> Result<Organization> {
+        let mut connection = self.scope.reader().await?;
+        let organization = organizations::table.find(self.scope.actor.organization).select(Organization::as_select());
+        organization.first(&mut *connection).await.map_err(Error::from)
+    }
+}
+
+#[derive(Default)]
+pub struct ViewerQuery;
+
+#[Object]
+impl ViewerQuery {
+    /// Who asks. Null when nobody is signed in.
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<Viewer> {
+        match ctx.settle(ctx.caller())? {
+            Caller::Member(scope) => Some(Viewer { scope: scope.clone() }),
+            Caller::Stranger { .. } => None,
+        }
+    }
+}

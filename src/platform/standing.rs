@@ -1,0 +1,168 @@
+//! What is known of the sessions in use: whether they stand, whose they are and what their member may. Invariant:
+//! nothing is believed for longer than a second, so that what is revoked anywhere is gone within one.
+
+use crate::error::{Error, Result};
+use chrono::{DateTime, Utc};
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, EntryAction, EntryResult},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// How long an answer of the database is believed.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long a failure to ask is repeated, so that those who wait for a database that is away are told together.
+const FAILED: Duration = Duration::from_millis(100);
+/// Sessions remembered at most.
+const REMEMBERED: u64 = 16_384;
+
+/// A session that stands, as the database has it.
+#[derive(Debug)]
+pub struct Standing {
+    pub member: Uuid,
+    pub user: Uuid,
+    /// When the session ends unless it is refreshed.
+    pub expires_at: DateTime<Utc>,
+    /// The name of the member's role.
+    pub role: String,
+    /// The member and, where the role reaches that far, all who report to it; sorted.
+    pub team: Arc<[Uuid]>,
+    /// The organization's.
+    pub time_zone: chrono_tz::Tz,
+    pub currency: Arc<str>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    until: Instant,
+    standing: Result<Arc<Standing>>,
+}
+
+/// The standing of sessions by id. Cheap to clone.
+#[derive(Clone)]
+pub struct Standings(Arc<Cache<Uuid, Entry>>);
+
+impl Default for Standings {
+    fn default() -> Self {
+        Standings(Arc::new(Cache::with_weighter(256, REMEMBERED, UnitWeighter)))
+    }
+}
+
+impl Standings {
+    /// The standing of a session, asked for with `load` when nothing fresh is known. Of those who want the same one
+    /// at once, one asks.
+    pub async fn get(&self, session: Uuid, load: impl Future<Output = Result<Arc<Standing>>>) -> Result<Arc<Standing>> {
+        if let Some(known) = self.0.get(&session).filter(|entry| entry.until > Instant::now()) {
+            return known.standing;
+        }
+        let entry = self.0.entry_async(&session, |_, entry| {
+            if entry.until > Instant::now() {
+                EntryAction::Retain(entry.standing.clone())
+            } else {
+                EntryAction::ReplaceWithGuard
+            }
+        });
+        match entry.await {
+            EntryResult::Retained(standing) => standing,
+            EntryResult::Vacant(place) | EntryResult::Replaced(place, _) => {
+                let asked = Instant::now();
+                let standing = load.await;
+                let until = match &standing {
+                    Ok(_) | Err(Error::Yours(_)) => asked + FRESH,
+                    Err(Error::Ours(_) | Error::TooSlow(..)) => Instant::now() + FAILED,
+                };
+                // Refused when `forget` came in between: then it is already out of date.
+                let _ = place.insert(Entry { until, standing: standing.clone() });
+                standing
+            }
+            EntryResult::Removed(..) | EntryResult::Timeout => load.await,
+        }
+    }
+
+    /// Forgets a session that this process has just changed.
+    pub fn forget(&self, session: Uuid) {
+        self.0.remove(&session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn standing() -> Arc<Standing> {
+        Arc::new(Standing {
+            member: Uuid::nil(),
+            user: Uuid::nil(),
+            expires_at: Utc::now(),
+            role: "owner".into(),
+            team: Arc::new([]),
+            time_zone: chrono_tz::UTC,
+            currency: "USD".into(),
+        })
+    }
+
+    struct Asked(AtomicUsize);
+
+    impl Asked {
+        async fn answer(&self, answer: Result<Arc<Standing>>) -> Result<Arc<Standing>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answer
+        }
+
+        fn times(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[tokio::test]
+    async fn many_at_once_ask_once_and_a_second_later_again() {
+        let (standings, asked, session) = (Standings::default(), Asked(AtomicUsize::new(0)), Uuid::new_v4());
+        let all = (0..50).map(|_| standings.get(session, asked.answer(Ok(standing()))));
+        assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
+        standings.get(session, asked.answer(Ok(standing()))).await.unwrap();
+        assert_eq!(asked.times(), 1);
+        tokio::time::sleep(FRESH).await;
+        let gone = standings.get(session, asked.answer(Err(Error::unauthenticated("REVOKED", "gone")))).await;
+        assert!(gone.is_err());
+        assert_eq!(asked.times(), 2);
+        assert!(standings.get(session, asked.answer(Ok(standing()))).await.is_err(), "a refusal is known as well");
+        assert_eq!(asked.times(), 2);
+    }
+
+    #[tokio::test]
+    async fn who_forgets_asks_again_even_while_somebody_asks() {
+        let (standings, asked, session) = (Standings::default(), Asked(AtomicUsize::new(0)), Uuid::new_v4());
+        let (first, ()) = tokio::join!(standings.get(session, asked.answer(Ok(standing()))), async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            standings.forget(session);
+        });
+        first.unwrap();
+        standings.get(session, asked.answer(Ok(standing()))).await.unwrap();
+        assert_eq!(asked.times(), 2);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_database_that_is_away_is_told_with_the_others() {
+        let (standings, asked, session) = (Standings::default(), Asked(AtomicUsize::new(0)), Uuid::new_v4());
+        let away = || asked.answer(Err(Error::unavailable("away")));
+        let all = (0..50).map(|_| standings.get(session, away()));
+        assert!(futures_util::future::join_all(all).await.iter().all(Result::is_err));
+        assert_eq!(asked.times(), 1);
+        tokio::time::sleep(FAILED).await;
+        standings.get(session, asked.answer(Ok(standing()))).await.expect("and it comes back");
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_while_asking_blocks_nobody() {
+        let (standings, asked, session) = (Standings::default(), Asked(AtomicUsize::new(0)), Uuid::new_v4());
+        let hung_up = standings.get(session, asked.answer(Ok(standing())));
+        assert!(tokio::time::timeout(Duration::from_millis(1), hung_up).await.is_err());
+        standings.get(session, asked.answer(Ok(standing()))).await.unwrap();
+    }
+}

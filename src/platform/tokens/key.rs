@@ -1,0 +1,114 @@
+//! The Ed25519 key behind access tokens. Invariant: a private key is only ever written to a file of this user, whole
+//! or not at all.
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{
+    SigningKey,
+    pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding},
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+pub(super) struct AccessKey(SigningKey);
+
+impl AccessKey {
+    pub(super) fn open(config: &Config) -> Result<Self> {
+        if let Some(setting) = &config.identity.signing_key {
+            let setting = setting.expose();
+            return if setting.trim_start().starts_with("-----BEGIN") {
+                Self::parse(setting, "identity.signing_key")
+            } else {
+                Self::read(Path::new(setting))?
+                    .ok_or_else(|| fault(format!("identity.signing_key names {setting}, which does not exist")))
+            };
+        }
+        let path = config.data_dir.join("keys").join("access.pem");
+        match Self::read(&path)? {
+            Some(key) => Ok(key),
+            None if config.production => Err(fault(format!(
+                "in production Stoa makes no keys by itself. Make one with `openssl genpkey -algorithm ed25519` and \
+                 put it in {} or in the setting STOA_SIGNING_KEY",
+                path.display()
+            ))),
+            None => Self::generate(&path),
+        }
+    }
+
+    /// The public half, as 32 bytes.
+    pub(super) fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    pub(super) fn pkcs8(&self) -> Result<Vec<u8>> {
+        Ok(self.0.to_pkcs8_der().map_err(Error::ours)?.as_bytes().to_vec())
+    }
+
+    /// The thumbprint of the public key (RFC 7638, RFC 8037): the same on every node, another for another key.
+    pub(super) fn id(&self) -> String {
+        let x = URL_SAFE_NO_PAD.encode(self.public());
+        URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)))
+    }
+
+    /// The public half as a JSON Web Key (RFC 8037).
+    pub(super) fn jwk(&self) -> serde_json::Value {
+        let x = URL_SAFE_NO_PAD.encode(self.public());
+        json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.id(), "x": x })
+    }
+
+    fn parse(pem: &str, place: &str) -> Result<Self> {
+        SigningKey::from_pkcs8_pem(pem.trim())
+            .map(AccessKey)
+            .map_err(|_| fault(format!("{place} is not an Ed25519 private key in PEM (PKCS#8)")))
+    }
+
+    fn read(path: &Path) -> Result<Option<Self>> {
+        match fs::read_to_string(path) {
+            Ok(pem) => Self::parse(&pem, &path.display().to_string()).map(Some),
+            Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(fault(format!("cannot read the key {}: {why}", path.display()))),
+        }
+    }
+
+    /// Makes a key. It is written beside its place and then linked there, so that nobody reads half a key and of two
+    /// processes that start at once both end up with the same one.
+    fn generate(path: &Path) -> Result<Self> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(Error::ours)?;
+        let key = AccessKey(SigningKey::from_bytes(&seed));
+        let pem = key.0.to_pkcs8_pem(LineEnding::LF).map_err(Error::ours)?;
+        let draft = path.with_extension(format!("{}.draft", uuid::Uuid::new_v4()));
+        let written = (|| {
+            if let Some(folder) = path.parent() {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            file.write_all(pem.as_bytes())?;
+            file.sync_all()?;
+            fs::hard_link(&draft, path)
+        })();
+        // Whatever happened: the draft is of no use any more, and there may be none.
+        let _ = fs::remove_file(&draft);
+        match written {
+            Ok(()) => Ok(key),
+            Err(other) if other.kind() == ErrorKind::AlreadyExists => {
+                Self::read(path)?.ok_or_else(|| fault(format!("the key {} came and went", path.display())))
+            }
+            Err(why) => Err(fault(format!("cannot write the key {}: {why}", path.display()))),
+        }
+    }
+}
+
+/// For whoever starts Stoa: no client ever sees it.
+fn fault(why: String) -> Error {
+    Error::ours(why)
+}

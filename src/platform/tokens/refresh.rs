@@ -1,0 +1,49 @@
+//! Refresh tokens: opaque to clients. Invariant: only the client has the secret; the database has its SHA-256.
+
+use crate::error::{Error, Result};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+const PREFIX: &str = "stoa_rt_";
+
+/// `stoa_rt_` and, in base64url, the organization, the session and 32 random bytes: so the row is found behind the
+/// wall without a table that spans organizations.
+pub struct RefreshToken {
+    pub organization: Uuid,
+    pub session: Uuid,
+    secret: [u8; 32],
+}
+
+impl RefreshToken {
+    /// A new one for a session.
+    pub fn new(organization: Uuid, session: Uuid) -> Result<Self> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(Error::ours)?;
+        Ok(RefreshToken { organization, session, secret })
+    }
+
+    /// As a client sends it; `None` when it cannot be one.
+    pub fn parse(token: &str) -> Option<Self> {
+        let mut bytes = [0; 64];
+        let length = URL_SAFE_NO_PAD.decode_slice(token.strip_prefix(PREFIX)?, &mut bytes).ok()?;
+        let (organization, rest) = bytes.get(..length)?.split_first_chunk::<16>()?;
+        let (session, secret) = rest.split_first_chunk::<16>()?;
+        Some(RefreshToken {
+            organization: Uuid::from_bytes(*organization),
+            session: Uuid::from_bytes(*session),
+            secret: secret.try_into().ok()?,
+        })
+    }
+
+    /// What the client is given, once.
+    pub fn reveal(&self) -> String {
+        let bytes = [self.organization.as_bytes().as_slice(), self.session.as_bytes(), &self.secret].concat();
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// What is stored. The secret has 256 random bits: it needs no salt and no slow hash.
+    pub fn hash(&self) -> Vec<u8> {
+        Sha256::digest(self.secret).to_vec()
+    }
+}
