@@ -309,7 +309,6 @@ diesel::table! {
 diesel::joinable!(accounts -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
-diesel::joinable!(events -> organizations (organization_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
 diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
