@@ -108,7 +108,10 @@ impl Tail {
     /// Takes a committed event, whatever its turn.
     pub fn offer(&mut self, event: Arc<Event>) {
         self.known = self.known.max(event.seq);
-        self.ahead.entry(event.seq).or_insert(event);
+        let id = event.id;
+        if self.ahead.insert(event.seq, event).is_some_and(|before| before.id != id) {
+            self.phase = Phase::Broken;
+        }
         self.advance();
         if self.ahead.len() > self.capacity {
             self.ahead.pop_last();
@@ -142,24 +145,26 @@ impl Tail {
         self.hint(head.seq);
     }
 
-    /// Puts at most `most` events behind `after` into `into`. `checked`: the event at `after` is known to have
-    /// been this one.
+    /// Puts at most `most` events behind `after` into `into`. `checked`: the event at `after` was seen, and not
+    /// only named by a client. It is compared again all the same: a log that went back may have another one there.
     pub fn take(&self, after: Cursor, checked: bool, most: usize, into: &mut VecDeque<Arc<Event>>) -> Take {
         if self.phase == Phase::Broken {
             return Take::Resync;
         }
-        let oldest = self.last.seq + 1 - i64::try_from(self.ring.len()).unwrap_or(i64::MAX);
-        if !checked && after.seq > 0 {
-            match self.at(after.seq) {
-                Some(event) if after.is_at(event) => {}
-                Some(_) => return Take::Resync,
-                None => return Take::Read,
-            }
-        }
-        if after.seq >= self.last.seq {
+        if checked && after.seq > self.last.seq {
             return Take::Wait;
         }
-        let Ok(skip) = usize::try_from(after.seq + 1 - oldest) else { return Take::Read };
+        let first = self.ring.front().map_or(1, |event| event.seq);
+        match self.at(after.seq) {
+            Some(event) if after.is_at(event) => {}
+            Some(_) => return Take::Resync,
+            None if after.seq == 0 && first == 1 => {}
+            None => return Take::Read,
+        }
+        if after.seq == self.last.seq {
+            return Take::Wait;
+        }
+        let skip = usize::try_from(after.seq + 1 - first).unwrap_or(usize::MAX);
         into.extend(self.ring.iter().skip(skip).take(most).cloned());
         Take::Taken
     }
