@@ -23,7 +23,7 @@ use crate::{
         participant::Participant,
     },
 };
-use async_graphql::{Context, Interface, Object, SelectionField};
+use async_graphql::{Context, ID, Interface, Object, SelectionField};
 use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 

@@ -191,7 +191,7 @@ diesel::table! {
         sender_id -> Uuid,
         /// The sender's own key for this message: sending it again returns the message that exists.
         client_id -> Nullable<Text>,
-        body -> Text,
+        body -> Nullable<Text>,
         edited_at -> Nullable<Timestamptz>,
         deleted_at -> Nullable<Timestamptz>,
         deleted_by -> Nullable<Uuid>,
@@ -309,7 +309,6 @@ diesel::table! {
 diesel::joinable!(accounts -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
-diesel::joinable!(events -> organizations (organization_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
 diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));

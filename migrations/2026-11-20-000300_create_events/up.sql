@@ -19,8 +19,10 @@ CREATE TABLE stream_heads (
 COMMENT ON TABLE stream_heads IS 'The last number given out in a stream, and the last one no longer kept.';
 SELECT stoa_wall('stream_heads');
 
+-- Neither heads nor events have a foreign key: its check would run while the head is locked and costs a hot
+-- stream a quarter of its writes. `streams` has the key, and takes the rest along when it goes.
 CREATE TABLE events (
-  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  organization_id uuid NOT NULL,
   stream_id       uuid NOT NULL,
   seq             bigint NOT NULL,
   id              uuid NOT NULL,
@@ -44,3 +46,11 @@ BEGIN
   RAISE EXCEPTION 'events are append-only' USING ERRCODE = 'insufficient_privilege';
 END $$;
 CREATE TRIGGER events_append_only BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE FUNCTION forget_stream() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM events WHERE organization_id = OLD.organization_id AND stream_id = OLD.stream_id;
+  DELETE FROM stream_heads WHERE organization_id = OLD.organization_id AND stream_id = OLD.stream_id;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER streams_forget AFTER DELETE ON streams FOR EACH ROW EXECUTE FUNCTION forget_stream();

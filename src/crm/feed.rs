@@ -20,7 +20,9 @@ use crate::{
         table::Table,
     },
 };
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, SimpleObject, Subscription, Union};
+use async_graphql::{
+    ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, SimpleObject, Subscription, Union,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::Stream;
 use serde_json::Value as Json;
@@ -171,10 +173,11 @@ fn view_of<E: Entity>(
     let seen_now = reaches::<E>(scope, now.owner());
     let seen_before = reaches::<E>(scope, owner_before);
     let fits_now = seen_now && fits.fits(&|column| now.cell(column));
-    let fits_before = seen_before && match before::<E>(&event.payload, snapshot) {
-        Some(old) => fits.fits(&|column| old.cell(column)),
-        None => false,
-    };
+    let fits_before = seen_before
+        && match before::<E>(&event.payload, snapshot) {
+            Some(old) => fits.fits(&|column| old.cell(column)),
+            None => false,
+        };
     if !fits_now && !fits_before {
         return Ok(None);
     }
@@ -234,8 +237,13 @@ impl ChangesQuery {
     async fn changes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Behind this cursor of an earlier answer. Left out: nothing happened yet, and the cursor is now.")] after: Option<String>,
-        #[graphql(desc = "Which kinds of records; all that you may read unless said otherwise.")] types: Option<Vec<RecordType>>,
+        #[graphql(
+            desc = "Behind this cursor of an earlier answer. Left out: nothing happened yet, and the cursor is now."
+        )]
+        after: Option<String>,
+        #[graphql(desc = "Which kinds of records; all that you may read unless said otherwise.")] types: Option<
+            Vec<RecordType>,
+        >,
         #[graphql(desc = "How many events: 1 to 100, 100 unless said otherwise.")] first: Option<i32>,
     ) -> Option<ChangePage> {
         or_null(ctx, async { read_changes(scope(ctx)?, after, types, first).await.map(Some) }).await
@@ -303,7 +311,8 @@ fn encode(places: &Places) -> String {
 
 fn decode(cursor: &str) -> Result<Places> {
     let read = || serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok();
-    (cursor.len() <= 4096).then(read).flatten().ok_or_else(|| {
-        Error::yours(Code::InvalidCursor, "This is no cursor of changes. Start without it.")
-    })
+    (cursor.len() <= 4096)
+        .then(read)
+        .flatten()
+        .ok_or_else(|| Error::yours(Code::InvalidCursor, "This is no cursor of changes. Start without it."))
 }

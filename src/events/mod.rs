@@ -1,14 +1,34 @@
 //! The real-time log: one event per changed record, numbered without a gap in the order of commits, handed to
 //! whoever is looking. Invariant: a subscriber sees every event of its stream once and in order, or is told
 //! to start afresh.
+//!
+//! In reading order: `append` writes in the mutation's transaction; `read` is the log in the database; `cursor` a
+//! place in it that can be checked; `tail` the newest events of one live stream and `resume` one subscriber's
+//! way along it, both plain state without a clock or a socket; `hub` brings them together, `sweep` fills their
+//! gaps, `bus` tells other nodes.
 
-use crate::error::Result;
+mod append;
+mod bus;
+mod cursor;
+mod hub;
+mod read;
+mod resume;
+mod sweep;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub use bus::{Bus, InProcess};
+pub use cursor::Cursor;
+pub use hub::Hub;
+pub use read::history;
+
+use crate::schema::events;
 use chrono::{DateTime, Utc};
-use diesel_async::AsyncPgConnection;
-use futures_util::stream::BoxStream;
+use diesel::{Queryable, Selectable};
 use serde_json::Value;
 use std::sync::Arc;
-use uuid::Uuid;
+use uuid::{Uuid, uuid};
 
 /// What a stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,11 +39,28 @@ pub enum StreamKind {
     Conversation,
 }
 
+impl StreamKind {
+    /// As it stands in `streams.kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StreamKind::Records => "records",
+            StreamKind::Conversation => "conversation",
+        }
+    }
+}
+
 /// One ordered feed of one organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
     pub organization: Uuid,
     pub stream: Uuid,
+}
+
+/// The stream of all records of a GraphQL type such as `Lead`: the same in every organization, which is why a
+/// `StreamId` names both. A conversation's stream is the conversation's own id.
+pub fn stream_of_records(entity: &str) -> Uuid {
+    const RECORDS: Uuid = uuid!("0199a2b4-5c00-7a3e-9d41-6b1f0c8e2a57");
+    Uuid::new_v5(&RECORDS, entity.as_bytes())
 }
 
 /// What happened to one record, before it has a number.
@@ -36,30 +73,37 @@ pub struct Change {
     /// The GraphQL type, such as `Lead`.
     pub entity: &'static str,
     pub entity_id: Uuid,
+    /// Read back from the database its members come in another order, so look them up by name. Text with a NUL
+    /// cannot be stored: refuse it before.
     pub payload: Value,
 }
 
 /// What happened to one record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
 pub struct Event {
+    #[diesel(column_name = organization_id)]
     pub organization: Uuid,
+    #[diesel(column_name = stream_id)]
     pub stream: Uuid,
+    /// 1, 2, 3 … in its stream.
     pub seq: i64,
     pub id: Uuid,
     pub kind: String,
     pub entity: String,
     pub entity_id: Uuid,
+    #[diesel(column_name = actor_id)]
     pub actor: Option<Uuid>,
     pub payload: Value,
     pub request_id: Option<String>,
+    /// By the database's clock, to the microsecond.
     pub at: DateTime<Utc>,
 }
 
-/// A place in a stream that can be checked: the number and the tail of that event's id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    pub seq: i64,
-    pub tag: [u8; 8],
+impl Event {
+    pub fn stream_id(&self) -> StreamId {
+        StreamId { organization: self.organization, stream: self.stream }
+    }
 }
 
 /// Where a subscriber starts.
@@ -77,57 +121,4 @@ pub enum Delivery {
     Event(Arc<Event>),
     /// What is missing cannot be replayed: fetch afresh, then subscribe from now. The last delivery.
     Resync,
-}
-
-/// The node's exchange: streams with live subscribers, their tails and rings.
-#[derive(Clone)]
-pub struct Hub {}
-
-impl Hub {
-    /// Numbers and stores the changes, in the caller's transaction and as its last statement.
-    pub async fn append(
-        _conn: &mut AsyncPgConnection,
-        _organization: Uuid,
-        _actor: Option<Uuid>,
-        _request_id: Option<&str>,
-        _changes: Vec<Change>,
-    ) -> Result<Vec<Arc<Event>>> {
-        todo!()
-    }
-
-    /// Hands committed events to this node's subscribers and hints the other nodes.
-    pub fn publish(&self, _events: Vec<Arc<Event>>) {
-        todo!()
-    }
-
-    /// Replay behind `after`, then live: no gap, no repeat. Errors of the stream end it.
-    pub async fn subscribe(&self, _stream: StreamId, _after: After) -> Result<BoxStream<'static, Result<Delivery>>> {
-        todo!()
-    }
-
-    /// At most `first` events behind `after` (or from the floor), oldest first, for queries; None: resync.
-    pub async fn read(
-        &self,
-        _stream: StreamId,
-        _after: Option<Cursor>,
-        _first: usize,
-    ) -> Result<Option<Vec<Arc<Event>>>> {
-        todo!()
-    }
-}
-
-/// The stream of all records of one entity type.
-pub fn stream_of_records(entity: &str) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, entity.as_bytes())
-}
-
-/// What happened to one record, newest first.
-pub async fn history(
-    _conn: &AsyncPgConnection,
-    _organization: Uuid,
-    _entity_id: Uuid,
-    _before: Option<DateTime<Utc>>,
-    _most: usize,
-) -> Result<Vec<Event>> {
-    todo!()
 }

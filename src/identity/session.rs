@@ -182,7 +182,11 @@ async fn hand_out(
     let Entrant { organization, member, user } = who;
     let (access_token, expires_at) =
         app.tokens.sign(Claims { organization, member, user, session, expires_at: ends })?;
-    Ok(SessionTokens { access_token, refresh_token: refresh_token.reveal(), expires_at })
+    Ok(SessionTokens {
+        access_token,
+        refresh_token: refresh_token.reveal(),
+        expires_at: crate::kit::scalars::DateTime(expires_at),
+    })
 }
 
 /// When a session ends that is used now and then no more.

@@ -32,7 +32,11 @@ impl Scope {
     }
 
     /// Opens a stream of the log: behind the cursor, or from now on.
-    pub async fn follow(&self, stream: StreamId, after: Option<String>) -> Result<BoxStream<'static, Result<Delivery>>> {
+    pub async fn follow(
+        &self,
+        stream: StreamId,
+        after: Option<String>,
+    ) -> Result<BoxStream<'static, Result<Delivery>>> {
         let after = match after {
             Some(text) => After::Cursor(Cursor::decode(&text)?),
             None => After::Now,

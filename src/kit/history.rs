@@ -36,7 +36,8 @@ impl<E: Entity> History<'_, E> {
             let conn = scope.reader().await?;
             let organization = scope.actor.organization;
             let events =
-                crate::events::history(&conn, organization, self.0.id(), before.map(|time| (time.0, i64::MIN)), most).await?;
+                crate::events::history(&conn, organization, self.0.id(), before.map(|time| (time.0, i64::MIN)), most)
+                    .await?;
             Ok(Some(events.into_iter().map(|event| HistoryEntry::of::<E>(event)).collect()))
         })
         .await

@@ -37,6 +37,12 @@ impl<T> From<Uuid> for Id<T> {
         Id(u, PhantomData)
     }
 }
+/// For the interface `Node`, whose `id` is the id of anything.
+impl<T> From<&Id<T>> for ID {
+    fn from(id: &Id<T>) -> ID {
+        id.0.into()
+    }
+}
 impl<T> Clone for Id<T> {
     fn clone(&self) -> Self {
         *self

@@ -87,7 +87,7 @@ impl Computed<'_, Conversation> {
             sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND conversation_id = ");
             sql.bind(Bind::Uuid(Some(self.id.0))).push(" AND member_id <> ").bind(Bind::Uuid(Some(scope.actor.member)));
             let found: Vec<Found> = sql.load(&mut &*scope.reader().await?).await?;
-            Ok(found.first().map(|found| found.id))
+            Ok(found.into_iter().next().map(|found| found.id))
         })
         .await;
         to_one::<Member>(ctx, other).await
@@ -363,5 +363,12 @@ pub fn tell(
     entity_id: Uuid,
     payload: Json,
 ) {
-    tx.record(Change { stream: conversation.0, stream_kind: StreamKind::Conversation, kind, entity, entity_id, payload });
+    tx.record(Change {
+        stream: conversation.0,
+        stream_kind: StreamKind::Conversation,
+        kind,
+        entity,
+        entity_id,
+        payload,
+    });
 }

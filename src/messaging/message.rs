@@ -35,13 +35,13 @@ use uuid::Uuid;
 pub struct Message {
     pub id: Id<Message>,
     /// The id of the conversation.
-    #[entity(filter, belongs_to = Conversation)]
+    #[entity(filter, belongs_to = super::conversation::Conversation)]
     pub conversation_id: Id<Conversation>,
     /// Its number in the conversation: 1, 2, 3 … without a gap.
     #[entity(order)]
     pub seq: i64,
     /// The id of the member who said it.
-    #[entity(filter, belongs_to = Member as sender)]
+    #[entity(filter, belongs_to = crate::identity::Member as sender)]
     pub sender_id: Id<Member>,
     /// The sender's own key for it.
     #[entity()]
@@ -276,7 +276,9 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
 
 async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
     let mut message = lock(tx, id).await?;
-    if message.sender_id.0 != tx.scope.actor.member && !super::participant::moderates(tx, message.conversation_id.0).await? {
+    if message.sender_id.0 != tx.scope.actor.member
+        && !super::participant::moderates(tx, message.conversation_id.0).await?
+    {
         return Err(crate::Error::forbidden("Only the sender, owners and moderators may delete a message.").into());
     }
     if message.deleted_at.is_some() {

@@ -14,4 +14,8 @@ pub struct MessagingQuery(conversation::ConversationQuery);
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
-pub struct MessagingMutation(conversation::ConversationMutation, participant::ParticipantMutation, message::MessageMutation);
+pub struct MessagingMutation(
+    conversation::ConversationMutation,
+    participant::ParticipantMutation,
+    message::MessageMutation,
+);

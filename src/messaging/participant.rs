@@ -48,7 +48,7 @@ pub struct Participant {
     #[entity(filter)]
     pub conversation_id: Id<Conversation>,
     /// The id of the member.
-    #[entity(filter, belongs_to = Member as member)]
+    #[entity(filter, belongs_to = crate::identity::Member as member)]
     pub member_id: Id<Member>,
     /// What they may do here.
     #[entity(filter, order)]
@@ -128,7 +128,8 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom, and from which conversation.")] input: ParticipantInput,
     ) -> Option<ParticipantPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input.conversation_id.0, input.member_id.0).await)).await
+        or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input.conversation_id.0, input.member_id.0).await))
+            .await
     }
 
     /// Leaves a group. From then on one sees nothing of it.
@@ -193,7 +194,9 @@ async fn remove(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Partici
             _ => false,
         };
         if !allowed {
-            return Err(crate::Error::forbidden("Only owners and moderators of a conversation may remove others.").into());
+            return Err(
+                crate::Error::forbidden("Only owners and moderators of a conversation may remove others.").into()
+            );
         }
     }
     let (organization, now) = (tx.scope.actor.organization, tx.now);
@@ -228,8 +231,8 @@ async fn hand_on(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
     if here.iter().any(|(_, role)| role == ParticipantRole::Owner.word()) {
         return Ok(());
     }
-    if let Some((id, _)) = here.first() {
-        diesel::update(participants::table.find((organization, *id)))
+    if let Some((id, _)) = here.into_iter().next() {
+        diesel::update(participants::table.find((organization, id)))
             .set(participants::role.eq(ParticipantRole::Owner.word()))
             .execute(tx.conn())
             .await?;

@@ -1,0 +1,303 @@
+//! The node's exchange: one tail per stream that somebody watches. Writers hand in what they have committed,
+//! without waiting; subscribers pull. Invariant: what a writer does costs the same whoever reads, and a stream
+//! that nobody watches costs nothing.
+
+use super::{
+    After, Bus, Delivery, Event, InProcess, StreamId,
+    read::{Log, Want},
+    resume::{Reader, Step},
+    sweep,
+    tail::{Need, Tail},
+};
+use crate::{
+    config::EventConfig,
+    error::{Error, Result},
+    platform::database::Database,
+};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use metrics::{Counter, Gauge, counter, gauge};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, OnceCell, watch},
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Events that a tail starts with, so that whoever lost the connection for a moment needs no replay from the
+/// database.
+const WARM: usize = 16;
+
+/// The node's exchange: streams with live subscribers, their tails and rings. Its sweeping task ends with the last
+/// clone.
+#[derive(Clone)]
+pub struct Hub {
+    pub(super) exchange: Arc<Exchange>,
+    _sweeper: Arc<AbortOnDropHandle<()>>,
+}
+
+pub(super) struct Exchange {
+    pub log: Arc<dyn Log>,
+    bus: Box<dyn Bus>,
+    pub config: EventConfig,
+    /// Streams with subscribers.
+    live: RwLock<HashMap<StreamId, Arc<Live>>>,
+    /// Streams of which something is missing: the sweeper reads it.
+    pub gaps: Mutex<HashSet<StreamId>>,
+    pub gap: Notify,
+    /// Whether it was said that the log cannot be read.
+    outage: AtomicBool,
+    pub meters: Meters,
+}
+
+/// One stream with subscribers.
+pub(super) struct Live {
+    stream: StreamId,
+    pub tail: Mutex<Tail>,
+    /// Done once the tail has its head from the log.
+    started: OnceCell<()>,
+    changed: watch::Sender<()>,
+    /// Counted under the lock of `Exchange::live`.
+    subscribers: AtomicUsize,
+}
+
+/// Made with the hub: a metrics recorder has to be there before.
+pub(super) struct Meters {
+    streams: Gauge,
+    subscribers: Gauge,
+    deliveries: Counter,
+    resyncs: Counter,
+    pub gaps: Counter,
+}
+
+impl Hub {
+    /// Must be called within a tokio runtime. One node: see `with_bus` for several.
+    pub fn new(config: &EventConfig, database: Database) -> Self {
+        Self::with_bus(config, database, InProcess)
+    }
+
+    /// As `new`, with a way to tell other nodes.
+    pub fn with_bus(config: &EventConfig, database: Database, bus: impl Bus) -> Self {
+        Self::over(config, Arc::new(database), bus)
+    }
+
+    pub(super) fn over(config: &EventConfig, log: Arc<dyn Log>, bus: impl Bus) -> Self {
+        let exchange = Arc::new(Exchange {
+            log,
+            bus: Box::new(bus),
+            config: config.clone(),
+            live: RwLock::default(),
+            gaps: Mutex::default(),
+            gap: Notify::new(),
+            outage: AtomicBool::new(false),
+            meters: Meters {
+                streams: gauge!("stoa_events_live_streams"),
+                subscribers: gauge!("stoa_events_subscribers"),
+                deliveries: counter!("stoa_events_deliveries_total"),
+                resyncs: counter!("stoa_events_resyncs_total"),
+                gaps: counter!("stoa_events_gap_reads_total"),
+            },
+        });
+        let sweeper = AbortOnDropHandle::new(tokio::spawn(sweep::run(exchange.clone())));
+        Hub { exchange, _sweeper: Arc::new(sweeper) }
+    }
+
+    /// Hands committed events to this node's subscribers and hints the other nodes. Call it after the commit, in
+    /// any order, as soon as possible; it never waits. What is never published arrives with the next sweep.
+    pub fn publish(&self, events: Vec<Arc<Event>>) {
+        for batch in events.chunk_by(|a, b| a.stream_id() == b.stream_id()) {
+            let Some(newest) = batch.last() else { continue };
+            if let Some(live) = self.exchange.live(newest.stream_id()) {
+                self.exchange.touch(&live, |tail| batch.iter().for_each(|event| tail.offer(event.clone())));
+            }
+            self.exchange.bus.announce(newest.stream_id(), newest.seq);
+        }
+    }
+
+    /// Hears from another node that `seq` is committed; reads it if somebody here watches. Where a bus comes in.
+    pub fn hint(&self, stream: StreamId, seq: i64) {
+        self.exchange.hint(stream, seq);
+    }
+
+    /// Replay behind `after`, then live: no gap, no repeat. What is committed once this has returned will be
+    /// delivered. An event that the database cannot give right now is waited for; only the beginning fails
+    /// (SERVICE_UNAVAILABLE, and INVALID_CURSOR for a cursor of another stream).
+    pub async fn subscribe(&self, stream: StreamId, after: After) -> Result<BoxStream<'static, Result<Delivery>>> {
+        if let After::Cursor(cursor) = after {
+            cursor.expect(stream)?;
+        }
+        let exchange = &self.exchange;
+        let (changed, seat) = exchange.join(stream);
+        let live = &seat.live;
+        live.started
+            .get_or_try_init(async || {
+                let newest = exchange.log.newest(stream, WARM).await?;
+                exchange.touch(live, |tail| tail.start(newest));
+                Ok::<_, Error>(())
+            })
+            .await?;
+        let reader = match after {
+            After::Now => Reader::live(&live.tail.lock(), exchange.config.queue),
+            After::Cursor(cursor) => Reader::resume(cursor, exchange.config.queue),
+        };
+        let subscriber = Subscriber { reader, changed, seat };
+        Ok(stream::unfold(Some(subscriber), async |subscriber| {
+            let mut subscriber = subscriber?;
+            match subscriber.next().await {
+                Some(event) => Some((Ok(Delivery::Event(event)), Some(subscriber))),
+                None => Some((Ok(Delivery::Resync), None)),
+            }
+        })
+        .boxed())
+    }
+}
+
+impl Exchange {
+    pub fn live(&self, stream: StreamId) -> Option<Arc<Live>> {
+        self.live.read().get(&stream).cloned()
+    }
+
+    /// All streams with subscribers, each with the newest number it has.
+    pub fn positions(&self) -> Vec<(StreamId, i64)> {
+        self.live.read().values().map(|live| (live.stream, live.tail.lock().last().seq)).collect()
+    }
+
+    pub fn hint(&self, stream: StreamId, seq: i64) {
+        if let Some(live) = self.live(stream) {
+            self.touch(&live, |tail| tail.hint(seq));
+        }
+    }
+
+    /// Changes a tail and sees to what follows from it.
+    pub fn touch(&self, live: &Arc<Live>, change: impl FnOnce(&mut Tail)) {
+        let (need, moved) = {
+            let mut tail = live.tail.lock();
+            let before = tail.last();
+            change(&mut tail);
+            (tail.need(), tail.last() != before)
+        };
+        match need {
+            Need::Nothing => {}
+            Need::Gap(_) => {
+                if self.gaps.lock().insert(live.stream) {
+                    self.gap.notify_one();
+                }
+            }
+            Need::Burial => self.bury(&mut self.live.write(), live),
+        }
+        if moved || need == Need::Burial {
+            live.changed.send_replace(());
+        }
+    }
+
+    /// Takes a tail out of the exchange: the next subscriber starts with a new one.
+    fn bury(&self, streams: &mut HashMap<StreamId, Arc<Live>>, live: &Arc<Live>) {
+        if streams.get(&live.stream).is_some_and(|now| Arc::ptr_eq(now, live)) {
+            streams.remove(&live.stream);
+            self.meters.streams.decrement(1);
+        }
+    }
+
+    fn join(self: &Arc<Self>, stream: StreamId) -> (watch::Receiver<()>, Seat) {
+        self.meters.subscribers.increment(1);
+        let mut streams = self.live.write();
+        let live = streams.entry(stream).or_insert_with(|| {
+            self.meters.streams.increment(1);
+            Arc::new(Live {
+                stream,
+                tail: Mutex::new(Tail::new(stream, self.config.ring)),
+                started: OnceCell::new(),
+                changed: watch::Sender::new(()),
+                subscribers: AtomicUsize::new(0),
+            })
+        });
+        live.subscribers.fetch_add(1, Ordering::Relaxed);
+        (live.changed.subscribe(), Seat { exchange: self.clone(), live: live.clone() })
+    }
+
+    /// A page of a stream, asked for until the log answers.
+    async fn insist(&self, stream: StreamId, from: i64, limit: usize) -> Vec<Arc<Event>> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let want = Want { stream: stream.stream, from, limit };
+            let pages = self.log.pages(stream.organization, vec![want]).await;
+            self.heard(&pages);
+            match pages {
+                Ok(mut pages) => return pages.pop().unwrap_or_default(),
+                Err(_) => sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await,
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Says once that the log cannot be read, and once that it can be again.
+    pub fn heard<T>(&self, result: &Result<T>) {
+        let failed = result.is_err();
+        if self.outage.load(Ordering::Relaxed) != failed && self.outage.swap(failed, Ordering::Relaxed) != failed {
+            match result {
+                Err(fault) => tracing::warn!(?fault, "the event log cannot be read; subscribers wait"),
+                Ok(_) => tracing::info!("the event log can be read again"),
+            }
+        }
+    }
+}
+
+struct Subscriber {
+    reader: Reader,
+    changed: watch::Receiver<()>,
+    seat: Seat,
+}
+
+impl Subscriber {
+    /// The next event; None: resync.
+    async fn next(&mut self) -> Option<Arc<Event>> {
+        let Seat { exchange, live } = &self.seat;
+        loop {
+            match self.reader.step(&live.tail) {
+                Step::Deliver(event) => {
+                    exchange.meters.deliveries.increment(1);
+                    return Some(event);
+                }
+                // Cannot fail: the sender is in `live`.
+                Step::Wait => self.changed.changed().await.ok()?,
+                Step::Read(from) => {
+                    let page = exchange.insist(live.stream, from.seq, exchange.config.queue.max(1).saturating_add(1));
+                    match self.reader.fill(page.await) {
+                        // It may have come further than the tail has heard of.
+                        Some(seen) => exchange.touch(live, |tail| tail.hint(seen)),
+                        None => break,
+                    }
+                }
+                Step::Resync => break,
+            }
+        }
+        exchange.meters.resyncs.increment(1);
+        None
+    }
+}
+
+/// A place at a stream's tail. The last to leave takes the tail away.
+struct Seat {
+    exchange: Arc<Exchange>,
+    live: Arc<Live>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.exchange.meters.subscribers.decrement(1);
+        let mut streams = self.exchange.live.write();
+        if self.live.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.exchange.bury(&mut streams, &self.live);
+        }
+    }
+}

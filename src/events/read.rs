@@ -1,0 +1,166 @@
+//! The log as the database has it: what replays, gaps, sweeps and histories read. Invariant: each answer is one
+//! statement, and so one moment; what is below a stream's floor is never shown.
+
+use super::{Cursor, Event, Hub, StreamId, tail::Head};
+use crate::{
+    error::Result,
+    platform::database::Database,
+    schema::{events, stream_heads},
+};
+use chrono::{DateTime, Utc};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryResult,
+    SelectableHelper, dsl::max,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A piece of a stream: at most `limit` events, oldest first, starting with `from`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    pub stream: Uuid,
+    pub from: i64,
+    pub limit: usize,
+}
+
+/// What the hub needs of the log. The database has it; tests bring one of their own.
+pub(super) trait Log: Send + Sync + 'static {
+    /// The newest `count` events of a stream, oldest first.
+    fn newest(&self, stream: StreamId, count: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>>>;
+    /// Pieces of streams of one organization, in the order of `wants`.
+    fn pages(&self, organization: Uuid, wants: Vec<Want>) -> BoxFuture<'_, Result<Vec<Vec<Arc<Event>>>>>;
+    /// The heads of streams of one organization; those without events are left out.
+    fn heads(&self, organization: Uuid, streams: Vec<Uuid>) -> BoxFuture<'_, Result<Vec<(Uuid, Head)>>>;
+}
+
+impl Log for Database {
+    fn newest(&self, stream: StreamId, count: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>>> {
+        async move { Ok(newest(&*self.of(stream.organization).await?, stream, count).await?) }.boxed()
+    }
+
+    fn pages(&self, organization: Uuid, wants: Vec<Want>) -> BoxFuture<'_, Result<Vec<Vec<Arc<Event>>>>> {
+        async move { Ok(pages(&*self.of(organization).await?, organization, &wants).await?) }.boxed()
+    }
+
+    fn heads(&self, organization: Uuid, streams: Vec<Uuid>) -> BoxFuture<'_, Result<Vec<(Uuid, Head)>>> {
+        async move { Ok(heads(&*self.of(organization).await?, organization, &streams).await?) }.boxed()
+    }
+}
+
+pub(super) async fn newest(
+    mut conn: &AsyncPgConnection,
+    stream: StreamId,
+    count: usize,
+) -> QueryResult<Vec<Arc<Event>>> {
+    let mut newest: Vec<Event> = events::table
+        .filter(events::organization_id.eq(stream.organization))
+        .filter(events::stream_id.eq(stream.stream))
+        .order(events::seq.desc())
+        .limit(limit(count))
+        .select(Event::as_select())
+        .load(&mut conn)
+        .await?;
+    newest.reverse();
+    Ok(newest.into_iter().map(Arc::new).collect())
+}
+
+/// All in one flight: the queries are pipelined.
+pub(super) async fn pages(
+    conn: &AsyncPgConnection,
+    organization: Uuid,
+    wants: &[Want],
+) -> QueryResult<Vec<Vec<Arc<Event>>>> {
+    try_join_all(wants.iter().map(|want| page(conn, organization, *want))).await
+}
+
+async fn page(mut conn: &AsyncPgConnection, organization: Uuid, want: Want) -> QueryResult<Vec<Arc<Event>>> {
+    let floor = stream_heads::table
+        .filter(stream_heads::organization_id.eq(organization))
+        .filter(stream_heads::stream_id.eq(want.stream))
+        .select(max(stream_heads::floor_seq))
+        .single_value();
+    let page: Vec<Event> = events::table
+        .filter(events::organization_id.eq(organization))
+        .filter(events::stream_id.eq(want.stream))
+        .filter(events::seq.ge(want.from))
+        .filter(events::seq.nullable().gt(floor))
+        .order(events::seq)
+        .limit(limit(want.limit))
+        .select(Event::as_select())
+        .load(&mut conn)
+        .await?;
+    Ok(page.into_iter().map(Arc::new).collect())
+}
+
+pub(super) async fn heads(
+    mut conn: &AsyncPgConnection,
+    organization: Uuid,
+    streams: &[Uuid],
+) -> QueryResult<Vec<(Uuid, Head)>> {
+    let same_event = events::organization_id
+        .eq(stream_heads::organization_id)
+        .and(events::stream_id.eq(stream_heads::stream_id))
+        .and(events::seq.eq(stream_heads::head_seq));
+    let heads: Vec<(Uuid, i64, Option<Uuid>)> = stream_heads::table
+        .left_join(events::table.on(same_event))
+        .filter(stream_heads::organization_id.eq(organization))
+        .filter(stream_heads::stream_id.eq_any(streams))
+        .select((stream_heads::stream_id, stream_heads::head_seq, events::id.nullable()))
+        .load(&mut conn)
+        .await?;
+    Ok(heads.into_iter().map(|(stream, seq, id)| (stream, Head { seq, id })).collect())
+}
+
+/// What happened to one record, newest first: at most `first` events older than `before`, which is time and number
+/// of the last one seen. The caller has checked that the record may be seen.
+pub async fn history(
+    mut conn: &AsyncPgConnection,
+    organization: Uuid,
+    entity_id: Uuid,
+    before: Option<(DateTime<Utc>, i64)>,
+    first: usize,
+) -> Result<Vec<Event>> {
+    let mut history = events::table
+        .filter(events::organization_id.eq(organization))
+        .filter(events::entity_id.eq(entity_id))
+        .order((events::at.desc(), events::seq.desc()))
+        .limit(limit(first))
+        .select(Event::as_select())
+        .into_boxed();
+    if let Some((at, seq)) = before {
+        // The first condition is what the index can use.
+        history = history.filter(events::at.le(at)).filter(events::at.lt(at).or(events::seq.lt(seq)));
+    }
+    Ok(history.load(&mut conn).await?)
+}
+
+impl Hub {
+    /// At most `first` events behind `after` (or from the floor), oldest first, for queries; None: resync.
+    /// INVALID_CURSOR for a cursor of another stream.
+    pub async fn read(&self, stream: StreamId, after: Option<Cursor>, first: usize) -> Result<Option<Vec<Arc<Event>>>> {
+        if let Some(after) = after {
+            after.expect(stream)?;
+        }
+        let from = after.map_or(0, |after| after.seq);
+        // One more for the event that the cursor stands on.
+        let want = Want { stream: stream.stream, from, limit: first.saturating_add((from > 0).into()) };
+        let page = self.exchange.log.pages(stream.organization, vec![want]).await?.pop().unwrap_or_default();
+        Ok(match after {
+            Some(after) => after.follow(page),
+            None => Some(page),
+        })
+    }
+
+    /// Behind the newest event of a stream: read it before the rows that a client is shown, and what happens to
+    /// them afterwards comes behind it.
+    pub async fn cursor(&self, stream: StreamId) -> Result<Cursor> {
+        let newest = self.exchange.log.newest(stream, 1).await?;
+        Ok(newest.last().map_or(Cursor::origin(stream), |event| event.cursor()))
+    }
+}
+
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,73 @@
+//! One subscriber's way along a stream: from the place it came with, through the log and the ring, to what is
+//! new, without a seam between them. It pulls, so it can be as slow as it likes. Invariant: each event that it
+//! hands out is the one behind the last.
+
+use super::{
+    Cursor, Event,
+    tail::{Tail, Take},
+};
+use parking_lot::Mutex;
+use std::{collections::VecDeque, sync::Arc};
+
+pub(super) struct Reader {
+    /// Behind the event that was handed out last.
+    after: Cursor,
+    /// Whether the event at `after` was seen in the log or the ring, and not only named by a client.
+    checked: bool,
+    /// What follows `after`, taken and not yet handed out.
+    waiting: VecDeque<Arc<Event>>,
+    /// How many may wait.
+    queue: usize,
+}
+
+/// What happens next.
+#[derive(Debug)]
+pub(super) enum Step {
+    Deliver(Arc<Event>),
+    /// Wait until the tail changes.
+    Wait,
+    /// Read a page from this place on and hand it to `fill`.
+    Read(Cursor),
+    Resync,
+}
+
+impl Reader {
+    /// Starts behind the newest event of a tail.
+    pub fn live(tail: &Tail, queue: usize) -> Self {
+        Reader { after: tail.last(), checked: true, waiting: VecDeque::new(), queue: queue.max(1) }
+    }
+
+    /// Starts where a client says that it was.
+    pub fn resume(after: Cursor, queue: usize) -> Self {
+        Reader { after, checked: false, waiting: VecDeque::new(), queue: queue.max(1) }
+    }
+
+    pub fn step(&mut self, tail: &Mutex<Tail>) -> Step {
+        if self.waiting.is_empty() {
+            match tail.lock().take(self.after, self.checked, self.queue, &mut self.waiting) {
+                Take::Taken | Take::Wait => self.checked = true,
+                Take::Read => return Step::Read(self.after),
+                Take::Resync => return Step::Resync,
+            }
+        }
+        match self.waiting.pop_front() {
+            Some(event) => {
+                self.after.step(&event);
+                Step::Deliver(event)
+            }
+            None => Step::Wait,
+        }
+    }
+
+    /// Takes what the log has from `after` on. The highest number seen, or None: resync.
+    pub fn fill(&mut self, page: Vec<Arc<Event>>) -> Option<i64> {
+        let events = self.after.follow(page)?;
+        // Whoever is checked reads because the ring has gone on; a log that has not is not the same any more.
+        if self.checked && events.is_empty() {
+            return None;
+        }
+        self.checked = true;
+        self.waiting.extend(events);
+        Some(self.waiting.back().map_or(self.after.seq, |event| event.seq))
+    }
+}

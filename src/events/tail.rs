@@ -1,0 +1,207 @@
+//! The newest events of one stream that somebody is watching. Events come in from commits on this node, in any
+//! order, twice or not at all, and from the database, which is right; they go out to all readers from one ring, so
+//! that a reader costs no memory and a slow one holds up nobody. Invariant: the ring is what the log says, in
+//! order and without a gap, up to `last`.
+
+use super::{Cursor, Event, StreamId};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use uuid::Uuid;
+
+pub(super) struct Tail {
+    /// The newest events, the last of them `last`.
+    ring: VecDeque<Arc<Event>>,
+    /// How many the ring, and what waits for its turn, may hold.
+    capacity: usize,
+    /// The newest event in turn; its number is 0 in a new stream.
+    last: Cursor,
+    /// Events whose predecessors have not come yet.
+    ahead: BTreeMap<i64, Arc<Event>>,
+    /// The highest number that is said to exist.
+    known: i64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The head is still being read.
+    Starting,
+    Running,
+    /// The log is not what it was (restored, deleted): whoever reads must start afresh.
+    Broken,
+}
+
+/// What has to be done about a tail after it was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    Nothing,
+    /// Read the log behind `last` and hand it to `fill`, if nobody publishes it first.
+    Gap(Gap),
+    /// Forget the tail; its readers find out by themselves.
+    Burial,
+}
+
+/// Events that exist and have not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// The page to read starts with this event.
+    pub after: Cursor,
+    /// What was known to exist when the reading began.
+    known: i64,
+}
+
+/// The head of a stream as the log has it; 0 and no id: there is no event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    pub seq: i64,
+    pub id: Option<Uuid>,
+}
+
+/// What a reader finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    Taken,
+    /// Nothing new: wait until the tail changes.
+    Wait,
+    /// Older than the ring, or newer than the tail has heard of: read the log.
+    Read,
+    Resync,
+}
+
+impl Tail {
+    pub fn new(stream: StreamId, capacity: usize) -> Self {
+        Tail {
+            ring: VecDeque::new(),
+            capacity: capacity.max(1),
+            last: Cursor::origin(stream),
+            ahead: BTreeMap::new(),
+            known: 0,
+            phase: Phase::Starting,
+        }
+    }
+
+    /// Where it is, and where a reader of what comes from now on starts.
+    pub fn last(&self) -> Cursor {
+        self.last
+    }
+
+    pub fn need(&self) -> Need {
+        match self.phase {
+            Phase::Broken => Need::Burial,
+            Phase::Running if self.known > self.last.seq => Need::Gap(Gap { after: self.last, known: self.known }),
+            _ => Need::Nothing,
+        }
+    }
+
+    /// Begins with the newest events of the log, oldest first, read after the tail was there to be published to.
+    pub fn start(&mut self, newest: Vec<Arc<Event>>) {
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Running;
+            newest.into_iter().for_each(|event| self.push(event));
+            self.advance();
+        }
+    }
+
+    /// Takes a committed event, whatever its turn.
+    pub fn offer(&mut self, event: Arc<Event>) {
+        self.known = self.known.max(event.seq);
+        let id = event.id;
+        if self.ahead.insert(event.seq, event).is_some_and(|before| before.id != id) {
+            self.phase = Phase::Broken;
+        }
+        self.advance();
+        if self.ahead.len() > self.capacity {
+            self.ahead.pop_last();
+        }
+    }
+
+    /// Hears that an event exists.
+    pub fn hint(&mut self, seq: i64) {
+        self.known = self.known.max(seq);
+    }
+
+    /// Takes what the log has from `gap.after` on; `whole` if that was all. The log is right: what it does not
+    /// have, whoever spoke of it, does not exist.
+    pub fn fill(&mut self, gap: Gap, page: Vec<Arc<Event>>, whole: bool) {
+        let Some(events) = gap.after.follow(page) else {
+            self.phase = Phase::Broken;
+            return;
+        };
+        events.into_iter().for_each(|event| self.offer(event));
+        if whole && self.known == gap.known {
+            self.known = self.last.seq;
+            self.ahead.clear();
+        }
+    }
+
+    /// Compares with the head that the log had at some time after `last` was `before`.
+    pub fn compare(&mut self, before: i64, head: Head) {
+        if head.seq < before || self.at(head.seq).is_some_and(|event| Some(event.id) != head.id) {
+            self.phase = Phase::Broken;
+        }
+        self.hint(head.seq);
+    }
+
+    /// Puts at most `most` events behind `after` into `into`. `checked`: the event at `after` was seen, and not
+    /// only named by a client. It is compared again all the same: a log that went back may have another one there.
+    pub fn take(&self, after: Cursor, checked: bool, most: usize, into: &mut VecDeque<Arc<Event>>) -> Take {
+        if self.phase == Phase::Broken {
+            return Take::Resync;
+        }
+        if checked && after.seq > self.last.seq {
+            return Take::Wait;
+        }
+        let first = self.ring.front().map_or(1, |event| event.seq);
+        match self.at(after.seq) {
+            Some(event) if after.is_at(event) => {}
+            Some(_) => return Take::Resync,
+            None if after.seq == 0 && first == 1 => {}
+            None => return Take::Read,
+        }
+        if after.seq == self.last.seq {
+            return Take::Wait;
+        }
+        let skip = usize::try_from(after.seq + 1 - first).unwrap_or(usize::MAX);
+        into.extend(self.ring.iter().skip(skip).take(most).cloned());
+        Take::Taken
+    }
+
+    fn at(&self, seq: i64) -> Option<&Arc<Event>> {
+        let first = self.ring.front()?.seq;
+        self.ring.get(usize::try_from(seq - first).ok()?)
+    }
+
+    /// Moves what has its turn into the ring.
+    fn advance(&mut self) {
+        while self.phase != Phase::Starting
+            && let Some(next) = self.ahead.first_entry()
+        {
+            match next.key().cmp(&(self.last.seq + 1)) {
+                Ordering::Equal => {
+                    let event = next.remove();
+                    self.push(event);
+                }
+                Ordering::Less => {
+                    let event = next.remove();
+                    // The same number with another id: the log went back in time and is being written anew.
+                    if self.at(event.seq).is_some_and(|seen| seen.id != event.id) {
+                        self.phase = Phase::Broken;
+                    }
+                }
+                Ordering::Greater => break,
+            }
+        }
+    }
+
+    fn push(&mut self, event: Arc<Event>) {
+        if self.ring.len() == self.capacity {
+            self.ring.pop_front();
+        }
+        self.last.step(&event);
+        self.known = self.known.max(event.seq);
+        self.ring.push_back(event);
+    }
+}
