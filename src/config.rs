@@ -14,6 +14,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Refuses what is only good for trying out: generated keys, the explorer, demo data.
     pub production: bool,
+    /// Fills an empty database with demo organizations whose passwords everybody knows.
+    pub demo: bool,
     pub database: DatabaseConfig,
     pub http: HttpConfig,
     pub socket: SocketConfig,
@@ -29,6 +31,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             data_dir: ".stoa".into(),
             production: false,
+            demo: false,
             database: DatabaseConfig::default(),
             http: HttpConfig::default(),
             socket: SocketConfig::default(),

@@ -26,16 +26,18 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What an answer carries unless it says otherwise. Nothing of it is shown inside other pages, guessed to be another
 /// type, kept by caches or told where the reader came from.
-const ALWAYS: [(HeaderName, HeaderValue); 8] = [
+const ALWAYS: [(HeaderName, HeaderValue); 7] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::VARY, HeaderValue::from_static("Accept, Origin")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
+
+/// What an answer that is opened as a page may do.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// A year of HTTPS only; sent when the client came by HTTPS.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -95,6 +97,11 @@ fn protect(headers: &mut HeaderMap, secure: bool) {
     for (name, value) in ALWAYS {
         headers.entry(name).or_insert(value);
     }
+    // The policy of a script is that of its page, except in a worker, which could then load nothing.
+    let script = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/javascript");
+    if !headers.get(header::CONTENT_TYPE).is_some_and(script) {
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(POLICY);
+    }
     if secure {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
@@ -105,6 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_script_of_a_worker_is_not_bound() {
+        let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
+        protect(&mut headers, false);
+        assert!(!headers.contains_key(header::CONTENT_SECURITY_POLICY));
+    }
+
+    #[test]
     fn an_answer_keeps_what_it_says_itself() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
@@ -113,6 +128,7 @@ mod tests {
         assert_eq!(headers[header::VARY], "Accept, Origin");
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         assert!(!headers.contains_key(header::STRICT_TRANSPORT_SECURITY), "only behind TLS");
+        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY);
         protect(&mut headers, true);
         assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], HSTS);
     }

@@ -41,12 +41,8 @@ pub async fn graphql(State(server): State<Arc<Server>>, request: Request) -> Res
         return socket::upgrade(server, request).await;
     }
     let accept = Accept::of(request.headers());
-    if asks
-        && server.explores()
-        && accept.page_load(request.headers(), read::asks_query(request.uri().query()))
-        && let Some(page) = explorer::page(request.uri().path())
-    {
-        return page;
+    if asks && server.explores() && accept.page_load(request.headers(), read::asks_query(request.uri().query())) {
+        return explorer::revalidated(request.headers(), explorer::html(server.app.config.demo));
     }
     let mut info = client::info_of(&request);
     match answer(&server, request, accept, &mut info).await {
@@ -72,7 +68,7 @@ async fn answer(
         Ok(credential) => credential,
         Err(fault) => {
             // A client that is still writing reads the answer only afterwards.
-            read::discard(body, server.app.config.http.max_body).await;
+            read::discard(body, &head.headers, server.app.config.http.max_body).await;
             return Err(fault);
         }
     };
@@ -80,7 +76,7 @@ async fn answer(
         Method::POST => {
             let config = &server.app.config.http;
             let mut permit = limits.body();
-            let body = read::body(body, config.max_body, &mut permit).await?;
+            let body = read::body(body, &head.headers, config.max_body, &mut permit).await?;
             read::post(&body, config.max_batch)?
         }
         _ => Sent::One(read::get(head.uri.query())?),

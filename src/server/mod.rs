@@ -13,6 +13,8 @@ pub mod router;
 pub mod serve;
 pub mod socket;
 
+pub use serve::serve;
+
 use crate::app::App;
 use client::Proxies;
 use edge::{cors::Cors, meters::Meters};
@@ -23,7 +25,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 /// What every connection shares.
 pub struct Server {
@@ -31,13 +33,11 @@ pub struct Server {
     pub engine: Engine,
     /// Cancelled when the server stops: no new work, streams and sockets say good-bye.
     pub draining: CancellationToken,
-    /// Owns what outlives a request: sockets. A stop waits for it.
-    pub tasks: TaskTracker,
     pub limits: Limits,
     pub cors: Cors,
     pub proxies: Proxies,
     pub meters: Meters,
-    /// What `/metrics` shows; none: nobody records.
+    /// What `/metrics` shows; none: nobody records. Its upkeep is its owner's.
     pub metrics: Option<PrometheusHandle>,
     migrated: AtomicBool,
     probe: health::Probe,
@@ -60,7 +60,6 @@ impl Server {
             proxies,
             meters: Meters::new(),
             draining: CancellationToken::new(),
-            tasks: TaskTracker::new(),
             metrics,
             migrated: AtomicBool::new(false),
             probe: health::Probe::default(),

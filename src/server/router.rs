@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub fn routes(server: Arc<Server>) -> Router {
     Router::new()
         .route("/graphql", get(http::graphql).post(http::graphql))
-        .route("/graphql/{*asset}", get(explorer_asset))
+        .route("/graphql/assets/{*path}", get(explorer_asset))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -32,8 +32,8 @@ pub fn routes(server: Arc<Server>) -> Router {
 
 /// What the explorer's page loads.
 async fn explorer_asset(State(server): State<Arc<Server>>, request: Request) -> Response {
-    let asset = if server.explores() { explorer::page(request.uri().path()) } else { None };
-    match asset {
+    let path = request.uri().path().strip_prefix("/graphql/assets/").filter(|_| server.explores());
+    match path.and_then(explorer::asset) {
         Some(asset) => asset,
         None => no_such_path(request).await,
     }

@@ -24,7 +24,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{interval, sleep},
+    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -40,8 +40,6 @@ const UNREAD: Duration = Duration::from_secs(30);
 const MAX_HEAD: usize = 64 * 1024;
 /// Pause after the system has refused a connection, out of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often the recorder folds what it has counted.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until `stop` is cancelled, then lets requests in flight end, `http.drain_ms` at most.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: CancellationToken) -> Result<()> {
@@ -49,7 +47,6 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
     let protocol = Arc::new(protocol());
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
-    connections.spawn(upkeep(server.clone(), stop.clone()));
 
     while let Some((stream, peer, permit)) = accept(&server, &listener, &stop).await {
         connections.spawn(connection(
@@ -65,17 +62,8 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
     drop(listener);
     server.draining.cancel();
     connections.close();
-    server.tasks.close();
-    let drain = async {
-        connections.wait().await;
-        server.tasks.wait().await;
-    };
-    if tokio::time::timeout(millis(server.app.config.http.drain_ms), drain).await.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            sockets = server.tasks.len(),
-            "stopped before everything in flight had ended (http.drain_ms)"
-        );
+    if tokio::time::timeout(millis(server.app.config.http.drain_ms), connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "stopped before all requests had ended (http.drain_ms)");
         cut.cancel();
         connections.wait().await;
     }
@@ -122,7 +110,7 @@ fn tune(stream: &TcpStream) {
 /// HTTP/1.1 and HTTP/2 (with prior knowledge, as proxies speak it).
 fn protocol() -> auto::Builder<TokioExecutor> {
     let mut protocol = auto::Builder::new(TokioExecutor::new());
-    protocol.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(MAX_HEAD).pipeline_flush(true);
+    protocol.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(MAX_HEAD);
     protocol
         .http2()
         .timer(TokioTimer::new())
@@ -178,15 +166,6 @@ async fn connection<I>(
             }
             () = cut.cancelled() => return,
         }
-    }
-}
-
-/// Keeps the recorder's memory flat when nobody scrapes.
-async fn upkeep(server: Arc<Server>, stop: CancellationToken) {
-    let Some(metrics) = &server.metrics else { return };
-    let mut turn = interval(UPKEEP);
-    while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        metrics.run_upkeep();
     }
 }
 

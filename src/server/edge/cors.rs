@@ -31,7 +31,8 @@ impl Cors {
                 cors.any = true;
                 continue;
             }
-            match url::Url::parse(origin).ok().map(|url| url.origin()).filter(|known| known.ascii_serialization() == *origin) {
+            let known = url::Url::parse(origin).ok().map(|url| url.origin());
+            match known.filter(|known| known.ascii_serialization() == *origin && !origin.contains('*')) {
                 Some(known) if known.is_tuple() => cors.exact.extend(HeaderValue::from_str(origin)),
                 _ => wrong.push(format!(
                     "http.cors_origins: \"{origin}\" is no origin; write it as a browser sends it, such as https://app.example.com"
@@ -134,8 +135,8 @@ mod tests {
             "null",
             "file:///x",
         ];
-        let told = cors(&wrong).expect_err("all but one are wrong");
-        for origin in wrong.iter().filter(|origin| !origin.contains('*')) {
+        let told = cors(&wrong).expect_err("all are wrong");
+        for origin in wrong {
             assert!(told.iter().any(|line| line.contains(&format!("\"{origin}\""))), "{origin}: {told:?}");
         }
     }

@@ -42,3 +42,23 @@ impl Default for Meters {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn answers_are_counted_by_class() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let meters = metrics::with_local_recorder(&recorder, Meters::new);
+        for status in [200, 204, 404, 503, 999] {
+            meters.answered(StatusCode::from_u16(status).expect("a status"), Duration::from_millis(2));
+        }
+        let shown = recorder.handle().render();
+        for line in ["{status=\"2xx\"} 2", "{status=\"4xx\"} 1", "{status=\"5xx\"} 1"] {
+            assert!(shown.contains(&format!("stoa_http_requests_total{line}\n")), "{line}: {shown}");
+        }
+        assert!(shown.contains("stoa_http_request_seconds_count 5\n"), "{shown}");
+    }
+}

@@ -54,12 +54,17 @@ pub fn content_type(headers: &HeaderMap) -> Result<(), Fault> {
 }
 
 /// The whole body, at most `max` bytes: 413 above, 408 when it does not arrive in time.
-pub async fn body(mut body: Body, max: usize, permit: &mut BodyPermit<'_>) -> Result<Bytes, Fault> {
+pub async fn body(
+    mut body: Body,
+    headers: &HeaderMap,
+    max: usize,
+    permit: &mut BodyPermit<'_>,
+) -> Result<Bytes, Fault> {
     let read = timeout(BODY_TIME, collect(&mut body, max, permit)).await.unwrap_or_else(|_| {
         Err(Fault::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "The body did not arrive in time."))
     });
     if read.as_ref().is_err_and(|fault| fault.status != StatusCode::REQUEST_TIMEOUT) {
-        discard(body, max).await;
+        discard(body, headers, max).await;
     }
     read
 }
@@ -96,8 +101,11 @@ async fn collect(body: &mut Body, max: usize, permit: &mut BodyPermit<'_>) -> Re
 }
 
 /// Reads on without keeping anything, for a moment: a connection that is cut while the client writes shows it no
-/// answer.
-pub async fn discard(mut body: Body, max: usize) {
+/// answer. Who asks before sending (`Expect: 100-continue`) need not send at all.
+pub async fn discard(mut body: Body, headers: &HeaderMap, max: usize) {
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
     let most = max.saturating_mul(DISCARD_TIMES);
     let reading = async {
         let mut total = 0_usize;

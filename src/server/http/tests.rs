@@ -169,7 +169,7 @@ fn chunks(sizes: &[usize]) -> Body {
 
 async fn read_chunks(body: Body, max: usize) -> Result<Bytes, Fault> {
     let limits = crate::server::limits::Limits::new(&crate::config::HttpConfig::default());
-    read::body(body, max, &mut limits.body()).await
+    read::body(body, &HeaderMap::new(), max, &mut limits.body()).await
 }
 
 #[tokio::test]
