@@ -14,6 +14,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Refuses what is only good for trying out: generated keys, the explorer, demo data.
     pub production: bool,
+    /// Fills an empty database with demo organizations whose passwords everybody knows.
+    pub demo: bool,
     pub database: DatabaseConfig,
     pub http: HttpConfig,
     pub socket: SocketConfig,
@@ -29,6 +31,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             data_dir: ".stoa".into(),
             production: false,
+            demo: false,
             database: DatabaseConfig::default(),
             http: HttpConfig::default(),
             socket: SocketConfig::default(),
@@ -72,6 +75,12 @@ pub struct HttpConfig {
     pub timeout_ms: u64,
     /// How long a stop waits for requests in flight, in milliseconds.
     pub drain_ms: u64,
+    /// Requests worked on at once; more are told 503 at once.
+    pub max_in_flight: usize,
+    /// Connections at once, sockets and event streams among them; more wait to be accepted.
+    pub max_connections: usize,
+    /// Event streams (SSE) at once of one session, or of one address where nobody has signed in.
+    pub max_streams: usize,
     /// Origins that browsers may call from; `*` for any (without cookies).
     pub cors_origins: Vec<String>,
     /// Proxies (addresses or CIDR blocks) whose `X-Forwarded-For` is believed.
@@ -87,6 +96,9 @@ impl Default for HttpConfig {
             max_batch: 10,
             timeout_ms: 15_000,
             drain_ms: 10_000,
+            max_in_flight: 1024,
+            max_connections: 10_000,
+            max_streams: 100,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             graphiql: None,

@@ -1,3 +1,84 @@
 //! The outside: HTTP, WebSocket, SSE and what happens to a document before the executor.
+//! Invariant: everything that comes in is bounded in size, number and time before it costs anything.
 
+pub mod client;
+pub mod edge;
 pub mod engine;
+pub mod explorer;
+pub mod fault;
+pub mod health;
+pub mod http;
+pub mod limits;
+pub mod router;
+pub mod serve;
+pub mod socket;
+
+pub use serve::serve;
+
+use crate::app::App;
+use client::Proxies;
+use edge::{cors::Cors, meters::Meters};
+use engine::Engine;
+use limits::Limits;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What every connection shares.
+pub struct Server {
+    pub app: Arc<App>,
+    pub engine: Engine,
+    /// Cancelled when the server stops: no new work, streams and sockets say good-bye.
+    pub draining: CancellationToken,
+    pub limits: Limits,
+    pub cors: Cors,
+    pub proxies: Proxies,
+    pub meters: Meters,
+    /// What `/metrics` shows; none: nobody records. Its upkeep is its owner's.
+    pub metrics: Option<PrometheusHandle>,
+    migrated: AtomicBool,
+    probe: health::Probe,
+}
+
+impl Server {
+    /// Reads the settings of `[http]`. The error names each that cannot be used. Install the metrics recorder
+    /// first: counters belong to the recorder that is there when they are made.
+    pub fn new(app: Arc<App>, engine: Engine, metrics: Option<PrometheusHandle>) -> Result<Self, Vec<String>> {
+        let config = &app.config.http;
+        let (cors, proxies) = match (Cors::parse(&config.cors_origins), Proxies::parse(&config.trusted_proxies)) {
+            (Ok(cors), Ok(proxies)) => (cors, proxies),
+            (cors, proxies) => {
+                return Err([cors.err(), proxies.err()].into_iter().flatten().flatten().collect());
+            }
+        };
+        Ok(Server {
+            limits: Limits::new(config),
+            cors,
+            proxies,
+            meters: Meters::new(),
+            draining: CancellationToken::new(),
+            metrics,
+            migrated: AtomicBool::new(false),
+            probe: health::Probe::default(),
+            engine,
+            app,
+        })
+    }
+
+    /// Said by whoever migrated the database, once it has the schema of this build; `/health/ready` waits for it.
+    pub fn migrated(&self) {
+        self.migrated.store(true, Ordering::Release);
+    }
+
+    fn is_migrated(&self) -> bool {
+        self.migrated.load(Ordering::Acquire)
+    }
+
+    /// Whether `/graphql` in a browser shows the explorer: as set, otherwise only outside production.
+    pub fn explores(&self) -> bool {
+        self.app.config.http.graphiql.unwrap_or(!self.app.config.production)
+    }
+}

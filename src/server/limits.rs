@@ -1,0 +1,196 @@
+//! How much may go on at once: connections, requests, bodies being read, event streams.
+//! Invariant: whatever is sent, memory and work are bounded; who comes too many is told so at once.
+
+use crate::{
+    config::HttpConfig,
+    error::{Code, Error, Result},
+    kit::scope::Caller,
+};
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+    sync::Arc,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use uuid::Uuid;
+
+/// Bodies up to this many bytes are not counted: what a connection's buffers hold anyway.
+const SMALL_BODY: usize = 16 * 1024;
+/// What all larger bodies may take together while they are read, in KiB.
+const BODIES_KIB: usize = 64 * 1024;
+
+/// What is left of each.
+pub struct Limits {
+    /// A permit travels with its connection, also when that becomes a socket.
+    pub connections: Arc<Semaphore>,
+    requests: Semaphore,
+    bodies: Semaphore,
+    streams: Arc<Streams>,
+}
+
+/// Event streams open now, by who holds them.
+struct Streams {
+    each: usize,
+    held: Mutex<HashMap<Holder, usize>>,
+}
+
+/// Whose streams are counted together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder {
+    Session(Uuid),
+    Address(Option<IpAddr>),
+}
+
+impl Limits {
+    pub fn new(config: &HttpConfig) -> Self {
+        let semaphore = |permits: usize| Semaphore::new(permits.min(Semaphore::MAX_PERMITS));
+        Limits {
+            connections: Arc::new(semaphore(config.max_connections)),
+            requests: semaphore(config.max_in_flight),
+            bodies: semaphore(BODIES_KIB.max(config.max_body.div_ceil(1024))),
+            streams: Arc::new(Streams { each: config.max_streams, held: Mutex::default() }),
+        }
+    }
+
+    /// A place among the requests in flight. SERVICE_UNAVAILABLE at once when there is none: waiting in a queue
+    /// that is too long helps nobody.
+    pub fn request(&self) -> Result<SemaphorePermit<'_>> {
+        self.requests.try_acquire().map_err(|_| Error::unavailable("too many requests in flight (http.max_in_flight)"))
+    }
+
+    /// Requests in flight now, of `max`.
+    pub fn in_flight(&self, max: usize) -> usize {
+        max.saturating_sub(self.requests.available_permits())
+    }
+
+    /// Nothing held yet for a body.
+    pub fn body(&self) -> BodyPermit<'_> {
+        BodyPermit { bodies: &self.bodies, held: None }
+    }
+
+    /// A place for one event stream of this caller. SUBSCRIPTION_LIMIT when it holds as many as it may.
+    pub fn stream(&self, caller: &Caller) -> Result<StreamPermit> {
+        match caller {
+            Caller::Member(scope) => self.streams.take(Holder::Session(scope.actor.session)),
+            Caller::Stranger { request, .. } => self.address_stream(request.address),
+        }
+    }
+
+    /// As `stream`, for somebody of whom only the address is known.
+    pub fn address_stream(&self, address: Option<IpAddr>) -> Result<StreamPermit> {
+        self.streams.take(Holder::Address(address))
+    }
+
+    /// Event streams open now.
+    pub fn streams_open(&self) -> usize {
+        self.streams.held.lock().values().sum()
+    }
+}
+
+/// Memory granted to one body while it is read.
+pub struct BodyPermit<'a> {
+    bodies: &'a Semaphore,
+    held: Option<SemaphorePermit<'a>>,
+}
+
+impl BodyPermit<'_> {
+    /// Asks for `total` bytes in all. SERVICE_UNAVAILABLE when other bodies have taken what there is.
+    pub fn grow(&mut self, total: usize) -> Result<()> {
+        if total <= SMALL_BODY {
+            return Ok(());
+        }
+        let held = self.held.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = total.div_ceil(1024).saturating_sub(held);
+        let more = self
+            .bodies
+            .try_acquire_many(u32::try_from(more).unwrap_or(u32::MAX))
+            .map_err(|_| Error::unavailable("too many large bodies at once"))?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(())
+    }
+}
+
+impl Streams {
+    fn take(self: &Arc<Self>, holder: Holder) -> Result<StreamPermit> {
+        let mut held = self.held.lock();
+        let count = held.entry(holder).or_default();
+        if *count >= self.each {
+            return Err(Error::yours(
+                Code::SubscriptionLimit,
+                format!("At most {} event streams at once. Close some, or use one WebSocket for all.", self.each),
+            ));
+        }
+        *count += 1;
+        Ok(StreamPermit { streams: self.clone(), holder })
+    }
+}
+
+/// The place of one event stream, given back when dropped.
+pub struct StreamPermit {
+    streams: Arc<Streams>,
+    holder: Holder,
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.streams.held.lock().entry(self.holder) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// A connection's place, moved along with its bytes.
+pub type ConnectionPermit = OwnedSemaphorePermit;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(max_in_flight: usize, max_streams: usize) -> Limits {
+        Limits::new(&HttpConfig { max_in_flight, max_streams, ..HttpConfig::default() })
+    }
+
+    #[test]
+    fn one_request_more_than_allowed_is_refused_until_another_ends() {
+        let limits = limits(1, 1);
+        let first = limits.request().expect("a place");
+        assert_eq!(limits.request().expect_err("full").code(), Code::ServiceUnavailable);
+        drop(first);
+        assert!(limits.request().is_ok());
+    }
+
+    #[test]
+    fn streams_are_counted_by_holder_and_given_back() {
+        let limits = limits(1, 2);
+        let (ann, bob) = (Holder::Session(Uuid::from_u128(1)), Holder::Address(None));
+        let one = limits.streams.take(ann).expect("first");
+        let _two = limits.streams.take(ann).expect("second");
+        let refused = limits.streams.take(ann).err().expect("third is refused");
+        assert_eq!(refused.code(), Code::SubscriptionLimit);
+        let _bob = limits.streams.take(bob).expect("another holder");
+        assert_eq!(limits.streams_open(), 3);
+        drop(one);
+        assert!(limits.streams.take(ann).is_ok());
+        assert_eq!(limits.streams_open(), 2, "a permit that is not kept is given back");
+    }
+
+    #[test]
+    fn large_bodies_share_what_there_is() {
+        let limits = limits(1, 1);
+        let mut large = limits.body();
+        large.grow(BODIES_KIB * 1024 - 1024).expect("nearly all");
+        large.grow(BODIES_KIB * 1024).expect("the rest");
+        let mut other = limits.body();
+        assert!(other.grow(SMALL_BODY).is_ok(), "small bodies are not counted");
+        assert_eq!(other.grow(SMALL_BODY + 1).expect_err("nothing left").code(), Code::ServiceUnavailable);
+        drop(large);
+        assert!(other.grow(SMALL_BODY + 1).is_ok());
+    }
+}
