@@ -17,6 +17,7 @@ pub(super) const SUBPROTOCOL: &str = "graphql-transport-ws";
 const COOKIE: &str = "stoa_access";
 
 /// A handshake that can be answered.
+#[derive(Debug)]
 pub(super) struct Greeting {
     /// `Sec-WebSocket-Accept`.
     accept: HeaderValue,
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_answer_proves_that_the_key_was_read() {
-        let greeting = greet(&request(&[]), &[]).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let greeting = greet(&request(&[]), &[]).expect("greets");
         // The example of RFC 6455, section 1.3.
         assert_eq!(greeting.response().headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(greeting.response().headers()["sec-websocket-protocol"], SUBPROTOCOL);
@@ -171,14 +172,13 @@ mod tests {
 
     #[test]
     fn another_subprotocol_is_named_so_that_a_browser_sees_the_4406() {
-        let other = greet(&request(&[("sec-websocket-protocol", "graphql-ws, mqtt")]), &[]).ok().expect("greets");
+        let other = greet(&request(&[("sec-websocket-protocol", "graphql-ws, mqtt")]), &[]).expect("greets");
         assert!(!other.speaks);
         assert_eq!(other.response().headers()["sec-websocket-protocol"], "graphql-ws");
-        let none = greet(&request(&[("sec-websocket-protocol", "")]), &[]).ok().expect("greets");
+        let none = greet(&request(&[("sec-websocket-protocol", "")]), &[]).expect("greets");
         assert!(!none.speaks && !none.response().headers().contains_key("sec-websocket-protocol"));
-        let both = greet(&request(&[("sec-websocket-protocol", "graphql-ws, graphql-transport-ws")]), &[])
-            .ok()
-            .expect("greets");
+        let both =
+            greet(&request(&[("sec-websocket-protocol", "graphql-ws, graphql-transport-ws")]), &[]).expect("greets");
         assert!(both.speaks);
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let seen = |origin: &str, allowed: &[&str]| {
             let allowed: Vec<_> = allowed.iter().map(|it| it.to_string()).collect();
             let request = request(&[("cookie", "a=b; stoa_access=tok=en; c=d"), ("origin", origin)]);
-            greet(&request, &allowed).ok().expect("greets").cookie
+            greet(&request, &allowed).expect("greets").cookie
         };
         assert_eq!(seen("http://stoa.test:4000", &[]).as_deref(), Some("tok=en"));
         assert_eq!(seen("https://STOA.test:4000", &[]).as_deref(), Some("tok=en"));

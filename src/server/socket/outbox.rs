@@ -18,25 +18,23 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// A short text message.
+    /// A text message.
     pub fn text(&mut self, text: impl Into<String>) {
-        self.push(Bytes::from(text.into()), OpCode::Data(Data::Text), true);
+        self.fragments(Data::Text, Bytes::from(text.into()), true);
     }
 
     /// The text message `head`, `body`, `}`. All three together are UTF-8.
-    pub fn envelope(&mut self, head: String, mut body: Bytes) {
+    pub fn envelope(&mut self, head: String, body: Bytes) {
         let mut head = head.into_bytes();
         if body.len() <= FRAGMENT {
             head.reserve_exact(body.len() + 1);
             head.extend_from_slice(&body);
             head.push(b'}');
-            return self.push(Bytes::from(head), OpCode::Data(Data::Text), true);
+            return self.push(Data::Text, Bytes::from(head), true);
         }
-        self.push(Bytes::from(head), OpCode::Data(Data::Text), false);
-        while !body.is_empty() {
-            self.push(body.split_to(body.len().min(FRAGMENT)), OpCode::Data(Data::Continue), false);
-        }
-        self.push(Bytes::from_static(b"}"), OpCode::Data(Data::Continue), true);
+        self.push(Data::Text, Bytes::from(head), false);
+        self.fragments(Data::Continue, body, false);
+        self.push(Data::Continue, Bytes::from_static(b"}"), true);
     }
 
     /// A ping at the level of WebSocket.
@@ -71,9 +69,17 @@ impl Outbox {
         self.bytes
     }
 
-    fn push(&mut self, payload: Bytes, opcode: OpCode, last: bool) {
+    fn fragments(&mut self, mut opcode: Data, mut payload: Bytes, last: bool) {
+        while payload.len() > FRAGMENT {
+            self.push(opcode, payload.split_to(FRAGMENT), false);
+            opcode = Data::Continue;
+        }
+        self.push(opcode, payload, last);
+    }
+
+    fn push(&mut self, opcode: Data, payload: Bytes, last: bool) {
         self.bytes = self.bytes.saturating_add(payload.len());
-        self.frames.push_back(Frame::message(payload, opcode, last));
+        self.frames.push_back(Frame::message(payload, OpCode::Data(opcode), last));
     }
 }
 
@@ -81,9 +87,9 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    fn sent(body: &[u8]) -> (usize, Vec<u8>) {
+    fn sent(fill: impl FnOnce(&mut Outbox)) -> (usize, Vec<u8>) {
         let mut outbox = Outbox::default();
-        outbox.envelope("{\"payload\":".into(), Bytes::copy_from_slice(body));
+        fill(&mut outbox);
         let (mut frames, mut text) = (0, Vec::new());
         while let Some(frame) = outbox.pop() {
             let first = frame.header().opcode == OpCode::Data(Data::Text);
@@ -99,10 +105,12 @@ mod tests {
     #[test]
     fn long_answers_go_out_in_fragments() {
         for length in [0, 1, FRAGMENT, FRAGMENT + 1, 10 * FRAGMENT, 10 * FRAGMENT + 7] {
-            let body = vec![b'x'; length];
-            let (frames, text) = sent(&body);
-            assert_eq!(text, [b"{\"payload\":".as_slice(), &body, b"}"].concat());
+            let body = "x".repeat(length);
+            let (frames, text) = sent(|outbox| outbox.envelope("{\"payload\":".into(), body.clone().into()));
+            assert_eq!(text, format!("{{\"payload\":{body}}}").into_bytes());
             assert_eq!(frames, if length <= FRAGMENT { 1 } else { 2 + length.div_ceil(FRAGMENT) });
+            let (frames, text) = sent(|outbox| outbox.text(body.clone()));
+            assert_eq!((frames, text), (length.div_ceil(FRAGMENT).max(1), body.into_bytes()));
         }
     }
 }

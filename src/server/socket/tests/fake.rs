@@ -202,7 +202,7 @@ pub fn greeting(cookie: Option<&str>) -> Greeting {
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
         .header("sec-websocket-protocol", handshake::SUBPROTOCOL)
         .body(());
-    let mut greeting = handshake::greet(&request.expect("a request"), &[]).ok().expect("a good handshake");
+    let mut greeting = handshake::greet(&request.expect("a request"), &[]).expect("a good handshake");
     greeting.cookie = cookie.map(str::to_owned);
     greeting
 }
