@@ -4,12 +4,13 @@
 
 use super::{
     budget::Budget,
+    farewell::{End, farewell},
     handshake::Greeting,
     operations::{Operations, Outcome, refused},
     outbox::Outbox,
     protocol::{self, ClientMessage, Close},
     running::Running,
-    seats::Seat,
+    sign_in::{Member, Phase, RECHECK, turned_away},
 };
 use crate::{
     config::{SocketConfig, millis},
@@ -23,37 +24,26 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, Sleep, sleep_until, timeout},
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep, sleep_until},
 };
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self, Message,
-        protocol::{CloseFrame, Role, WebSocketConfig},
+        protocol::{Role, WebSocketConfig},
     },
 };
-
-/// How often it is asked whether the session still stands.
-const RECHECK: Duration = Duration::from_secs(1);
-
-/// How long a client may take to hear that the socket is closed.
-const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Pings that may go unanswered.
 const MISSED: u8 = 2;
 
-/// What the tests can stand in for: TCP, TLS, memory.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
-
 /// Serves a socket from its first message to its last.
 pub(super) async fn drive<O: Operations>(
     operations: O,
-    stream: impl Transport,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
     greeting: Greeting,
     request: RequestInfo,
 ) {
@@ -66,7 +56,8 @@ pub(super) async fn drive<O: Operations>(
         .max_frame_size(limit);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     if !greeting.speaks {
-        return farewell(socket, Outbox::default(), Close::new(4406, "Subprotocol not acceptable")).await;
+        let close = Close::new(4406, "Subprotocol not acceptable");
+        return Box::pin(farewell(socket, Outbox::default(), close)).await;
     }
     let mut driver = Driver::new(operations, socket, greeting.cookie, request);
     let end = driver.run().await;
@@ -76,52 +67,6 @@ pub(super) async fn drive<O: Operations>(
         // In a box, so that what is only needed at the end does not weigh on every open socket.
         Box::pin(farewell(socket, outbox, close)).await;
     }
-}
-
-/// Why a socket is over.
-enum End {
-    /// The client has gone, or has closed it.
-    Gone,
-    Close(Close),
-}
-
-impl From<Close> for End {
-    fn from(close: Close) -> Self {
-        End::Close(close)
-    }
-}
-
-impl From<tungstenite::Error> for End {
-    fn from(fault: tungstenite::Error) -> Self {
-        use tungstenite::{Error as Fault, error::ProtocolError};
-        End::Close(match fault {
-            Fault::Capacity(_) => Close::new(1009, "Message too long"),
-            Fault::Utf8(_) => Close::new(1007, "Text must be UTF-8"),
-            Fault::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
-                return End::Gone;
-            }
-            Fault::Protocol(_) => Close::new(1002, "Not the WebSocket protocol"),
-            _ => return End::Gone,
-        })
-    }
-}
-
-/// How far a client has come.
-enum Phase<M> {
-    /// No `connection_init` yet.
-    Silent,
-    /// Its token is being looked at.
-    Admitting,
-    /// A stranger may register, sign in and look at the schema.
-    Stranger,
-    Member(Member<M>),
-}
-
-struct Member<M> {
-    who: M,
-    expires_at: Instant,
-    recheck_at: Instant,
-    seat: Seat,
 }
 
 /// What asking identity came to.
@@ -135,7 +80,10 @@ enum Verdict<M> {
 enum Event<M> {
     Gone(tungstenite::Error),
     Alarm,
+    /// The server stops.
     Drain,
+    /// Nothing is owed any more to a socket of a server that stops.
+    Drained,
     Verdict(Verdict<M>),
     Read(Option<Result<Message, tungstenite::Error>>),
     Answer(Arc<str>, Option<Outcome>),
@@ -164,7 +112,7 @@ struct Driver<O: Operations, S> {
     drain_by: Option<Instant>,
 }
 
-impl<O: Operations, S: Transport> Driver<O, S> {
+impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     fn new(operations: O, socket: WebSocketStream<S>, cookie: Option<String>, request: RequestInfo) -> Self {
         let now = Instant::now();
         let config = &operations.config().socket;
@@ -231,6 +179,9 @@ impl<O: Operations, S: Transport> Driver<O, S> {
         if self.drain_by.is_none() && draining.poll(context).is_ready() {
             return Poll::Ready(Event::Drain);
         }
+        if self.drain_by.is_some() && written && self.running.is_empty() {
+            return Poll::Ready(Event::Drained);
+        }
         if let Some(Poll::Ready(verdict)) = self.asking.as_mut().map(|asking| asking.poll_unpin(context)) {
             (self.asking, self.refreshing) = (None, false);
             return Poll::Ready(Event::Verdict(verdict));
@@ -283,8 +234,9 @@ impl<O: Operations, S: Transport> Driver<O, S> {
                 let wait = millis(self.operations.config().http.drain_ms);
                 self.drain_by = Some(Instant::now() + wait);
                 self.running.stop_subscriptions();
-                Ok(self.drained()?)
+                Ok(())
             }
+            Event::Drained => Err(Close::new(1012, "Service restart").into()),
             Event::Verdict(verdict) => Ok(self.on_verdict(verdict)?),
             Event::Read(None) => Err(End::Gone),
             Event::Read(Some(message)) => self.on_message(message?),
@@ -297,16 +249,8 @@ impl<O: Operations, S: Transport> Driver<O, S> {
                     Some(Outcome::Refused(errors)) => self.outbox.envelope(protocol::error_head(&id), errors),
                     None => self.outbox.text(protocol::complete(&id)),
                 }
-                Ok(self.drained()?)
+                Ok(())
             }
-        }
-    }
-
-    /// Closes a socket of a server that stops as soon as nothing is owed to it.
-    fn drained(&self) -> Result<(), Close> {
-        match self.drain_by {
-            Some(_) if self.running.is_empty() => Err(Close::new(1012, "Service restart")),
-            _ => Ok(()),
         }
     }
 
@@ -405,7 +349,7 @@ impl<O: Operations, S: Transport> Driver<O, S> {
             (ClientMessage::Subscribe { id, payload }, _) => self.subscribe(id, payload),
             (ClientMessage::Complete { id }, _) => {
                 self.running.stop(&id);
-                self.drained()
+                Ok(())
             }
         }
     }
@@ -441,23 +385,20 @@ impl<O: Operations, S: Transport> Driver<O, S> {
     fn on_verdict(&mut self, verdict: Verdict<O::Member>) -> Result<(), Close> {
         match verdict {
             Verdict::Admitted(who) => {
-                let member = self.sign_in(who.map_err(|error| self.turned_away(&error))?, None)?;
+                let who = who.map_err(|error| turned_away(&error, &self.request))?;
+                let member = Member::new(&self.operations, who, None)?;
                 self.admit(Phase::Member(member));
             }
             Verdict::Refreshed(who, payload) => {
-                let who = who.map_err(|error| self.turned_away(&error))?;
+                let who = who.map_err(|error| turned_away(&error, &self.request))?;
                 let Phase::Member(before) = std::mem::replace(&mut self.phase, Phase::Stranger) else {
                     return Err(Close::forbidden());
                 };
-                let (was, is) = (O::actor(&before.who), O::actor(&who));
-                if (was.organization, was.member) != (is.organization, is.member) {
-                    return Err(Close::forbidden());
-                }
-                self.phase = Phase::Member(self.sign_in(who, Some(before.seat))?);
+                self.phase = Phase::Member(before.refreshed(&self.operations, who)?);
                 self.outbox.text(protocol::pong(payload.as_deref()));
             }
             Verdict::Rechecked(Ok(())) => {}
-            Verdict::Rechecked(Err(error @ Error::Yours(_))) => return Err(self.turned_away(&error)),
+            Verdict::Rechecked(Err(error @ Error::Yours(_))) => return Err(turned_away(&error, &self.request)),
             // What could say is away. It is asked again in a second, and the token ends all the same.
             Verdict::Rechecked(Err(error)) => {
                 tracing::warn!(request = %self.request.id, ?error, "a session could not be rechecked");
@@ -471,56 +412,4 @@ impl<O: Operations, S: Transport> Driver<O, S> {
         self.cookie = None;
         self.outbox.text(protocol::ACK);
     }
-
-    fn sign_in(&self, who: O::Member, seat: Option<Seat>) -> Result<Member<O::Member>, Close> {
-        let actor = O::actor(&who);
-        let seat = match seat.filter(|seat| seat.session() == actor.session) {
-            Some(seat) => seat,
-            None => (self.operations.sockets())
-                .seat(actor.session, self.config().max_sockets)
-                .ok_or_else(|| Close::again("Too many sockets"))?,
-        };
-        let now = Instant::now();
-        let left = (actor.expires_at - chrono::Utc::now()).to_std().unwrap_or_default();
-        Ok(Member {
-            // A clock cannot hold every date that a token can.
-            expires_at: now.checked_add(left).unwrap_or(now),
-            // Not all sockets in the same millisecond.
-            recheck_at: now + RECHECK.mul_f32(0.5 + rand::random::<f32>()),
-            who,
-            seat,
-        })
-    }
-
-    /// The close for a token that was not accepted, or that nobody could look at.
-    fn turned_away(&self, error: &Error) -> Close {
-        match error {
-            Error::Yours(refusal) if refusal.code == Code::RateLimited => Close::again("Too many attempts"),
-            Error::Yours(refusal) if refusal.extensions.iter().any(|(_, value)| value == "EXPIRED") => Close::expired(),
-            Error::Yours(_) => Close::forbidden(),
-            Error::Ours(_) | Error::TooSlow(..) => {
-                tracing::error!(request = %self.request.id, ?error, "a token could not be looked at");
-                Close::again("Try again shortly")
-            }
-        }
-    }
-}
-
-/// Sends what is owed, then the close frame, and waits a little for the client to have read it: a connection cut
-/// with unread input is reset, and the reset overtakes the frame.
-async fn farewell(mut socket: WebSocketStream<impl Transport>, mut outbox: Outbox, close: Close) {
-    let said = async {
-        while let Some(frame) = outbox.pop() {
-            socket.send(Message::Frame(frame)).await?;
-        }
-        let frame = CloseFrame { code: close.code.into(), reason: close.reason.into_owned().into() };
-        socket.send(Message::Close(Some(frame))).await?;
-        let stream = socket.get_mut();
-        stream.shutdown().await?;
-        let mut ignored = vec![0; 4096];
-        while stream.read(&mut ignored).await? > 0 {}
-        Ok::<_, tungstenite::Error>(())
-    };
-    // Late or failed: the client has gone, and that is what this was for.
-    let _ = timeout(FAREWELL, said).await;
 }

@@ -19,12 +19,14 @@
 
 mod budget;
 mod driver;
+mod farewell;
 mod handshake;
 mod operations;
 mod outbox;
 mod protocol;
 mod running;
 mod seats;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 

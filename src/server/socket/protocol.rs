@@ -257,6 +257,22 @@ mod tests {
         assert!(refused(r#"{"type":"start"}"#).contains("subscriptions-transport-ws"));
     }
 
+    proptest::proptest! {
+        /// Whatever comes: a message or a 4400 that fits.
+        #[test]
+        fn nothing_that_is_sent_breaks_the_reader(
+            kind in r#""(subscribe|ping|complete|start|.{0,200})"|.{0,9}"#,
+            id in r#""(\\PC{0,200}|\\u[dD][0-9a-f]{3})"|.{0,9}"#,
+            payload in r#"\{("query":".{0,9}"|"authorization":.{0,9})?\}|.{0,9}"#,
+        ) {
+            for text in [format!(r#"{{"type":{kind},"id":{id},"payload":{payload}}}"#), kind, id, payload] {
+                if let Err(close) = ClientMessage::parse(&text) {
+                    proptest::prop_assert!(close.code == 4400 && (1..=MAX_REASON).contains(&close.reason.len()));
+                }
+            }
+        }
+    }
+
     #[test]
     fn reasons_fit_a_close_frame_and_stay_text() {
         let reason = refused(&format!(r#"{{"type":"{}"}}"#, "ä".repeat(300)));

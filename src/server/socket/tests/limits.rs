@@ -113,6 +113,32 @@ async fn too_many_sockets_of_a_session_are_1013() {
 }
 
 #[tokio::test]
+async fn a_refresh_with_another_session_takes_a_place_of_that_one() {
+    let fake = Fake::new(|config| config.socket.max_sockets = 1);
+    let mut client = Client::open(&fake, Some("alice")).await;
+    let ping = json!({"type": "ping", "payload": {"authorization": "alice elsewhere"}});
+    client.say(ping.clone()).await;
+    assert_eq!(client.hear().await["type"], "pong");
+    let mut other = Client::open(&fake, Some("alice")).await;
+    other.say(ping).await;
+    assert_eq!(other.closed().await, (1013, "Too many sockets".to_owned()));
+}
+
+#[tokio::test]
+async fn a_stop_still_writes_a_long_answer() {
+    let fake = Fake::new(|_| {});
+    let mut client = Client::over(&fake, None, 2000).await;
+    client.init(None).await;
+    client.subscribe("1", "big:500000").await;
+    until(|| fake.0.started.lock().len() == 1).await;
+    fake.0.draining.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(client.hear().await["payload"]["data"].as_str().map(str::len), Some(500_000));
+    assert_eq!(client.hear().await["type"], "complete");
+    assert_eq!(client.closed().await, (1012, "Service restart".to_owned()));
+}
+
+#[tokio::test]
 async fn too_many_messages_are_1013() {
     let fake = Fake::new(|config| {
         config.socket.message_burst = 5;
