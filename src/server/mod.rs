@@ -37,6 +37,7 @@ pub struct Server {
     pub cors: Cors,
     pub proxies: Proxies,
     pub meters: Meters,
+    pub sockets: socket::Sockets,
     /// What `/metrics` shows; none: nobody records. Its upkeep is its owner's.
     pub metrics: Option<PrometheusHandle>,
     migrated: AtomicBool,
@@ -59,6 +60,7 @@ impl Server {
             cors,
             proxies,
             meters: Meters::new(),
+            sockets: socket::Sockets::new(),
             draining: CancellationToken::new(),
             metrics,
             migrated: AtomicBool::new(false),
