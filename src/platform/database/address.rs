@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use std::{borrow::Cow, collections::HashMap, path::Path, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_postgres::{
-    Client, Config, NoTls, Socket,
+    CancelToken, Client, Config, NoTls, Socket,
     config::{Host, SslMode},
     error::SqlState,
     tls::MakeTlsConnect,
@@ -83,6 +83,17 @@ impl Address {
             },
         };
         answer.map_err(fault)
+    }
+
+    /// Asks the server to give up the statement that a connection runs.
+    pub async fn cancel(&self, statement: CancelToken) {
+        let asked = match &self.tls {
+            None => statement.cancel_query(NoTls).await,
+            Some(tls) => statement.cancel_query(tls.clone()).await,
+        };
+        if let Err(fault) = asked {
+            tracing::debug!(fault = explain(fault), "a statement could not be cancelled");
+        }
     }
 }
 

@@ -152,6 +152,15 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The next one would wait for it, and the database work for nobody.
+        if self.object.is_abandoned() {
+            self.object.discard();
+        }
+    }
+}
+
 impl Deref for Connection {
     type Target = AsyncPgConnection;
     fn deref(&self) -> &AsyncPgConnection {

@@ -13,7 +13,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use tokio_postgres::SimpleQueryMessage;
 use uuid::Uuid;
 
@@ -25,6 +25,9 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// A transaction in which nothing happens for so long is given up by the server.
 const IDLE_TRANSACTION: Duration = Duration::from_secs(30);
+
+/// How long the cancelling of an abandoned statement may take.
+const CANCEL: Duration = Duration::from_secs(1);
 
 /// For whom a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,28 @@ pub(super) struct Pooled {
     pub spoiled: bool,
     /// Moves the bytes; ends when the connection closes, from either side.
     driver: JoinHandle<()>,
-    statements: Arc<AtomicUsize>,
+    address: Address,
+    activity: Arc<Activity>,
+}
+
+/// What diesel does on a connection.
+#[derive(Default)]
+struct Activity {
+    /// Statements prepared and kept.
+    prepared: AtomicUsize,
+    /// Statements whose answer is awaited. Stays above zero when the future that waited is dropped.
+    running: AtomicUsize,
+}
+
+impl Activity {
+    fn note(&self, event: &InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::CacheQuery { .. } => self.prepared.fetch_add(1, Ordering::Relaxed),
+            InstrumentationEvent::StartQuery { .. } => self.running.fetch_add(1, Ordering::Relaxed),
+            InstrumentationEvent::FinishQuery { .. } => self.running.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
 }
 
 diesel::define_sql_function! {
@@ -75,10 +99,25 @@ impl Pooled {
         Ok(())
     }
 
-    /// Closes the connection now, in the middle of whatever it does; the server rolls back what was open.
+    /// Whether a statement still runs for somebody who has stopped waiting for it.
+    pub fn is_abandoned(&self) -> bool {
+        self.activity.running.load(Ordering::Relaxed) > 0
+    }
+
+    /// Closes the connection now; the server rolls back what was open. A statement that still runs is cancelled:
+    /// the server would not look at the connection before its end.
     pub fn discard(&mut self) {
-        self.spoiled = true;
+        if std::mem::replace(&mut self.spoiled, true) {
+            return;
+        }
         self.driver.abort();
+        if self.is_abandoned()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (address, statement) = (self.address.clone(), self.connection.cancel_token());
+            // Ends by itself within a second; if it fails, the statement's time-out does the same later.
+            runtime.spawn(async move { timeout(CANCEL, address.cancel(statement)).await });
+        }
     }
 }
 
@@ -110,14 +149,11 @@ impl managed::Manager for Manager {
             client.batch_execute(role).await.map_err(super::address::fault)?;
         }
         let mut connection = AsyncPgConnection::try_from(client).await.map_err(Error::unavailable)?;
-        let statements = Arc::new(AtomicUsize::new(0));
-        let counter = statements.clone();
-        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-            if let InstrumentationEvent::CacheQuery { .. } = event {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Ok(Pooled { connection, owner: Owner::Unknown, spoiled: false, driver, statements })
+        let activity = Arc::new(Activity::default());
+        let noted = activity.clone();
+        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| noted.note(&event));
+        let address = self.address.clone();
+        Ok(Pooled { connection, owner: Owner::Unknown, spoiled: false, driver, address, activity })
     }
 
     async fn recycle(&self, pooled: &mut Pooled, metrics: &Metrics) -> RecycleResult<Error> {
@@ -125,7 +161,7 @@ impl managed::Manager for Manager {
             "closed"
         } else if AnsiTransactionManager::is_broken_transaction_manager(&mut pooled.connection) {
             "in a transaction"
-        } else if pooled.statements.load(Ordering::Relaxed) > MAX_STATEMENTS || metrics.age() > MAX_AGE {
+        } else if pooled.activity.prepared.load(Ordering::Relaxed) > MAX_STATEMENTS || metrics.age() > MAX_AGE {
             "worn out"
         } else {
             return Ok(());

@@ -55,7 +55,8 @@ impl Installation {
 /// The newest installation, or the newest of one major version: a cluster can only be run by its own. `given` (or
 /// else `STOA_POSTGRES_BIN`) is the folder to look in and nowhere else.
 pub(super) fn find(given: Option<&Path>, major: Option<u32>) -> Result<Installation> {
-    let given = given.map(Path::to_owned).or_else(|| env::var_os("STOA_POSTGRES_BIN").map(PathBuf::from));
+    let named = || env::var_os("STOA_POSTGRES_BIN").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let given = given.map(Path::to_owned).or_else(named);
     let installed = match &given {
         Some(folder) => search([folder.clone()]),
         None => {
