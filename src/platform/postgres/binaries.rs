@@ -116,7 +116,7 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
 /// `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`: 15 and 13.
 fn version(line: &str) -> Option<(u32, u32)> {
     let number = line.split(' ').nth(2)?.trim();
-    let mut parts = number.split(|c: char| !c.is_ascii_digit());
+    let mut parts = number.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
     Some((parts.next()?.parse().ok()?, parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
 }
 

@@ -54,7 +54,7 @@ pub(super) struct Cluster {
     /// Exists until everything that `initdb` wrote is known to be on the disk.
     pub unsynced: PathBuf,
     /// Held as long as the cluster runs.
-    _lock: File,
+    lock: File,
 }
 
 impl Cluster {
@@ -88,7 +88,7 @@ impl Cluster {
         if fs::metadata(&log).is_ok_and(|file| file.len() > MAX_LOG) {
             fs::rename(&log, data_dir.join("postgres.log.1")).map_err(|fault| at("rename", &log, fault))?;
         }
-        Ok(Cluster { folder, owner, installation, socket, log, unsynced, _lock: lock })
+        Ok(Cluster { folder, owner, installation, socket, log, unsynced, lock })
     }
 
     /// Where PostgreSQL's next words will go, and where they begin.
@@ -109,11 +109,13 @@ impl Cluster {
         String::from_utf8_lossy(&said).trim().to_owned()
     }
 
-    /// Removes a socket folder that is not part of the cluster.
-    pub fn clean(&self) {
+    /// Lets the next one have it: PostgreSQL has ended.
+    pub fn release(&self) {
         if self.socket != self.folder {
             _ = fs::remove_dir(&self.socket);
         }
+        // Not left to the closing of the file: a process that is being forked has it, too, until it becomes another.
+        _ = self.lock.unlock();
     }
 }
 

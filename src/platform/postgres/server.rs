@@ -101,7 +101,7 @@ impl Control {
                 self.woken.wait_for(&mut state, PAUSE);
             }
         }
-        cluster.clean();
+        cluster.release();
         phase.send_replace(Phase::Stopped);
     }
 
