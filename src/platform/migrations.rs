@@ -121,7 +121,7 @@ fn run(mut harness: Harness, redo: bool, functions: bool) -> Result<Outcome> {
         let version = harness.revert_last_migration(MIGRATIONS).map_err(|fault| failed("redo", &*fault))?;
         outcome.reverted.push(version.to_string());
     }
-    for migration in harness.pending_migrations(MIGRATIONS).map_err(Error::ours)? {
+    for migration in harness.pending_migrations(MIGRATIONS).map_err(|fault| failed("list", &*fault))? {
         let name = migration.name().to_string();
         harness.run_migration(&*migration).map_err(|fault| failed(&name, &*fault))?;
         tracing::info!(migration = name, "migrated");
@@ -162,6 +162,8 @@ fn failed(what: &str, fault: &(dyn std::error::Error + Send + Sync)) -> Error {
     let said = fault.to_string();
     let hint = if said.contains("permission denied to create extension") {
         "\nRun as a superuser, once, in this database: CREATE EXTENSION pg_trgm; CREATE EXTENSION unaccent;"
+    } else if said.contains("permission denied for schema") {
+        "\nThe user of DATABASE_URL should own the database: ALTER DATABASE … OWNER TO …;"
     } else if said.contains("extension control file") || said.contains("is not available") {
         "\nInstall the contrib package of your PostgreSQL (postgresql-contrib)."
     } else {

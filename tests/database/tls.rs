@@ -13,7 +13,7 @@ async fn tls_modes_check_what_their_names_say() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let ca = source.join("ca.crt");
     let own = source.join("self.crt");
-    let verdicts = |certificate: &'static str, cases: Vec<(String, bool)>| {
+    let verdicts = |certificate: &'static str, kind: &'static str, cases: Vec<(String, bool)>| {
         let (cluster, source, folder) = (cluster.clone(), source.clone(), folder.path().to_owned());
         let (uid, gid) = (of.uid(), of.gid());
         async move {
@@ -23,7 +23,7 @@ async fn tls_modes_check_what_their_names_say() {
                 fs::set_permissions(&to, fs::Permissions::from_mode(mode)).unwrap();
                 std::os::unix::fs::chown(&to, Some(uid), Some(gid)).unwrap();
             }
-            let hba = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+            let hba = format!("local all all trust\n{kind} all all 127.0.0.1/32 trust\n");
             fs::write(cluster.join("pg_hba.conf"), hba).unwrap();
             let mut options = options(&folder);
             let tls = [("ssl", "on"), ("listen_addresses", "127.0.0.1"), ("port", &port.to_string())];
@@ -51,12 +51,19 @@ async fn tls_modes_check_what_their_names_say() {
         (to("localhost", "sslmode=verify-full"), false),
         (to("localhost", "sslrootcert=system"), false),
     ];
-    verdicts("server", signed).await;
+    verdicts("server", "hostssl", signed).await;
     let itself = vec![
         (to("127.0.0.1", &with("verify-ca", &own)), true),
         (to("127.0.0.1", &with("verify-full", &own)), false),
         (to("localhost", &with("verify-full", &own)), true),
         (to("localhost", &with("verify-full", &ca)), false),
     ];
-    verdicts("self", itself).await;
+    verdicts("self", "hostssl", itself).await;
+    // A server that wants no TLS from us: `prefer` gives in, `require` does not.
+    let plain = vec![
+        (to("127.0.0.1", "sslmode=prefer"), true),
+        (to("127.0.0.1", "sslmode=disable"), true),
+        (to("127.0.0.1", "sslmode=require"), false),
+    ];
+    verdicts("server", "hostnossl", plain).await;
 }

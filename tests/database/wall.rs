@@ -1,6 +1,10 @@
 //! Migrations, and what somebody sees and may write, whoever Stoa connects as.
 
 use crate::*;
+use stoa::{
+    commands::migrate::{self, Action},
+    config::Config,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_run_once_and_tell_what_they_did() {
@@ -96,10 +100,51 @@ async fn an_owner_who_may_make_roles_gets_the_role_of_requests() {
     let folder = folder();
     let postgres = Postgres::start(&options(folder.path())).await.unwrap();
     admin(postgres.url(), "CREATE ROLE maker LOGIN CREATEROLE").await;
-    admin(postgres.url(), "CREATE DATABASE maker OWNER maker").await;
-    let maker = postgres.url().replace("postgres@", "maker@").replace("/stoa", "/maker");
-    migrations::up(&maker).await.unwrap();
-    the_wall_holds(&maker, "stoa_request").await;
+    for name in ["one", "two", "three"] {
+        admin(postgres.url(), &format!("CREATE DATABASE {name} OWNER maker")).await;
+    }
+    let maker = postgres.url().replace("postgres@", "maker@");
+    let [one, two, three] = ["/one", "/two", "/three"].map(|name| maker.replace("/stoa", name));
+    // The role belongs to all databases of the cluster, and all make it now.
+    let all = tokio::join!(migrations::up(&one), migrations::up(&two), migrations::up(&three));
+    assert!(all.0.is_ok() && all.1.is_ok() && all.2.is_ok(), "{all:?}");
+    for url in [one, two, three] {
+        the_wall_holds(&url, "stoa_request").await;
+    }
+    postgres.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_migrate_is_told_what_to_grant() {
+    let folder = folder();
+    let postgres = Postgres::start(&options(folder.path())).await.unwrap();
+    admin(postgres.url(), "CREATE ROLE guest LOGIN").await;
+    admin(postgres.url(), "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    let guest = postgres.url().replace("postgres@", "guest@");
+    let fault = reason(&migrations::up(&guest).await.unwrap_err());
+    assert!(fault.contains("permission denied for schema public") && fault.contains("OWNER TO"), "{fault}");
+    admin(postgres.url(), "GRANT CREATE ON SCHEMA public TO guest").await;
+    let fault = reason(&migrations::up(&guest).await.unwrap_err());
+    assert!(fault.contains("CREATE EXTENSION pg_trgm"), "{fault}");
+    admin(postgres.url(), "CREATE EXTENSION pg_trgm; CREATE EXTENSION unaccent").await;
+    migrations::up(&guest).await.unwrap();
+    the_wall_holds(&guest, "guest").await;
+    postgres.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_migrates_the_database_of_the_settings() {
+    let folder = folder();
+    let postgres = Postgres::start(&options(folder.path())).await.unwrap();
+    let mut config = Config::default();
+    config.database.url = Some(postgres.url().to_owned());
+    migrate::run(&config, Action::Up).await.unwrap();
+    migrate::run(&config, Action::Status).await.unwrap();
+    migrate::run(&config, Action::Redo).await.unwrap();
+    config.production = true;
+    assert!(migrate::run(&config, Action::Redo).await.is_err());
+    let all = migrations::status(postgres.url()).await.unwrap();
+    assert!(all.iter().all(|one| one.state == MigrationState::Applied));
     postgres.stop().await;
 }
 

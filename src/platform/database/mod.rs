@@ -23,6 +23,14 @@ use uuid::Uuid;
 
 type Pool = managed::Pool<Manager>;
 
+/// Futures that hold one move between threads.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Database>();
+    shared::<Connection>();
+    shared::<Transaction>();
+};
+
 /// How long readiness waits for an answer at most.
 const PING: Duration = Duration::from_secs(1);
 
@@ -81,12 +89,19 @@ impl Database {
     pub async fn ping(&self) -> Result<()> {
         let limit = self.wait.min(PING);
         timeout(limit, async {
-            let mut object = self.pool.get().await.map_err(fault)?;
-            // Until it has answered it is not worth keeping.
-            object.spoiled = true;
-            object.connection.batch_execute("SELECT 1").await?;
-            object.spoiled = false;
-            Ok(())
+            loop {
+                let mut object = self.pool.get().await.map_err(fault)?;
+                // Until it has answered it is not worth keeping.
+                object.spoiled = true;
+                match object.connection.batch_execute("SELECT 1").await.map_err(Error::from) {
+                    Ok(()) => {
+                        object.spoiled = false;
+                        return Ok(());
+                    }
+                    Err(Error::TooSlow(..)) => continue,
+                    Err(fault) => return Err(fault),
+                }
+            }
         })
         .await
         .unwrap_or_else(|_| Err(late(limit)))
