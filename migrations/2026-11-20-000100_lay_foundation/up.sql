@@ -1,28 +1,8 @@
--- What every later migration builds on: extensions, the role that requests run as, the wall.
+-- What every later migration builds on: extensions and the wall. The role that requests run as and its rights are
+-- in functions/100_request_role.sql, which runs after every migration.
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS unaccent;
-
--- Requests run as a role that owns nothing, so that row level security holds even when Stoa connects as a
--- superuser. Whoever may not create roles connects as a plain owner, for whom FORCE does the same.
-DO $$
-BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'stoa_request') THEN
-    BEGIN
-      CREATE ROLE stoa_request NOLOGIN NOSUPERUSER NOBYPASSRLS;
-    EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN NULL;
-    END;
-  END IF;
-  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'stoa_request') THEN
-    BEGIN
-      EXECUTE format('GRANT stoa_request TO %I', current_user);
-    EXCEPTION WHEN insufficient_privilege THEN NULL;
-    END;
-    EXECUTE format('GRANT USAGE ON SCHEMA %I TO stoa_request', current_schema());
-    EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO stoa_request', current_schema());
-    EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT EXECUTE ON FUNCTIONS TO stoa_request', current_schema());
-  END IF;
-END $$;
 
 -- Whose rows this connection may see. NULL, and so no row at all, until it is set.
 CREATE FUNCTION stoa_organization() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE

@@ -1,0 +1,236 @@
+//! The pool of database connections and the wall's third layer: a connection sees the rows of one
+//! organization. Invariant: nobody gets a connection without saying whose it is, and none goes back to the
+//! pool with a transaction open.
+
+pub mod address;
+mod pooled;
+mod tls;
+
+use crate::{
+    config::{DatabaseConfig, millis},
+    error::{Error, Result},
+};
+use address::Address;
+use deadpool::managed::{self, Object, PoolError, QueueMode};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use pooled::{Manager, Owner};
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+type Pool = managed::Pool<Manager>;
+
+/// Futures that hold one move between threads.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Database>();
+    shared::<Connection>();
+    shared::<Transaction>();
+};
+
+/// How long readiness waits for an answer at most.
+const PING: Duration = Duration::from_secs(1);
+
+/// The pool. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    wait: Duration,
+}
+
+/// The pool at one moment, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that are open.
+    pub size: usize,
+    /// Open connections that nobody uses.
+    pub available: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Connections that may be open at once.
+    pub max: usize,
+}
+
+impl Database {
+    /// A pool for `url` (`postgres://…`, see [`Address`]). Connects when the first connection is asked for, so
+    /// that Stoa starts and recovers by itself while the database is away; a bad URL is told at once.
+    pub async fn connect(config: &DatabaseConfig, url: &str) -> Result<Self> {
+        let wait = millis(config.wait_ms);
+        let manager = Manager::new(Address::parse(url)?, millis(config.statement_timeout_ms));
+        // Last in, first out: few connections stay warm, and those that rest are noticed when they die.
+        let pool = Pool::builder(manager)
+            .max_size(config.pool.max(1))
+            .queue_mode(QueueMode::Lifo)
+            .build()
+            .map_err(Error::ours)?;
+        Ok(Database { pool, wait })
+    }
+
+    /// A connection that sees the rows of one organization. SERVICE_UNAVAILABLE when none is to be had
+    /// within `database.wait_ms`.
+    pub async fn of(&self, organization: Uuid) -> Result<Connection> {
+        self.checkout(Owner::Organization(organization)).await
+    }
+
+    /// A connection for somebody who signs in: sees the user's own memberships and no other tenant row.
+    pub async fn of_user(&self, user: Uuid) -> Result<Connection> {
+        self.checkout(Owner::User(user)).await
+    }
+
+    /// A connection that sees no tenant row at all.
+    pub async fn of_nobody(&self) -> Result<Connection> {
+        self.checkout(Owner::Nobody).await
+    }
+
+    /// Whether the database answers, within a second and within `database.wait_ms`.
+    pub async fn ping(&self) -> Result<()> {
+        let limit = self.wait.min(PING);
+        timeout(limit, async {
+            loop {
+                let mut object = self.pool.get().await.map_err(fault)?;
+                // Until it has answered it is not worth keeping.
+                object.spoiled = true;
+                match object.connection.batch_execute("SELECT 1").await.map_err(Error::from) {
+                    Ok(()) => {
+                        object.spoiled = false;
+                        return Ok(());
+                    }
+                    Err(Error::TooSlow(..)) => continue,
+                    Err(fault) => return Err(fault),
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err(late(limit)))
+    }
+
+    /// How full the pool is.
+    pub fn stats(&self) -> Stats {
+        let status = self.pool.status();
+        Stats { size: status.size, available: status.available, waiting: status.waiting, max: status.max_size }
+    }
+
+    /// Closes the pool: connections that rest are closed now, those in use when they come back, and nobody
+    /// gets a new one.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    async fn checkout(&self, owner: Owner) -> Result<Connection> {
+        timeout(self.wait, async {
+            loop {
+                let mut object = self.pool.get().await.map_err(fault)?;
+                if object.owner == owner {
+                    return Ok(Connection { object });
+                }
+                match object.belong_to(owner).await.map_err(Error::from) {
+                    Ok(()) => return Ok(Connection { object }),
+                    // It died while it rested; what is behind it in the pool may have, too, the last one is new.
+                    Err(Error::TooSlow(..)) => continue,
+                    Err(fault) => return Err(fault),
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err(late(self.wait)))
+    }
+}
+
+fn late(wait: Duration) -> Error {
+    Error::unavailable(format!("no usable database connection within {} ms", wait.as_millis()))
+}
+
+fn fault(error: PoolError<Error>) -> Error {
+    match error {
+        PoolError::Backend(error) => error,
+        error => Error::unavailable(error.to_string()),
+    }
+}
+
+/// A pooled connection that speaks for one organization. Reads go through `&Connection` (diesel-async
+/// pipelines queries that are polled together on `&AsyncPgConnection`): `.load(&mut &*connection)`.
+pub struct Connection {
+    object: Object<Manager>,
+}
+
+impl Connection {
+    /// Opens a transaction. Dropped without `commit` or `rollback`, the connection is thrown away, and with it
+    /// whatever was open.
+    pub async fn begin(self) -> Result<Transaction> {
+        // Open before the server says so: if this future is dropped, nobody knows how far it got.
+        let mut transaction = Transaction { connection: self, open: true };
+        transaction.batch_execute("BEGIN").await?;
+        Ok(transaction)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The next one would wait for it, and the database work for nobody.
+        if self.object.is_abandoned() {
+            self.object.discard();
+        }
+    }
+}
+
+impl Deref for Connection {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.object.connection
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.object.connection
+    }
+}
+
+/// An open transaction. Writes go through `&mut *transaction`.
+pub struct Transaction {
+    connection: Connection,
+    open: bool,
+}
+
+impl Transaction {
+    /// Makes what was written last. An error, also of a statement before that the caller overlooked, means that
+    /// nothing was written; only when the connection breaks at this very moment it is unknown.
+    pub async fn commit(mut self) -> Result<()> {
+        // COMMIT alone answers "fine" in a transaction that has failed, and rolls it back. Any other statement
+        // is refused there, and the COMMIT in the same message is then not reached.
+        self.batch_execute("SELECT; COMMIT").await?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// Undoes what was written.
+    pub async fn rollback(mut self) -> Result<()> {
+        self.batch_execute("ROLLBACK").await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.open {
+            self.connection.object.discard();
+        }
+    }
+}
+
+impl Deref for Transaction {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.connection
+    }
+}
