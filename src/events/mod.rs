@@ -84,6 +84,10 @@ pub enum Delivery {
 pub struct Hub {}
 
 impl Hub {
+    pub fn new(_config: &crate::config::EventConfig, _database: crate::platform::database::Database) -> Self {
+        todo!()
+    }
+
     /// Numbers and stores the changes, in the caller's transaction and as its last statement.
     pub async fn append(
         _conn: &mut AsyncPgConnection,

@@ -1,6 +1,7 @@
 //! The outside world, a small type each.
 
 pub mod database;
+pub mod migrations;
 pub mod password;
 pub mod postgres;
 pub mod telemetry;
