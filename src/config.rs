@@ -7,11 +7,13 @@
 
 mod check;
 mod load;
+mod secret;
 #[cfg(test)]
 mod tests;
 
 pub use check::Fault;
 pub use load::{Flag, Loaded, Origin, Sources, load};
+pub use secret::Secret;
 
 use check::Check;
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,7 @@ pub struct Config {
     /// Threads that serve requests; 0: as many as there are cores.
     pub workers: usize,
     pub database: DatabaseConfig,
+    pub postgres: PostgresConfig,
     pub http: HttpConfig,
     pub socket: SocketConfig,
     pub documents: DocumentConfig,
@@ -49,6 +52,7 @@ impl Default for Config {
             demo: false,
             workers: 0,
             database: DatabaseConfig::default(),
+            postgres: PostgresConfig::default(),
             http: HttpConfig::default(),
             socket: SocketConfig::default(),
             documents: DocumentConfig::default(),
@@ -111,6 +115,14 @@ impl DatabaseConfig {
     }
 }
 
+/// The embedded PostgreSQL.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// The folder of `postgres` and `initdb`; none: the newest that is found.
+    pub bin: Option<PathBuf>,
+}
+
 /// HTTP.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -123,6 +135,12 @@ pub struct HttpConfig {
     pub timeout_ms: u64,
     /// How long a stop waits for requests in flight, in milliseconds.
     pub drain_ms: u64,
+    /// Requests worked on at once; more are told 503 at once.
+    pub max_in_flight: usize,
+    /// Connections at once, sockets and event streams among them; more wait to be accepted.
+    pub max_connections: usize,
+    /// Event streams (SSE) at once of one session, or of one address where nobody has signed in.
+    pub max_streams: usize,
     /// Origins that browsers may call from; `*` for any (without cookies).
     pub cors_origins: Vec<String>,
     /// Proxies (addresses or CIDR blocks) whose `X-Forwarded-For` is believed.
@@ -138,6 +156,9 @@ impl Default for HttpConfig {
             max_batch: 10,
             timeout_ms: 15_000,
             drain_ms: 10_000,
+            max_in_flight: 1024,
+            max_connections: 10_000,
+            max_streams: 100,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             graphiql: None,
@@ -151,6 +172,9 @@ impl HttpConfig {
         check.within("max_batch", self.max_batch, 1..=1000);
         check.within("timeout_ms", self.timeout_ms, 10..=3_600_000);
         check.within("drain_ms", self.drain_ms, 0..=600_000);
+        check.within("max_in_flight", self.max_in_flight, 1..=1_000_000);
+        check.within("max_connections", self.max_connections, 1..=10_000_000);
+        check.within("max_streams", self.max_streams, 1..=100_000);
         for origin in &self.cors_origins {
             let message = format!("\"{origin}\" is not an origin such as https://app.example.com, nor *");
             check.that("cors_origins", origin == "*" || check::is_origin(origin), message);
@@ -301,11 +325,14 @@ impl EventConfig {
 pub struct IdentityConfig {
     /// The `iss` of access tokens.
     pub issuer: String,
+    /// The Ed25519 key that signs access tokens: PEM (PKCS#8), or the path of a file with it; none:
+    /// `keys/access.pem` in the data directory, made there outside production.
+    pub signing_key: Option<Secret>,
     pub access_token_seconds: u64,
     pub refresh_token_seconds: u64,
     /// Whether strangers may register an organization.
     pub registration: bool,
-    /// Password hashes computed at once; 0: as many as there are cores.
+    /// Password hashes computed at once; 0: half as many as there are cores, so that the rest goes on.
     pub hashers: usize,
     /// Sign-ins waiting to be hashed at most; more are told 429.
     pub hash_queue: usize,
@@ -313,16 +340,21 @@ pub struct IdentityConfig {
     pub argon2_memory_kib: u32,
     /// Passes of one password hash (OWASP: at least 2 with 19 MiB).
     pub argon2_passes: u32,
-    /// Failed sign-ins per account before it is locked for a quarter of an hour.
+    /// Failed sign-ins per account before it is locked.
     pub max_failures: u32,
+    /// How long an account stays locked, in seconds.
+    pub lock_seconds: u64,
     /// Sign-in attempts per address and minute.
     pub sign_ins_per_minute: u32,
+    /// Sessions of one member at once; a further sign-in ends the oldest.
+    pub max_sessions: u32,
 }
 
 impl Default for IdentityConfig {
     fn default() -> Self {
         IdentityConfig {
             issuer: "stoa".into(),
+            signing_key: None,
             access_token_seconds: 15 * 60,
             refresh_token_seconds: 7 * 24 * 3600,
             registration: true,
@@ -331,7 +363,9 @@ impl Default for IdentityConfig {
             argon2_memory_kib: 19_456,
             argon2_passes: 2,
             max_failures: 10,
+            lock_seconds: 15 * 60,
             sign_ins_per_minute: 60,
+            max_sessions: 50,
         }
     }
 }
@@ -353,6 +387,8 @@ impl IdentityConfig {
         check.within("argon2_memory_kib", self.argon2_memory_kib, memory..=4 << 20);
         check.within("argon2_passes", self.argon2_passes, passes..=100);
         check.within("max_failures", self.max_failures, 1..=1000);
+        check.within("lock_seconds", self.lock_seconds, 1..=86_400);
+        check.within("max_sessions", self.max_sessions, 1..=10_000);
         check.within("sign_ins_per_minute", self.sign_ins_per_minute, 1..=1_000_000);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     platform::{
         database::{Connection, Database},
-        migrations,
+        migrations::{self, MigrationState},
         postgres::Postgres,
         telemetry::without_password,
     },
@@ -48,7 +48,7 @@ pub(super) async fn run(config: &Config, file: Option<PathBuf>) -> Result<()> {
     match &config.database.url {
         Some(url) => check_database(config, url, &mut report).await,
         None => {
-            report.line("PostgreSQL", Postgres::find().map_err(|error| reason(&error)));
+            report.line("PostgreSQL", Postgres::find(config).map_err(|error| reason(&error)));
         }
     }
     match report.failures {
@@ -150,7 +150,10 @@ async fn check_database(config: &Config, url: &str, report: &mut Report) {
         match state {
             Err(_) => Err(late()),
             Ok(Err(error)) => Err(reason(&error)),
-            Ok(Ok(all)) => Ok(match all.iter().filter(|migration| !migration.applied).count() {
+            Ok(Ok(all)) => Ok(match all.iter().filter(|one| one.state == MigrationState::Pending).count() {
+                _ if all.iter().any(|one| one.state == MigrationState::Unknown) => {
+                    "a newer version of Stoa has changed this database".to_owned()
+                }
                 0 => format!("all {} applied", all.len()),
                 waiting => format!("{waiting} of {} wait; the next start applies them", all.len()),
             }),

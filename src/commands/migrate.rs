@@ -1,14 +1,14 @@
-//! `stoa migrate`.
-
+//! Stand-in.
 use crate::{config::Config, error::Result};
 
-#[derive(Clone, Copy, Debug, clap::Subcommand)]
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
 pub enum Action {
-    /// Apply what waits
+    /// Runs what is pending.
     Up,
-    /// List all and say which are applied
+    /// Lists all migrations.
     Status,
-    /// Undo the last and apply it again
+    /// Undoes the newest migration and runs it again; its data is lost. Not in production.
     Redo,
 }
 

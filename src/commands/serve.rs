@@ -8,16 +8,12 @@ use crate::{
     error::{Error, Result},
     events::Hub,
     platform::{
-        database::Database,
-        migrations,
-        password::Passwords,
-        postgres::{EmbeddedOptions, Postgres},
-        telemetry,
-        throttle::Throttle,
+        database::Database, migrations, password::Passwords, postgres::Postgres, telemetry, throttle::Throttle,
         tokens::Tokens,
     },
     server::{self, Server, engine::Engine},
 };
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     future::Future,
     io::ErrorKind,
@@ -35,23 +31,21 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn run(config: Config) -> Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
-    let url = config.database.url.clone();
-    if let Some(url) = url {
-        return serve(config, &url, stop).await;
+    let (postgres, url) = timed("PostgreSQL", Postgres::given_or_embedded(&config)).await?;
+    let outcome = serve(config, &url, stop).await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await;
     }
-    let options = EmbeddedOptions { data_dir: config.data_dir.clone() };
-    let postgres = timed("PostgreSQL", Postgres::start(&options)).await?;
-    let outcome = serve(config, postgres.url(), stop).await;
-    let stopped = postgres.stop().await;
-    outcome.and(stopped)
+    outcome
 }
 
 async fn serve(config: Config, url: &str, stop: CancellationToken) -> Result<()> {
+    let metrics = telemetry::start_metrics()?;
     let server = tokio::select! {
-        server = build(config, url) => server?,
+        server = build(config, url, metrics.clone()) => server?,
         () = stop.cancelled() => return Ok(()),
     };
-    let upkeep = tokio::spawn(telemetry::keep_metrics(server.metrics.clone()));
+    let upkeep = tokio::spawn(telemetry::keep_metrics(metrics));
     let listener = listen(server.app.config.listen).await?;
     let address = listener.local_addr().map_err(Error::ours)?;
     // The one line on standard output: whoever started Stoa can wait for it.
@@ -62,8 +56,7 @@ async fn serve(config: Config, url: &str, stop: CancellationToken) -> Result<()>
 }
 
 /// Everything that is made once.
-async fn build(config: Config, url: &str) -> Result<Server> {
-    let metrics = telemetry::start_metrics()?;
+async fn build(config: Config, url: &str, metrics: PrometheusHandle) -> Result<Server> {
     timed("migrations", migrations::up(url)).await?;
     let database = timed("database", Database::connect(&config.database, url)).await?;
     let hub = Hub::new(&config.events, database.clone());
@@ -72,7 +65,9 @@ async fn build(config: Config, url: &str) -> Result<Server> {
     let throttle = Throttle::new();
     let app = Arc::new(App { config: Arc::new(config), database, hub, tokens, passwords, throttle });
     let engine = timed("schema", async { Ok(Engine::new(app.clone())) }).await?;
-    Ok(Server { app, engine, metrics })
+    let server = Server::new(app, engine, Some(metrics)).map_err(|faults| Error::ours(faults.join("; ")))?;
+    server.migrated();
+    Ok(server)
 }
 
 /// Does a part of the start and notes how long it took: the whole must stay below a second.

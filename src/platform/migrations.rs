@@ -1,10 +1,17 @@
 //! Stand-in.
 use crate::error::Result;
+pub struct Outcome {}
 pub struct Migration {
     pub name: String,
-    pub applied: bool,
+    pub state: MigrationState,
 }
-pub async fn up(_url: &str) -> Result<()> {
+#[derive(PartialEq)]
+pub enum MigrationState {
+    Applied,
+    Pending,
+    Unknown,
+}
+pub async fn up(_url: &str) -> Result<Outcome> {
     todo!()
 }
 pub async fn status(_url: &str) -> Result<Vec<Migration>> {

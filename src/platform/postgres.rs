@@ -1,21 +1,14 @@
-//! The embedded PostgreSQL.
-use crate::error::Result;
-use std::path::PathBuf;
-pub struct EmbeddedOptions {
-    pub data_dir: PathBuf,
-}
+//! Stand-in.
+use crate::{config::Config, error::Result};
 pub struct Postgres {}
 impl Postgres {
-    pub async fn start(_options: &EmbeddedOptions) -> Result<Self> {
+    pub async fn given_or_embedded(_config: &Config) -> Result<(Option<Self>, String)> {
         todo!()
     }
-    pub fn find() -> Result<String> {
+    pub fn find(_config: &Config) -> Result<String> {
         todo!()
     }
-    pub fn url(&self) -> &str {
-        todo!()
-    }
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(self) {
         todo!()
     }
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 pub struct Throttle {}
 
 impl Throttle {
-    #[allow(clippy::new_without_default)]
+    #[allow(clippy::new_without_default, reason = "stand-in")]
     pub fn new() -> Self {
         todo!()
     }
