@@ -98,7 +98,7 @@ impl Settings {
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let Arguments { settings, command } = Arguments::parse();
-    let Loaded { config, file } = match config::load(settings.sources()) {
+    let Loaded { config, file, strange } = match config::load(settings.sources()) {
         Ok(loaded) => loaded,
         Err(faults) => {
             let these = if faults.len() == 1 { "This setting is" } else { "These settings are" };
@@ -109,6 +109,9 @@ pub fn run() -> ExitCode {
     };
     if let Err(error) = telemetry::start_logs(&config.log) {
         return finish(Err(error));
+    }
+    for variable in strange {
+        tracing::warn!(variable, "no setting has this name; it is ignored");
     }
     match command.unwrap_or(Command::Serve) {
         Command::Serve => finish(in_runtime(&config, serve::run(config.clone()))),

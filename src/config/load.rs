@@ -17,6 +17,8 @@ use toml::{Table, Value, de::DeTable};
 const USUAL_FILE: &str = "stoa.toml";
 /// Variables that other programs know, and the settings they stand for. Stoa's own name for it wins.
 const FOREIGN: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
+/// What the variables of settings begin with.
+const PREFIX: &str = "STOA_";
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "STOA_CONFIG";
 /// Variables of Stoa's own tests and scripts, which are no settings.
@@ -71,6 +73,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// Variables that begin as Stoa's do and are like none of them: perhaps another program's, worth a warning.
+    pub strange: Vec<String>,
 }
 
 /// A value before it is known to fit.
@@ -91,7 +95,8 @@ pub fn load(sources: Sources) -> Result<Loaded, Vec<Fault>> {
         usual.is_file().then_some(usual)
     });
     let mut given = file.as_deref().map_or_else(Vec::new, |path| from_file(path, &mut faults));
-    given.extend(from_variables(&variables, &known, &mut faults));
+    let mut strange = Vec::new();
+    given.extend(from_variables(&variables, &known, &mut faults, &mut strange));
     given.extend(sources.flags.into_iter().map(|flag| Given {
         setting: flag.setting.into(),
         origin: Origin::Flag(flag.name),
@@ -115,7 +120,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Vec<Fault>> {
                 let origin = origins.get(&fault.setting).cloned();
                 Fault { origin, ..fault }
             }));
-            if faults.is_empty() { Ok(Loaded { config, file }) } else { Err(faults) }
+            if faults.is_empty() { Ok(Loaded { config, file, strange }) } else { Err(faults) }
         }
         // Each value fitted alone; that they do not together would be a mistake in `Config`.
         Err(_) => {
@@ -146,7 +151,7 @@ pub(super) fn known() -> BTreeMap<String, serde_json::Value> {
 
 /// The variable that holds a setting: `http.max_body` → `STOA_HTTP_MAX_BODY`.
 pub(super) fn variable(setting: &str) -> String {
-    format!("STOA_{}", setting.to_ascii_uppercase().replace('.', "_"))
+    format!("{PREFIX}{}", setting.to_ascii_uppercase().replace('.', "_"))
 }
 
 /// The values of a file, each with its line.
@@ -196,11 +201,12 @@ fn unreadable(error: &io::Error) -> &'static str {
     }
 }
 
-/// The values of the environment; a variable that looks like a setting and is none is a fault.
+/// The values of the environment. A variable that is like a setting and is none is a fault.
 fn from_variables(
     variables: &BTreeMap<String, String>,
     known: &BTreeMap<String, serde_json::Value>,
     faults: &mut Vec<Fault>,
+    strange: &mut Vec<String>,
 ) -> Vec<Given> {
     let ours: BTreeMap<String, &String> =
         known.iter().filter(|(_, default)| !default.is_object()).map(|(name, _)| (variable(name), name)).collect();
@@ -211,12 +217,17 @@ fn from_variables(
     };
     let mut all: Vec<Given> =
         FOREIGN.iter().filter_map(|(name, setting)| Some(given(name, setting, variables.get(*name)?))).collect();
-    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("STOA_")) {
+    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         if let Some(setting) = ours.get(name) {
             all.push(given(name, setting, value));
         } else if name != FILE_VARIABLE && !name.starts_with(TEST_PREFIX) && !is_service_link(name, value) {
-            let message = format!("there is no such setting{}", suggestion(name, ours.keys()));
-            faults.push(Fault { setting: name.clone(), origin: None, message });
+            match nearest(name, ours.keys()) {
+                Some(near) => {
+                    let message = format!("there is no such setting; did you mean {near}?");
+                    faults.push(Fault { setting: name.clone(), origin: None, message });
+                }
+                None => strange.push(name.clone()),
+            }
         }
     }
     all
@@ -242,7 +253,8 @@ fn readings(text: &str) -> Vec<Value> {
 /// The first reading that the setting takes, or why there is none.
 fn fitting(setting: &str, readings: &[Value], known: &BTreeMap<String, serde_json::Value>) -> Result<Value, String> {
     let Some(default) = known.get(setting) else {
-        return Err(format!("there is no such setting{}", suggestion(setting, known.keys())));
+        let hint = nearest(setting, known.keys()).map(|near| format!("; did you mean {near}?"));
+        return Err(format!("there is no such setting{}", hint.unwrap_or_default()));
     };
     if default.is_object() && !readings.iter().all(Value::is_table) {
         return Err(format!("this is a section; write [{setting}] and its settings below"));
@@ -260,13 +272,14 @@ fn fitting(setting: &str, readings: &[Value], known: &BTreeMap<String, serde_jso
     Err(refusal)
 }
 
-/// `; did you mean …?` when something is near.
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
+/// The name that was probably meant.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let plain = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
     known
-        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| (strsim::jaro_winkler(&plain(name), &plain(candidate)), candidate))
         .filter(|(nearness, _)| *nearness > 0.85)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map_or_else(String::new, |(_, candidate)| format!("; did you mean {candidate}?"))
+        .map(|(_, candidate)| candidate)
 }
 
 /// Why a value does not fit, from what serde says of the type. serde's own words are for programmers.

@@ -210,7 +210,14 @@ fn links_between_containers_are_no_settings() {
         ("STOA_PORT_4000_TCP_PORT", "4000"),
         ("STOA_TEST_DATABASE_URL", "postgres://x/y"),
     ])
+    .map(|loaded| assert!(loaded.strange.is_empty()))
     .unwrap();
+}
+
+#[test]
+fn a_variable_that_is_like_no_setting_is_only_strange() {
+    let loaded = with_variables(&[("STOA_URL", "http://x"), ("STOA_SCHEMA", "y")]).unwrap();
+    assert_eq!(loaded.strange, ["STOA_SCHEMA", "STOA_URL"]);
 }
 
 #[test]
