@@ -51,8 +51,11 @@ fn every_setting_is_documented_and_every_example_can_be_used() {
         line.strip_prefix('#')
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()) && rest.contains(" = "))
     };
-    let all: String =
-        DOCUMENTED.lines().map(|line| if is_example(line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n");
+    let all: String = DOCUMENTED
+        .lines()
+        .map(|line| if is_example(line) { line.trim_start_matches('#') } else { line })
+        .collect::<Vec<_>>()
+        .join("\n");
     with_file(&all).expect("every example can be used");
 
     let (mut section, mut explained, mut found) = (String::new(), false, BTreeSet::new());
