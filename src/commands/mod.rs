@@ -124,7 +124,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Runs a future on a thread per core, or as many as the settings say.
+/// Runs a future beside a thread per core, or as many as the settings say. The future itself stays on the main thread:
+/// the embedded PostgreSQL ends with the thread that has started it.
 fn in_runtime<T>(config: &Config, future: impl Future<Output = Result<T>>) -> Result<T> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()

@@ -13,7 +13,6 @@ use crate::{
     },
     server::{self, Server, engine::Engine},
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     future::Future,
     io::ErrorKind,
@@ -40,23 +39,21 @@ pub(super) async fn run(config: Config) -> Result<()> {
 }
 
 async fn serve(config: Config, url: &str, stop: CancellationToken) -> Result<()> {
-    let metrics = telemetry::start_metrics()?;
     let server = tokio::select! {
-        server = build(config, url, metrics.clone()) => server?,
+        server = build(config, url) => server?,
         () = stop.cancelled() => return Ok(()),
     };
-    let upkeep = tokio::spawn(telemetry::keep_metrics(metrics));
     let listener = listen(server.app.config.listen).await?;
     let address = listener.local_addr().map_err(Error::ours)?;
     // The one line on standard output: whoever started Stoa can wait for it.
     println!("Stoa answers on http://{}/graphql", reachable(address));
-    let outcome = server::serve(server, listener, stop).await;
-    upkeep.abort();
-    outcome
+    server::serve::serve(server, listener, stop).await
 }
 
 /// Everything that is made once.
-async fn build(config: Config, url: &str, metrics: PrometheusHandle) -> Result<Server> {
+async fn build(config: Config, url: &str) -> Result<Arc<Server>> {
+    // First: counters belong to the recorder that is there when they are made.
+    let metrics = telemetry::start_metrics()?;
     timed("migrations", migrations::up(url)).await?;
     let database = timed("database", Database::connect(&config.database, url)).await?;
     let hub = Hub::new(&config.events, database.clone());
@@ -67,7 +64,7 @@ async fn build(config: Config, url: &str, metrics: PrometheusHandle) -> Result<S
     let engine = timed("schema", async { Ok(Engine::new(app.clone())) }).await?;
     let server = Server::new(app, engine, Some(metrics)).map_err(|faults| Error::ours(faults.join("; ")))?;
     server.migrated();
-    Ok(server)
+    Ok(Arc::new(server))
 }
 
 /// Does a part of the start and notes how long it took: the whole must stay below a second.

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::{io::IsTerminal, panic, time::Duration};
+use std::{io::IsTerminal, panic};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 use url::Url;
 
@@ -14,8 +14,6 @@ use url::Url;
 const USUAL_FILTER: &str = "info";
 /// Upper ends of the buckets of every `…_seconds` histogram: from a cached read to the longest time limit.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
-/// How often counts since the last scrape are folded together; without it they grow while nobody scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Starts logging; call once. Panics are logged from here on, one line each.
 pub fn start_logs(config: &LogConfig) -> Result<()> {
@@ -42,21 +40,13 @@ fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     tracing::error!(place, thread, "panic: {message}");
 }
 
-/// Starts counting; call once. The handle renders `/metrics`.
+/// Starts counting; call once. The handle renders `/metrics`; whoever holds it calls its `run_upkeep` now
+/// and then, or what is counted grows while nobody reads it.
 pub fn start_metrics() -> Result<PrometheusHandle> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(Error::ours)
-}
-
-/// Keeps the memory of the metrics bounded; runs until it is dropped.
-pub async fn keep_metrics(handle: PrometheusHandle) {
-    let mut rounds = tokio::time::interval(UPKEEP);
-    loop {
-        rounds.tick().await;
-        handle.run_upkeep();
-    }
 }
 
 /// A database's address as it may be shown: without the password and without parameters, which can hold one.

@@ -17,10 +17,12 @@ impl Server {
         todo!()
     }
 }
-pub async fn serve(
-    _server: Server,
-    _listener: tokio::net::TcpListener,
-    _stop: tokio_util::sync::CancellationToken,
-) -> crate::error::Result<()> {
-    todo!()
+pub mod serve {
+    pub async fn serve(
+        _server: std::sync::Arc<super::Server>,
+        _listener: tokio::net::TcpListener,
+        _stop: tokio_util::sync::CancellationToken,
+    ) -> crate::error::Result<()> {
+        todo!()
+    }
 }
