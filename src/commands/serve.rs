@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{
     future::Future,
-    io::ErrorKind,
+    io::{self, ErrorKind, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Instant,
@@ -45,8 +45,8 @@ async fn serve(config: Config, url: &str, stop: CancellationToken) -> Result<()>
     };
     let listener = listen(server.app.config.listen).await?;
     let address = listener.local_addr().map_err(Error::ours)?;
-    // The one line on standard output: whoever started Stoa can wait for it.
-    println!("Stoa answers on http://{}/graphql", reachable(address));
+    // The one line on standard output: whoever started Stoa can wait for it, or not listen at all.
+    let _ = writeln!(io::stdout(), "Stoa answers on http://{}/graphql", reachable(address));
     server::serve::serve(server, listener, stop).await
 }
 
@@ -71,7 +71,7 @@ async fn build(config: Config, url: &str) -> Result<Arc<Server>> {
 async fn timed<T>(phase: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
     let start = Instant::now();
     let outcome = work.await;
-    tracing::debug!(phase, milliseconds = start.elapsed().as_millis(), ok = outcome.is_ok(), "start");
+    tracing::debug!(phase, milliseconds = start.elapsed().as_secs_f64() * 1000.0, ok = outcome.is_ok(), "start");
     outcome
 }
 
