@@ -272,11 +272,18 @@ fn fitting(setting: &str, readings: &[Value], known: &BTreeMap<String, serde_jso
     Err(refusal)
 }
 
-/// The name that was probably meant.
+/// The name that was probably meant: one that is spelt alike, or the same without its section.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a String> {
-    let plain = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
+    let plain = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase().replace('.', "_");
+    let given = plain(name);
+    let nearness = |candidate: &String| {
+        let candidate = plain(candidate);
+        // Of several words: a short name such as STOA_URL may well be another program's.
+        let lacks_section = given.contains('_') && candidate.ends_with(&format!("_{given}"));
+        if lacks_section { 1.0 } else { strsim::jaro_winkler(&given, &candidate) }
+    };
     known
-        .map(|candidate| (strsim::jaro_winkler(&plain(name), &plain(candidate)), candidate))
+        .map(|candidate| (nearness(candidate), candidate))
         .filter(|(nearness, _)| *nearness > 0.85)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

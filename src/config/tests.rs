@@ -218,6 +218,14 @@ fn links_between_containers_are_no_settings() {
 }
 
 #[test]
+fn a_name_without_its_section_is_told_the_whole_name() {
+    let faults = told(with_variables(&[("STOA_SIGNING_KEY", "k")]));
+    assert_eq!(faults, ["STOA_SIGNING_KEY: there is no such setting; did you mean STOA_IDENTITY_SIGNING_KEY?"]);
+    let faults = told(with_file("max_body = 1"));
+    assert!(faults[0].ends_with("did you mean http.max_body?"), "{faults:?}");
+}
+
+#[test]
 fn a_variable_that_is_like_no_setting_is_only_strange() {
     let loaded = with_variables(&[("STOA_URL", "http://x"), ("STOA_SCHEMA", "y")]).unwrap();
     assert_eq!(loaded.strange, ["STOA_SCHEMA", "STOA_URL"]);
