@@ -1,11 +1,26 @@
 //! Every setting, one struct a concern. Defaults run; a file, the environment and flags override them in
-//! this order. Invariant: a value that reaches the rest of Stoa has been checked.
+//! this order (`config/load.rs`). Invariant: a value that reaches the rest of Stoa has been checked.
+//!
+//! A new setting is a field here with its default, a range in its struct's `check`, and its lines in
+//! `config.default.toml`; the name in the file, the environment variable and the suggestions follow from the
+//! field. Tests fail when one of the three is missing.
 
-use serde::Deserialize;
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+mod check;
+mod load;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+pub use check::Fault;
+pub use load::{Flag, Loaded, Origin, Sources, load};
+pub use secret::Secret;
+
+use check::Check;
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// All settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where to listen.
@@ -16,7 +31,10 @@ pub struct Config {
     pub production: bool,
     /// Fills an empty database with demo organizations whose passwords everybody knows.
     pub demo: bool,
+    /// Threads that serve requests; 0: as many as there are cores.
+    pub workers: usize,
     pub database: DatabaseConfig,
+    pub postgres: PostgresConfig,
     pub http: HttpConfig,
     pub socket: SocketConfig,
     pub documents: DocumentConfig,
@@ -32,7 +50,9 @@ impl Default for Config {
             data_dir: ".stoa".into(),
             production: false,
             demo: false,
+            workers: 0,
             database: DatabaseConfig::default(),
+            postgres: PostgresConfig::default(),
             http: HttpConfig::default(),
             socket: SocketConfig::default(),
             documents: DocumentConfig::default(),
@@ -43,8 +63,30 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Everything about these settings that is wrong: values out of range, and pairs that cannot be together.
+    pub fn check(&self) -> Vec<Fault> {
+        let mut check = Check::default();
+        check.within("workers", self.workers, 0..=1024);
+        check.that("data_dir", !self.data_dir.as_os_str().is_empty(), "must name a folder");
+        check.that(
+            "demo",
+            !(self.demo && self.production),
+            "cannot be together with production: everybody knows the demo passwords",
+        );
+        self.database.check(check.section("database"));
+        self.http.check(check.section("http"));
+        self.socket.check(check.section("socket"));
+        self.documents.check(check.section("documents"));
+        self.events.check(check.section("events"));
+        self.identity.check(check.section("identity"), self.production);
+        self.log.check(check.section("log"));
+        check.faults()
+    }
+}
+
 /// The database and the pool.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// `postgres://…`; none: the embedded PostgreSQL.
@@ -63,8 +105,26 @@ impl Default for DatabaseConfig {
     }
 }
 
+impl DatabaseConfig {
+    fn check(&self, check: &mut Check) {
+        let is_postgres = |url: &String| check::is_postgres_url(url);
+        check.that("url", self.url.as_ref().is_none_or(is_postgres), "must look like postgres://user@host:5432/name");
+        check.within("pool", self.pool, 1..=1000);
+        check.within("wait_ms", self.wait_ms, 10..=60_000);
+        check.within("statement_timeout_ms", self.statement_timeout_ms, 10..=3_600_000);
+    }
+}
+
+/// The embedded PostgreSQL.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// The folder of `postgres` and `initdb`; none: the newest that is found.
+    pub bin: Option<PathBuf>,
+}
+
 /// HTTP.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// A request's body at most, in bytes.
@@ -106,8 +166,28 @@ impl Default for HttpConfig {
     }
 }
 
+impl HttpConfig {
+    fn check(&self, check: &mut Check) {
+        check.within("max_body", self.max_body, 1024..=1 << 30);
+        check.within("max_batch", self.max_batch, 1..=1000);
+        check.within("timeout_ms", self.timeout_ms, 10..=3_600_000);
+        check.within("drain_ms", self.drain_ms, 0..=600_000);
+        check.within("max_in_flight", self.max_in_flight, 1..=1_000_000);
+        check.within("max_connections", self.max_connections, 1..=10_000_000);
+        check.within("max_streams", self.max_streams, 1..=100_000);
+        for origin in &self.cors_origins {
+            let message = format!("\"{origin}\" is not an origin such as https://app.example.com, nor *");
+            check.that("cors_origins", origin == "*" || check::is_origin(origin), message);
+        }
+        for proxy in &self.trusted_proxies {
+            let message = format!("\"{proxy}\" is not an address such as 10.0.0.7, nor a block such as 10.0.0.0/8");
+            check.that("trusted_proxies", check::is_block(proxy), message);
+        }
+    }
+}
+
 /// WebSockets.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SocketConfig {
     /// A message at most, in bytes.
@@ -146,8 +226,22 @@ impl Default for SocketConfig {
     }
 }
 
+impl SocketConfig {
+    fn check(&self, check: &mut Check) {
+        check.within("max_message", self.max_message, 1024..=64 << 20);
+        check.within("max_operations", self.max_operations, 1..=100_000);
+        check.within("max_sockets", self.max_sockets, 1..=100_000);
+        check.within("messages_per_second", self.messages_per_second, 1..=1_000_000);
+        check.within("message_burst", self.message_burst, 1..=1_000_000);
+        check.within("init_timeout_ms", self.init_timeout_ms, 10..=600_000);
+        check.within("ping_ms", self.ping_ms, 10..=600_000);
+        check.within("write_timeout_ms", self.write_timeout_ms, 10..=600_000);
+        check.within("queue", self.queue, 1..=65_536);
+    }
+}
+
 /// What a GraphQL document may be.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DocumentConfig {
     pub max_tokens: usize,
@@ -184,8 +278,23 @@ impl Default for DocumentConfig {
     }
 }
 
+impl DocumentConfig {
+    fn check(&self, check: &mut Check) {
+        check.within("max_tokens", self.max_tokens, 10..=1_000_000);
+        // Parsers recurse: some 400 levels end the process.
+        check.within("max_nesting", self.max_nesting, 1..=200);
+        check.within("max_selections", self.max_selections, 1..=1_000_000);
+        check.within("max_depth", self.max_depth, 1..=100);
+        check.within("max_aliases", self.max_aliases, 0..=100_000);
+        check.within("max_root_fields", self.max_root_fields, 1..=10_000);
+        check.within("max_directives", self.max_directives, 0..=1000);
+        check.within("max_cost", self.max_cost, 1..=1_000_000_000);
+        check.within("cache", self.cache, 0..=1_000_000);
+    }
+}
+
 /// The event log and its feeds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventConfig {
     /// Events kept in memory per live stream.
@@ -202,8 +311,16 @@ impl Default for EventConfig {
     }
 }
 
+impl EventConfig {
+    fn check(&self, check: &mut Check) {
+        check.within("ring", self.ring, 1..=65_536);
+        check.within("sweep_ms", self.sweep_ms, 10..=600_000);
+        check.within("queue", self.queue, 1..=65_536);
+    }
+}
+
 /// Sign-in and tokens.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IdentityConfig {
     /// The `iss` of access tokens.
@@ -253,38 +370,54 @@ impl Default for IdentityConfig {
     }
 }
 
+impl IdentityConfig {
+    fn check(&self, check: &mut Check, production: bool) {
+        // OWASP's minimum is a matter of safety in production and only of speed in a test.
+        let (memory, passes) = if production { (19_456, 2) } else { (8, 1) };
+        check.that("issuer", !self.issuer.trim().is_empty(), "must not be empty");
+        check.within("access_token_seconds", self.access_token_seconds, 1..=86_400);
+        check.within("refresh_token_seconds", self.refresh_token_seconds, 1..=366 * 86_400);
+        check.that(
+            "refresh_token_seconds",
+            self.refresh_token_seconds >= self.access_token_seconds,
+            "must not be shorter than identity.access_token_seconds",
+        );
+        check.within("hashers", self.hashers, 0..=1024);
+        check.within("hash_queue", self.hash_queue, 1..=100_000);
+        check.within("argon2_memory_kib", self.argon2_memory_kib, memory..=4 << 20);
+        check.within("argon2_passes", self.argon2_passes, passes..=100);
+        check.within("max_failures", self.max_failures, 1..=1000);
+        check.within("lock_seconds", self.lock_seconds, 1..=86_400);
+        check.within("max_sessions", self.max_sessions, 1..=10_000);
+        check.within("sign_ins_per_minute", self.sign_ins_per_minute, 1..=1_000_000);
+    }
+}
+
 /// Logs.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// `tracing` filter, such as `stoa=debug`; none: `info`.
     pub filter: Option<String>,
     /// `pretty` or `json`; none: pretty on a terminal, JSON otherwise.
-    pub format: Option<String>,
+    pub format: Option<LogFormat>,
 }
 
-/// A setting that no log and no error may show.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
+impl LogConfig {
+    fn check(&self, check: &mut Check) {
+        let reads = |filter: &String| tracing_subscriber::EnvFilter::builder().parse(filter).is_ok();
+        check.that("filter", self.filter.as_ref().is_none_or(reads), "must be a filter such as info,stoa=debug");
     }
 }
 
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Secret(value)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line, for machines.
+    Json,
 }
 
 /// Milliseconds of a setting as a duration.
