@@ -101,7 +101,7 @@ export const EXAMPLES: [ExampleGroup, ...ExampleGroup[]] = [
     examples: [
       {
         title: 'Create a lead',
-        about: 'What can be mended comes back in userErrors: try an e-mail address without the @.',
+        about: 'What the input has that can be mended comes back in userErrors, all at once.',
         query: `mutation CreateLead($input: LeadCreateInput!) {
   leadCreate(input: $input) {
     lead { id firstName lastName email status createdAt }
