@@ -102,6 +102,14 @@ async function tell(name, story) {
 try {
   const window_ = await open('light');
   const page = await window_.newPage();
+  // The sockets of this page can be cut, and kept from coming back until they may.
+  let cut = () => {};
+  let away = Promise.resolve();
+  await page.routeWebSocket(/.*/, async (socket) => {
+    await away;
+    socket.connectToServer();
+    cut = () => socket.close({ code: 1012, reason: 'restart' });
+  });
 
   await tell('the page opens and asks to sign in', async () => {
     const response = await page.goto(URL_);
@@ -152,9 +160,21 @@ try {
     await page.screenshot({ path: '../../target/graphiql.png' });
   });
 
+  await tell('what is sent while the socket is away arrives when it is back', async () => {
+    let comeBack = () => {};
+    away = new Promise((resolve) => (comeBack = resolve));
+    cut();
+    await example(page, 'Send a message', 'SendMessage');
+    await answer(page).getByText('"messageSend"').waitFor();
+    await show(page, 'Live');
+    await page.locator('.stoa-feed').getByText('reconnecting · 2 events').waitFor();
+    comeBack();
+    await page.locator('.stoa-feed').getByText('live · 3 events').waitFor();
+  });
+
   await tell('stops a feed, signs out and stays out after a reload', async () => {
     await page.locator('.stoa-feed').getByRole('button', { name: 'Stop' }).click();
-    await page.locator('.stoa-feed').getByText('ended · 2 events').waitFor();
+    await page.locator('.stoa-feed').getByText('ended · 3 events').waitFor();
     await page.getByRole('button', { name: 'admin@acme.com' }).click();
     await page.getByRole('menuitem', { name: 'Sign out' }).click();
     await page.getByRole('button', { name: 'Sign in' }).waitFor();

@@ -132,9 +132,9 @@ export const EXAMPLES: [ExampleGroup, ...ExampleGroup[]] = [
       },
       {
         title: 'Watch a conversation',
-        about: 'Every event as it happens. Events go on arriving in the Live panel while you work in another tab.',
-        query: `subscription WatchConversation($conversationId: ID!) {
-  conversationEvents(conversationId: $conversationId) {
+        about: 'Every event as it happens, in the Live panel also while you work in another tab. With a cursor in $after it begins there: a broken connection misses nothing.',
+        query: `subscription WatchConversation($conversationId: ID!, $after: String) {
+  conversationEvents(conversationId: $conversationId, after: $after) {
     __typename
     cursor
     occurredAt

@@ -107,6 +107,7 @@ export function startFeed(params: Params, authorization?: string): Observable<Ex
 function open(params: Params, authorization: string | undefined, tab: string | undefined, view: View): () => void {
   const id = nextId++;
   let attached = true;
+  let opened = false;
   let socket: WebSocket | undefined;
   const detach = () => {
     if (attached) view.complete();
@@ -133,23 +134,28 @@ function open(params: Params, authorization: string | undefined, tab: string | u
     retryWait: (retries) =>
       new Promise((resolve) => setTimeout(resolve, Math.min(500 * 2 ** retries, 15_000) * (0.5 + Math.random()))),
     on: {
-      connected: (opened) => {
-        socket = opened as WebSocket;
+      connected: (connected) => {
+        socket = connected as WebSocket;
+        opened = true;
         update(id, () => ({ state: 'live', note: '' }));
       },
       closed: (event) => {
         socket = undefined;
-        if (running.has(id)) update(id, () => ({ state: 'reconnecting', note: closing(event) }));
+        if (!running.has(id)) return;
+        update(id, () => ({ state: 'reconnecting', note: closing(event) }));
+        if (attached && !opened) view.next({ errors: [{ message: `${closing(event)} Trying again…` }] });
       },
     },
   });
   // A new token is told to the open socket, which otherwise would be closed at the end of the old one.
   const forget = onSession(() => {
     if (authorization !== undefined || socket?.readyState !== WebSocket.OPEN) return;
-    void freshToken().then((token) => {
+    const tell = (token: string | null) => {
       if (token) socket?.send(JSON.stringify({ type: 'ping', payload: { authorization: `Bearer ${token}` } }));
       else end('You have signed out.');
-    });
+    };
+    // Not reachable: then the socket is about to break as well, and comes back with what is right by then.
+    void freshToken().then(tell, () => {});
   });
   running.set(id, { tab, stop, detach });
   const feed: Feed = { id, title: params.operationName ?? 'Subscription', state: 'connecting', note: '', count: 0, events: [] };
@@ -162,8 +168,16 @@ function open(params: Params, authorization: string | undefined, tab: string | u
       events: [{ number: count + 1, at: new Date(), result }, ...events].slice(0, MAX_EVENTS),
     }));
   };
-  client.subscribe(params as { query: string }, {
-    next: take,
+  // graphql-ws sends this very object again when it comes back: with the last cursor, where the operation has a place
+  // for it, nothing is missed in between.
+  const payload = { ...params, variables: { ...(params.variables as Record<string, unknown> | undefined) } };
+  const resumes = /\$after\b/.test(params.query);
+  client.subscribe(payload as { query: string }, {
+    next: (result) => {
+      const event = Object.values(result.data ?? {})[0] as { cursor?: unknown } | null | undefined;
+      if (resumes && typeof event?.cursor === 'string') payload.variables.after = event.cursor;
+      take(result);
+    },
     error: (error) => {
       if (!running.has(id)) return;
       const { result, note } = wording(error);
