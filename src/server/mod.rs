@@ -1,3 +1,4 @@
 //! The outside: HTTP, WebSocket, SSE and what happens to a document before the executor.
 
+pub mod documents;
 pub mod engine;
