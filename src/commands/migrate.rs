@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
 pub enum Action {
     /// Runs what is pending.
     Up,

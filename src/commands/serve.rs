@@ -60,7 +60,15 @@ async fn build(config: Config, url: &str) -> Result<Arc<Server>> {
     let tokens = Tokens::open(&config)?;
     let passwords = Passwords::new(&config.identity);
     let throttle = Throttle::new();
-    let app = Arc::new(App { config: Arc::new(config), database, hub, tokens, passwords, throttle });
+    let app = Arc::new(App {
+        config: Arc::new(config),
+        database,
+        hub,
+        tokens,
+        passwords,
+        throttle,
+        standings: Default::default(),
+    });
     let engine = timed("schema", async { Ok(Engine::new(app.clone())) }).await?;
     let server = Server::new(app, engine, Some(metrics)).map_err(|faults| Error::ours(faults.join("; ")))?;
     server.migrated();

@@ -27,6 +27,11 @@ pub async fn live() -> Response {
     status(StatusCode::OK, &json!({ "status": "live" }))
 }
 
+/// The public keys that access tokens are signed with (RFC 7517), for services that check tokens themselves.
+pub async fn jwks(State(server): State<Arc<Server>>) -> Response {
+    status(StatusCode::OK, &server.app.tokens.jwks())
+}
+
 /// Whether to send requests here, and if not, why: 200 or 503.
 pub async fn ready(State(server): State<Arc<Server>>) -> Response {
     let migrated = server.is_migrated();

@@ -37,7 +37,7 @@ use std::sync::Arc;
 /// Answers whatever comes to `/graphql` by GET (HEAD) or POST.
 pub async fn graphql(State(server): State<Arc<Server>>, request: Request) -> Response {
     let asks = request.method() != Method::POST;
-    if asks && wants_socket(request.headers()) {
+    if asks && socket::is_upgrade(&request) {
         return socket::upgrade(server, request).await;
     }
     let accept = Accept::of(request.headers());
@@ -49,11 +49,6 @@ pub async fn graphql(State(server): State<Arc<Server>>, request: Request) -> Res
         Ok(response) => response,
         Err(fault) => fault.response(accept.media().unwrap_or(Media::Json), &info),
     }
-}
-
-/// `Connection: Upgrade` and `Upgrade: websocket` (RFC 6455, 4.2.1).
-fn wants_socket(headers: &HeaderMap) -> bool {
-    headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 async fn answer(

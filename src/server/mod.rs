@@ -2,6 +2,7 @@
 //! Invariant: everything that comes in is bounded in size, number and time before it costs anything.
 
 pub mod client;
+pub mod documents;
 pub mod edge;
 pub mod engine;
 pub mod explorer;

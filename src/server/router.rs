@@ -25,6 +25,7 @@ pub fn routes(server: Arc<Server>) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/.well-known/jwks.json", get(health::jwks))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(server)

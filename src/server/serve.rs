@@ -62,7 +62,12 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
     drop(listener);
     server.draining.cancel();
     connections.close();
-    if tokio::time::timeout(millis(server.app.config.http.drain_ms), connections.wait()).await.is_err() {
+    let quiet = async {
+        connections.wait().await;
+        server.sockets.closed().await;
+        server.engine.drain().await;
+    };
+    if tokio::time::timeout(millis(server.app.config.http.drain_ms), quiet).await.is_err() {
         tracing::warn!(connections = connections.len(), "stopped before all requests had ended (http.drain_ms)");
         cut.cancel();
         connections.wait().await;

@@ -34,6 +34,12 @@ pub(super) struct Installation {
     pub bin: PathBuf,
 }
 
+impl std::fmt::Display for Installation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{} in {}", self.major, self.minor, self.bin.display())
+    }
+}
+
 impl Installation {
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)

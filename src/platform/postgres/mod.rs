@@ -60,10 +60,16 @@ impl Postgres {
         if let Some(url) = &config.database.url {
             return Ok((None, url.clone()));
         }
-        let options = EmbeddedOptions { data_dir: config.data_dir.clone(), ..EmbeddedOptions::default() };
+        let binaries = config.postgres.bin.clone();
+        let options = EmbeddedOptions { data_dir: config.data_dir.clone(), binaries, ..EmbeddedOptions::default() };
         let postgres = Self::start(&options).await?;
         let url = postgres.url.clone();
         Ok((Some(postgres), url))
+    }
+
+    /// Which PostgreSQL would be started, in words; the error says how to get one.
+    pub fn find(config: &Config) -> Result<String> {
+        binaries::find(config.postgres.bin.as_deref(), None).map(|found| found.to_string())
     }
 
     /// Starts the cluster of a data folder, made first if there is none, and waits until it answers; after a crash

@@ -141,6 +141,7 @@ fn spawn(cluster: &Cluster, settings: &[(String, String)]) -> std::io::Result<(C
 
 /// When this thread ends, and so when Stoa is killed, PostgreSQL is told to stop.
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "only between fork and exec can a child ask to be told when its parent dies")]
 fn die_with_parent(command: &mut std::process::Command) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec only two system calls are made, which allocate nothing and take no lock.

@@ -1,0 +1,109 @@
+//! One way in for every transport: a request is read, judged, limited, executed and answered here.
+//! Invariant: what reaches the executor has been validated; what leaves has been worded by Stoa.
+
+mod answer;
+mod faults;
+mod nulls;
+mod request;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use answer::Answer;
+pub use request::GraphqlRequest;
+
+use crate::{
+    app::App,
+    graphql::StoaSchema,
+    kit::scope::{Caller, RequestInfo},
+    server::documents::Ready,
+};
+use async_graphql::parser::types::OperationType;
+use futures_util::stream::BoxStream;
+use run::Run;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationKind {
+    Query,
+    Mutation,
+    Subscription,
+}
+
+/// A request that may be executed.
+pub struct Prepared {
+    pub kind: OperationKind,
+    /// The operation's name, for logs and metrics.
+    pub name: Option<Arc<str>>,
+    ready: Ready,
+}
+
+impl Prepared {
+    fn new(ready: Ready) -> Self {
+        let kind = match ready.kind {
+            OperationType::Query => OperationKind::Query,
+            OperationType::Mutation => OperationKind::Mutation,
+            OperationType::Subscription => OperationKind::Subscription,
+        };
+        Prepared { kind, name: ready.name.clone(), ready }
+    }
+
+    /// What it may cost at most, counted before execution.
+    pub fn cost(&self) -> u64 {
+        self.ready.cost
+    }
+}
+
+/// The schema with everything around it.
+#[derive(Clone)]
+pub struct Engine {
+    run: Arc<Run<StoaSchema>>,
+}
+
+impl Engine {
+    /// # Panics
+    /// When Stoa's own schema is not valid GraphQL; a test holds that it is.
+    pub fn new(app: Arc<App>) -> Self {
+        let run = Run::new(crate::graphql::builder(), &app.config);
+        match run {
+            Ok(run) => Engine { run: Arc::new(run) },
+            Err(fault) => panic!("Stoa's schema cannot be used: {fault:?}"),
+        }
+    }
+
+    /// The SDL, as in `schema.graphql`.
+    pub fn sdl(&self) -> String {
+        self.run.sdl().to_owned()
+    }
+
+    /// Reads, judges and limits a request. The error is the finished answer.
+    pub fn prepare(&self, request: GraphqlRequest, caller: &Caller) -> Result<Prepared, Answer> {
+        self.run.prepare(&request, info(caller))
+    }
+
+    /// Executes a query or a mutation (the latter in a task of its own that outlives the caller's connection). A query
+    /// that takes longer than `http.timeout_ms` is stopped: TIMEOUT.
+    pub async fn execute(&self, prepared: Prepared, caller: Caller) -> Answer {
+        let request = info(&caller).clone();
+        self.run.execute(prepared, request, Some(caller)).await
+    }
+
+    /// Executes a subscription. An answer with `refused` set ends the stream. Events do not repeat what the subscription
+    /// cost. Queries and mutations are executed as well and end after their one answer.
+    pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
+        let request = info(&caller).clone();
+        self.run.clone().subscribe(prepared, request, Some(caller))
+    }
+
+    /// Waits for the mutations that are still running; none may be started any more. For a graceful stop.
+    pub async fn drain(&self) {
+        self.run.drain().await;
+    }
+}
+
+fn info(caller: &Caller) -> &RequestInfo {
+    match caller {
+        Caller::Stranger { request, .. } => request,
+        Caller::Member(scope) => &scope.request,
+    }
+}

@@ -1,0 +1,180 @@
+//! Preparing and executing over any schema. Invariant: a mutation that has begun ends, whoever still listens; a query
+//! neither runs for ever nor takes anything down with it when it panics.
+
+use super::{Answer, GraphqlRequest, OperationKind, Prepared, answer::Spent, faults, nulls};
+use crate::{
+    config::{Config, millis},
+    error::{Code, Error, Result},
+    kit::scope::{Caller, RequestInfo},
+    server::documents::Documents,
+};
+use async_graphql::{
+    Executor, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder, SubscriptionType, ValidationMode,
+    Value,
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio_util::task::TaskTracker;
+
+/// A schema, what judges documents for it, and the mutations under way.
+pub struct Run<S> {
+    schema: S,
+    sdl: String,
+    documents: Documents,
+    timeout: Duration,
+    mutations: TaskTracker,
+}
+
+impl<Q, M, S> Run<Schema<Q, M, S>>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    /// An error of ours when the schema is not valid GraphQL.
+    pub fn new(builder: SchemaBuilder<Q, M, S>, config: &Config) -> Result<Self> {
+        let (nullable, required) = nulls::Mark::both();
+        // The documents have been validated and limited: the engine need not do it again for each request.
+        let schema = builder
+            .directive(nullable)
+            .directive(required)
+            .validation_mode(ValidationMode::Fast)
+            .limit_recursive_depth(usize::MAX)
+            .disable_suggestions()
+            .finish();
+        let options = SDLExportOptions::new()
+            .sorted_fields()
+            .sorted_arguments()
+            .sorted_enum_items()
+            .include_specified_by()
+            .use_space_ident();
+        let sdl = schema.sdl_with_options(options);
+        let documents = Documents::new(&sdl, config.documents.clone())?;
+        let timeout = millis(config.http.timeout_ms);
+        Ok(Run { schema, sdl, documents, timeout, mutations: TaskTracker::new() })
+    }
+}
+
+impl<S: Executor> Run<S> {
+    pub fn sdl(&self) -> &str {
+        &self.sdl
+    }
+
+    pub fn prepare(&self, request: &GraphqlRequest, info: &RequestInfo) -> Result<Prepared, Answer> {
+        let text = request.query.as_deref().filter(|text| !text.trim().is_empty());
+        let persisted = request.extensions.as_ref().and_then(|extensions| extensions.get("persistedQuery"));
+        let verdict = match (persisted.filter(|persisted| !persisted.is_null()), text) {
+            (Some(persisted), text) => self.documents.read_persisted(persisted, text),
+            (None, Some(text)) => self.documents.read(text),
+            (None, None) => {
+                let error = Error::yours(Code::BadRequest, "The request has no `query`.");
+                return Err(Answer::refusal(&error, info));
+            }
+        };
+        let document = verdict.map_err(|refused| Answer::of_refused(&refused, info))?;
+        self.documents
+            .ready(&document, request.operation_name.as_deref(), request.variables.as_ref())
+            .map(Prepared::new)
+            .map_err(|refused| Answer::of_refused(&refused, info))
+    }
+
+    pub async fn execute(&self, prepared: Prepared, info: RequestInfo, caller: Option<Caller>) -> Answer {
+        let spent = Spent { requested: prepared.cost(), maximum: self.documents.max_cost() };
+        let name = prepared.name.clone();
+        let request = request(&prepared, caller);
+        let executed = match prepared.kind {
+            OperationKind::Query => {
+                let run = AssertUnwindSafe(self.schema.execute(request)).catch_unwind();
+                match tokio::time::timeout(self.timeout, run).await {
+                    Ok(run) => run.map_err(|panic| Error::ours(said(&*panic))),
+                    Err(late) => Err(Error::TooSlow(Code::Timeout, Arc::new(late))),
+                }
+            }
+            OperationKind::Mutation => {
+                let schema = self.schema.clone();
+                // Tracked, not aborted: when the caller is gone the task still ends, and a stop waits for it.
+                match self.mutations.spawn(async move { schema.execute(request).await }).await {
+                    Ok(response) => Ok(response),
+                    Err(ended) if ended.is_panic() => Err(Error::ours(said(&*ended.into_panic()))),
+                    Err(stopped) => Err(Error::unavailable(stopped)),
+                }
+            }
+            OperationKind::Subscription => Err(Error::yours(
+                Code::BadRequest,
+                "Subscriptions need a WebSocket (graphql-transport-ws) or server-sent events.",
+            )),
+        };
+        match executed {
+            Ok(response) => answer(response, &info, name.as_deref(), Some(spent)),
+            Err(error) => Answer::refusal(&error, &info),
+        }
+    }
+
+    pub fn subscribe(
+        self: Arc<Self>,
+        prepared: Prepared,
+        info: RequestInfo,
+        caller: Option<Caller>,
+    ) -> BoxStream<'static, Answer> {
+        if prepared.kind != OperationKind::Subscription {
+            return stream::once(async move { self.execute(prepared, info, caller).await }).boxed();
+        }
+        let name = prepared.name.clone();
+        let events = self.schema.execute_stream(request(&prepared, caller), None);
+        let events = AssertUnwindSafe(events).catch_unwind().boxed();
+        // The first answer decides whether there is a subscription at all; after a panic nothing follows.
+        let state = Some((events, true));
+        stream::unfold(state, move |state| {
+            let (info, name) = (info.clone(), name.clone());
+            async move {
+                let (mut events, first) = state?;
+                let response = match events.next().await? {
+                    Ok(response) => response,
+                    Err(panic) => return Some((Answer::refusal(&Error::ours(said(&*panic)), &info), None)),
+                };
+                let failed = first && response.data == Value::Null && !response.errors.is_empty();
+                // A resolver that refuses to subscribe answers once and is done; an event that fails is followed by
+                // more, or at least by a wait for more.
+                let next = if failed { events.next().now_or_never() } else { None };
+                if let Some(None) = next {
+                    let told = faults::tell(response.errors, &info, name.as_deref());
+                    return Some((Answer::of_refusals(&told), None));
+                }
+                if let Some(Some(second)) = next {
+                    events = stream::iter([second]).chain(events).boxed();
+                }
+                Some((answer(response, &info, name.as_deref(), None), Some((events, false))))
+            }
+        })
+        .boxed()
+    }
+
+    pub async fn drain(&self) {
+        self.mutations.close();
+        self.mutations.wait().await;
+    }
+}
+
+fn request(prepared: &Prepared, caller: Option<Caller>) -> Request {
+    let ready = &prepared.ready;
+    let mut request = Request::new("").variables(ready.variables.clone());
+    request.set_parsed_query(ready.document());
+    match caller {
+        Some(caller) => request.data(caller),
+        None => request,
+    }
+}
+
+fn answer(response: Response, info: &RequestInfo, name: Option<&str>, spent: Option<Spent>) -> Answer {
+    let told = faults::tell(response.errors, info, name);
+    Answer::of_data(&response.data, &told, spent)
+}
+
+/// What a panic said, for the log.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a resolver panicked: {}", text.unwrap_or("without a word"))
+}

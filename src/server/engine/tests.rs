@@ -1,0 +1,558 @@
+//! What clients see of a schema that fails in every way a schema can.
+
+use super::{Answer, GraphqlRequest, OperationKind, nulls, run::Run};
+use crate::{
+    config::Config,
+    error::{Code, Error},
+    kit::scope::RequestInfo,
+};
+use async_graphql::{
+    ID, InputObject, InputValueError, InputValueResult, Interface, MaybeUndefined, Object, OneofObject, Scalar,
+    ScalarType, Schema, SimpleObject, Subscription, Union, Value as Const,
+};
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+fn yours() -> Error {
+    Error::yours_with(Code::NotFound, "There is no such thing.", vec![("reason", "GONE".into())])
+}
+
+/// A resolver that does not come back.
+fn nowhere<T>() -> T {
+    panic!("at the disco")
+}
+
+/// A date of this test.
+struct Day(u32);
+
+#[Scalar]
+impl ScalarType for Day {
+    fn parse(value: Const) -> InputValueResult<Self> {
+        match value {
+            Const::Number(number) if number.as_u64().is_some_and(|day| day <= 31) => {
+                Ok(Day(number.as_u64().unwrap() as u32))
+            }
+            Const::Number(_) => Err(InputValueError::custom("there is no such day.")),
+            value => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Const {
+        self.0.into()
+    }
+}
+
+#[derive(InputObject)]
+struct Change {
+    name: MaybeUndefined<String>,
+    #[graphql(default = 7)]
+    size: i32,
+    tags: Option<Vec<String>>,
+}
+
+#[derive(OneofObject)]
+enum By {
+    Id(ID),
+    Number(i32),
+}
+
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID"), field(name = "twin", ty = "Option<Box<Thing>>"))]
+enum Node {
+    Thing(Thing),
+    Other(Other),
+}
+
+#[derive(Union)]
+enum Either {
+    Thing(Thing),
+    Other(Other),
+}
+
+#[derive(SimpleObject, Clone)]
+#[graphql(complex)]
+struct Other {
+    note: String,
+}
+
+#[async_graphql::ComplexObject]
+impl Other {
+    async fn id(&self) -> ID {
+        "other".into()
+    }
+    async fn twin(&self) -> Option<Box<Thing>> {
+        None
+    }
+}
+
+/// No entity: every leaf of it may fail.
+struct Summary;
+
+#[Object]
+impl Summary {
+    async fn sum(&self) -> async_graphql::Result<Option<i32>> {
+        Err(yours().into())
+    }
+    async fn count(&self) -> i32 {
+        1
+    }
+}
+
+#[derive(Clone)]
+struct Thing(i32);
+
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+#[Object]
+impl Thing {
+    async fn id(&self) -> ID {
+        self.0.into()
+    }
+    async fn twin(&self) -> Option<Box<Thing>> {
+        RUNS.fetch_add(1, Ordering::Relaxed);
+        Some(Box::new(Thing(self.0)))
+    }
+    async fn name(&self) -> Option<String> {
+        Some(format!("thing {}", self.0))
+    }
+    async fn bad_leaf(&self) -> async_graphql::Result<i32> {
+        Err(yours().into())
+    }
+    async fn maybe_bad(&self, #[graphql(default = false)] ok: bool) -> async_graphql::Result<Option<i32>> {
+        if ok { Ok(Some(1)) } else { Err(yours().into()) }
+    }
+    async fn bad_child(&self) -> async_graphql::Result<Option<Thing>> {
+        Err(yours().into())
+    }
+    async fn hard_child(&self) -> async_graphql::Result<Thing> {
+        if self.0 == 1 { Err(yours().into()) } else { Ok(Thing(self.0)) }
+    }
+    async fn children(&self, #[graphql(default = 3)] first: i32) -> Vec<Thing> {
+        (0..first).map(Thing).collect()
+    }
+    async fn maybe_children(&self) -> Vec<Option<Thing>> {
+        vec![Some(Thing(0)), None, Some(Thing(1))]
+    }
+}
+
+struct Query;
+
+#[Object]
+impl Query {
+    async fn thing(&self) -> Option<Thing> {
+        Some(Thing(1))
+    }
+    async fn things(&self) -> Vec<Thing> {
+        vec![Thing(0), Thing(1)]
+    }
+    async fn summaries(&self) -> Vec<Summary> {
+        vec![Summary, Summary]
+    }
+    async fn bad(&self) -> async_graphql::Result<Option<Thing>> {
+        Err(yours().into())
+    }
+    async fn shared(&self) -> async_graphql::Result<Option<Thing>> {
+        Err(Arc::new(yours()).into())
+    }
+    async fn ours(&self) -> async_graphql::Result<Option<i32>> {
+        Err(Error::ours("relation \"secrets\" does not exist").into())
+    }
+    async fn late(&self) -> async_graphql::Result<Option<i32>> {
+        Err(Error::unavailable("connection refused to 10.0.0.1").into())
+    }
+    async fn foreign(&self) -> async_graphql::Result<Option<i32>> {
+        Err(std::io::Error::other("/etc/passwd").into())
+    }
+    async fn panics(&self) -> Option<i32> {
+        nowhere()
+    }
+    async fn sleeps(&self) -> i32 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        1
+    }
+    async fn on_day(&self, day: Day) -> i32 {
+        day.0 as i32
+    }
+    async fn by(&self, by: By) -> String {
+        match by {
+            By::Id(id) => id.to_string(),
+            By::Number(number) => number.to_string(),
+        }
+    }
+    async fn change(&self, input: Option<Change>, #[graphql(default = 5)] times: i32) -> String {
+        match input {
+            None => format!("nothing {times}"),
+            Some(Change { name, size, tags }) => format!("{name:?} {size} {tags:?} {times}"),
+        }
+    }
+    async fn node(&self, id: ID) -> Option<Node> {
+        Some(if id == "other" { Node::Other(Other { note: "n".into() }) } else { Node::Thing(Thing(1)) })
+    }
+    async fn either(&self) -> Vec<Either> {
+        vec![Either::Thing(Thing(1)), Either::Other(Other { note: "n".into() })]
+    }
+}
+
+#[derive(Default)]
+struct Mutation {
+    count: Arc<AtomicUsize>,
+}
+
+#[Object]
+impl Mutation {
+    async fn add(&self) -> Option<Thing> {
+        Some(Thing(self.count.fetch_add(1, Ordering::SeqCst) as i32))
+    }
+    async fn fail(&self) -> async_graphql::Result<Option<Thing>> {
+        Err(yours().into())
+    }
+    async fn slow(&self) -> Option<bool> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.count.fetch_add(100, Ordering::SeqCst);
+        Some(true)
+    }
+    async fn panics(&self) -> Option<bool> {
+        nowhere()
+    }
+}
+
+struct Subscriptions;
+
+#[Subscription]
+impl Subscriptions {
+    async fn count(&self, to: i32) -> impl Stream<Item = i32> {
+        stream::iter(0..to)
+    }
+    async fn refused(&self) -> async_graphql::Result<stream::Empty<i32>> {
+        Err(yours().into())
+    }
+    async fn things(&self) -> impl Stream<Item = Option<Thing>> {
+        stream::iter([Some(Thing(1)), None, Some(Thing(2))])
+    }
+    async fn failing(&self) -> impl Stream<Item = async_graphql::Result<i32>> {
+        stream::iter([Err(yours().into()), Ok(2)])
+    }
+    async fn panics(&self) -> impl Stream<Item = i32> {
+        stream::iter(0..2).map(|n| if n == 1 { panic!("at the disco") } else { n })
+    }
+}
+
+type Tested = Run<Schema<Query, Mutation, Subscriptions>>;
+
+fn run_with(change: impl FnOnce(&mut Config)) -> (Arc<Tested>, Arc<AtomicUsize>) {
+    let mut config = Config::default();
+    config.http.timeout_ms = 200;
+    change(&mut config);
+    let mutation = Mutation::default();
+    let count = mutation.count.clone();
+    let builder = Schema::build(Query, mutation, Subscriptions).register_output_type::<Node>();
+    (Arc::new(Run::new(builder, &config).unwrap()), count)
+}
+
+fn run() -> Arc<Tested> {
+    run_with(|_| ()).0
+}
+
+fn info() -> RequestInfo {
+    RequestInfo { id: "r1".into(), address: None, user_agent: None, idempotency_key: None }
+}
+
+fn json_of(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+async fn ask(run: &Tested, request: Value) -> (Answer, Value) {
+    let request = GraphqlRequest::from_json(request).unwrap();
+    let answer = match run.prepare(&request, &info()) {
+        Ok(prepared) => run.execute(prepared, info(), None).await,
+        Err(answer) => answer,
+    };
+    let value = json_of(&answer);
+    (answer, value)
+}
+
+async fn query(text: &str) -> Value {
+    ask(&run(), json!({ "query": text })).await.1
+}
+
+fn paths(answer: &Value) -> Vec<Value> {
+    answer["errors"].as_array().into_iter().flatten().map(|error| error["path"].clone()).collect()
+}
+
+#[tokio::test]
+async fn a_nullable_field_that_fails_is_null_and_spares_its_parent() {
+    let answer = query("{ thing { id maybeBad badChild { id } } bad { id } }").await;
+    assert_eq!(answer["data"], json!({"thing": {"id": "1", "maybeBad": null, "badChild": null}, "bad": null}));
+    let mut paths = paths(&answer);
+    paths.sort_by_key(Value::to_string);
+    assert_eq!(paths, [json!(["bad"]), json!(["thing", "badChild"]), json!(["thing", "maybeBad"])]);
+}
+
+#[tokio::test]
+async fn null_goes_up_to_the_nearest_that_may_be_null() {
+    // A list of non-null items within an object of a nullable field.
+    let answer = query("{ thing { id children { id hardChild { id } } } }").await;
+    assert_eq!(answer["data"], json!({"thing": null}));
+    assert_eq!(paths(&answer), [json!(["thing", "children", 1, "hardChild"])]);
+    // A list of nullable items.
+    let answer = query("{ thing { maybeChildren { id hardChild { id } } } }").await;
+    assert_eq!(
+        answer["data"],
+        json!({"thing": {"maybeChildren": [{"id": "0", "hardChild": {"id": "0"}}, null, null]}})
+    );
+    assert_eq!(paths(&answer), [json!(["thing", "maybeChildren", 2, "hardChild"])]);
+    // Up to the root.
+    let answer = query("{ things { hardChild { id } } }").await;
+    assert_eq!(answer["data"], Value::Null);
+    assert!(answer.as_object().unwrap().contains_key("data"));
+    assert_eq!(paths(&answer), [json!(["things", 1, "hardChild"])]);
+}
+
+#[tokio::test]
+async fn paths_lead_to_the_field_even_through_lists() {
+    let answer = query("{ thing { children(first: 1) { x: badLeaf } } }").await;
+    assert_eq!(answer["data"], json!({"thing": null}));
+    assert_eq!(paths(&answer), [json!(["thing", "children", 0, "x"])]);
+    let answer = query("{ thing { children(first: 2) { y: maybeBad } } }").await;
+    assert_eq!(answer["data"], json!({"thing": {"children": [{"y": null}, {"y": null}]}}));
+    assert_eq!(paths(&answer), [json!(["thing", "children", 0, "y"]), json!(["thing", "children", 1, "y"])]);
+    let answer = query("{ node(id: 1) { ... on Thing { children(first: 1) { badLeaf } } } }").await;
+    assert_eq!(paths(&answer), [json!(["node", "children", 0, "badLeaf"])]);
+}
+
+#[tokio::test]
+async fn a_leaf_that_is_no_column_is_null_alone() {
+    let answer = query("{ summaries { sum count } }").await;
+    assert_eq!(answer["data"], json!({"summaries": [{"sum": null, "count": 1}, {"sum": null, "count": 1}]}));
+    assert_eq!(paths(&answer), [json!(["summaries", 0, "sum"]), json!(["summaries", 1, "sum"])]);
+}
+
+#[tokio::test]
+async fn errors_of_stoa_keep_code_message_and_extensions() {
+    for field in ["bad", "shared"] {
+        let answer = query(&format!("{{ {field} {{ id }} }}")).await;
+        assert_eq!(
+            answer["errors"],
+            json!([{
+                "message": "There is no such thing.",
+                "locations": [{"line": 1, "column": 3}],
+                "path": [field],
+                "extensions": {"code": "NOT_FOUND", "requestId": "r1", "reason": "GONE"},
+            }])
+        );
+    }
+}
+
+#[tokio::test]
+async fn faults_of_the_server_are_not_told() {
+    for (field, code) in
+        [("ours", "INTERNAL_SERVER_ERROR"), ("late", "SERVICE_UNAVAILABLE"), ("foreign", "INTERNAL_SERVER_ERROR")]
+    {
+        let answer = query(&format!("{{ {field} }}")).await;
+        assert_eq!(answer["data"], json!({field: null}));
+        assert_eq!(answer["errors"][0]["extensions"]["code"], code);
+        let text = answer.to_string();
+        assert!(!["secrets", "10.0.0.1", "passwd"].iter().any(|word| text.contains(word)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn panics_and_delays_end_in_an_answer() {
+    let run = run();
+    for (text, code) in [
+        ("{ panics }", Code::InternalServerError),
+        ("mutation { panics }", Code::InternalServerError),
+        ("{ sleeps }", Code::Timeout),
+    ] {
+        let (answer, value) = ask(&run, json!({ "query": text })).await;
+        assert_eq!(answer.refused, Some(code), "{text}");
+        assert!(value.get("data").is_none() && !value.to_string().contains("disco"));
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_ends_although_nobody_listens() {
+    let (run, count) = run_with(|_| ());
+    let prepared =
+        run.prepare(&GraphqlRequest { query: Some("mutation { slow }".into()), ..Default::default() }, &info());
+    let gone = tokio::time::timeout(Duration::from_millis(5), run.execute(prepared.unwrap(), info(), None)).await;
+    assert!(gone.is_err());
+    run.drain().await;
+    assert_eq!(count.load(Ordering::SeqCst), 100);
+}
+
+#[tokio::test]
+async fn a_root_field_named_twice_runs_once() {
+    let (run, count) = run_with(|_| ());
+    let text = "mutation { add { id } ...M add { again: id } b: add { id } } fragment M on Mutation { add { name } fail { id } }";
+    let (_, answer) = ask(&run, json!({ "query": text })).await;
+    assert_eq!(
+        serde_json::to_string(&answer["data"]).unwrap(),
+        r#"{"add":{"id":"0","name":"thing 0","again":"0"},"fail":null,"b":{"id":"1"}}"#
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    assert_eq!(paths(&answer), [json!(["fail"])]);
+}
+
+#[tokio::test]
+async fn keys_come_in_the_order_of_the_document() {
+    let text = "query($no: Boolean = false, $yes: Boolean!) {
+        node(id: 1) { ... on Other { note } ... on Thing { name twin { id } } id ...N ... on Thing { twin { name } z: name } }
+        either { ... on Node { id ... on Thing { name } } __typename ... on Other { note } }
+        thing @skip(if: $no) { ...T @include(if: $yes) name @skip(if: $yes) }
+        gone: thing @include(if: $no) { id }
+        thing { again: name }
+    }
+    fragment N on Node { id twin { a: id } __typename }
+    fragment T on Thing { id }";
+    let before = RUNS.load(Ordering::Relaxed);
+    let (_, answer) = ask(&run(), json!({"query": text, "variables": {"yes": true}})).await;
+    assert_eq!(
+        serde_json::to_string(&answer["data"]).unwrap(),
+        concat!(
+            r#"{"node":{"name":"thing 1","twin":{"id":"1","name":"thing 1","a":"1"},"id":"1","__typename":"Thing","z":"thing 1"},"#,
+            r#""either":[{"id":"1","name":"thing 1","__typename":"Thing"},{"id":"other","__typename":"Other","note":"n"}],"#,
+            r#""thing":{"id":"1","again":"thing 1"}}"#
+        )
+    );
+    // Once for the interface, once for the object.
+    assert!(RUNS.load(Ordering::Relaxed) - before <= 2);
+}
+
+#[tokio::test]
+async fn omitted_variables_stay_omitted() {
+    let run = run();
+    let text = "query($i: Change, $n: String, $t: Int) { change(input: $i, times: $t) b: change(input: {name: $n}) }";
+    for (variables, a, b) in [
+        (json!({}), "nothing 5", "Undefined 7 None 5"),
+        (json!({"i": {}}), "Undefined 7 None 5", "Undefined 7 None 5"),
+        (json!({"i": {"name": null}, "n": null, "t": 2, "unknown": 1}), "Null 7 None 2", "Null 7 None 5"),
+        (
+            json!({"i": {"tags": "one", "size": 1.0}, "n": "x"}),
+            "Undefined 1 Some([\"one\"]) 5",
+            "Value(\"x\") 7 None 5",
+        ),
+    ] {
+        let (_, answer) = ask(&run, json!({"query": text, "variables": variables})).await;
+        assert_eq!(answer["data"], json!({"change": a, "b": b}), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn variables_that_do_not_fit_are_all_told_before_execution() {
+    let run = run();
+    let text = "query($i: Change!, $by: By!, $d: Day!) { change(input: $i) by(by: $by) onDay(day: $d) }";
+    let variables = json!({"i": {"size": "x", "tags": ["a", 1], "more": 1}, "by": {"id": "1", "number": 2}});
+    let (answer, value) = ask(&run, json!({"query": text, "variables": variables})).await;
+    assert_eq!(answer.refused, Some(Code::BadUserInput));
+    let messages: Vec<_> = value["errors"].as_array().unwrap().iter().map(|e| e["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        messages,
+        [
+            "Variable \"$i\" got invalid value {\"size\":\"x\",\"tags\":[\"a\",1],\"more\":1}; Field \"more\" is not defined by type \"Change\".",
+            "Variable \"$i\" got invalid value \"x\" at \"i.size\"; Int cannot represent non-integer value.",
+            "Variable \"$i\" got invalid value 1 at \"i.tags[1]\"; String cannot represent a non string value.",
+            "Variable \"$by\" got invalid value {\"id\":\"1\",\"number\":2}; Exactly one key must be specified for OneOf type \"By\".",
+            "Variable \"$d\" of required type \"Day!\" was not provided.",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_a_scalar_refuses_is_worded() {
+    let answer = query("{ onDay(day: 40) }").await;
+    assert_eq!(answer["errors"][0]["message"], "Invalid Day: there is no such day.");
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    assert_eq!(answer["errors"][0]["path"], json!(["onDay"]));
+    let answer = query("{ onDay(day: {a: 1}) }").await;
+    assert_eq!(answer["errors"][0]["message"], "Expected a value of type Day, found {a: 1}.");
+}
+
+#[tokio::test]
+async fn what_an_operation_costs_is_told() {
+    let run = run();
+    let (_, answer) = ask(&run, json!({"query": "{ thing { children(first: 2) { twin { id } } } }"})).await;
+    assert_eq!(answer["extensions"], json!({"cost": {"requested": 5, "maximum": 10_000}}));
+    let text = "query($n: Int) { thing { children(first: $n) { children(first: $n) { id } } } }";
+    let (answer, value) = ask(&run, json!({"query": text, "variables": {"n": 200}})).await;
+    assert_eq!(answer.refused, Some(Code::QueryTooComplex));
+    assert_eq!(value["errors"][0]["extensions"]["cost"], json!({"requested": 40_201, "maximum": 10_000}));
+}
+
+#[tokio::test]
+async fn operations_are_selected_by_name() {
+    let run = run();
+    let text = "query A { thing { id } } mutation B { add { id } }";
+    for (name, code) in [
+        (Some("C"), Some(Code::OperationResolutionFailure)),
+        (None, Some(Code::OperationResolutionFailure)),
+        (Some("B"), None),
+    ] {
+        let (answer, _) = ask(&run, json!({"query": text, "operationName": name})).await;
+        assert_eq!(answer.refused, code);
+    }
+    let prepared =
+        run.prepare(&GraphqlRequest { query: Some("mutation B { add { id } }".into()), ..Default::default() }, &info());
+    let prepared = prepared.unwrap();
+    assert_eq!((prepared.kind, prepared.name.as_deref()), (OperationKind::Mutation, Some("B")));
+    let (answer, _) = ask(&run, json!({})).await;
+    assert_eq!(answer.refused, Some(Code::BadRequest));
+}
+
+#[tokio::test]
+async fn subscriptions_answer_event_by_event() {
+    let run = run();
+    let listen = async |text: &str| {
+        let prepared = run.prepare(&GraphqlRequest { query: Some(text.into()), ..Default::default() }, &info());
+        let answers: Vec<Answer> = run.clone().subscribe(prepared.unwrap(), info(), None).collect().await;
+        answers.iter().map(|answer| (answer.refused, json_of(answer))).collect::<Vec<_>>()
+    };
+    let counted = listen("subscription { count(to: 3) }").await;
+    assert_eq!(counted.iter().map(|(_, value)| value["data"]["count"].clone()).collect::<Vec<_>>(), [0, 1, 2]);
+
+    let refused = listen("subscription { refused }").await;
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].0, Some(Code::NotFound));
+    assert!(refused[0].1.get("data").is_none());
+
+    let things = listen("subscription { things { id maybeBad } }").await;
+    assert_eq!(things[0].1["data"], json!({"things": {"id": "1", "maybeBad": null}}));
+    assert_eq!(paths(&things[0].1), [json!(["things", "maybeBad"])]);
+    assert_eq!(things[1].1["data"], json!({"things": null}));
+    assert_eq!((things.len(), paths(&things[2].1).len()), (3, 1));
+
+    let failing = listen("subscription { failing }").await;
+    assert_eq!(failing.len(), 2);
+    assert_eq!((failing[0].0, &failing[0].1["data"]), (None, &Value::Null));
+    assert_eq!(failing[1].1["data"], json!({"failing": 2}));
+
+    let panics = listen("subscription { panics }").await;
+    assert_eq!(panics.last().unwrap().0, Some(Code::InternalServerError));
+
+    let (answer, _) = ask(&run, json!({"query": "subscription { count(to: 1) }"})).await;
+    assert_eq!(answer.refused, Some(Code::BadRequest));
+}
+
+#[test]
+fn the_errors_alone_are_a_slice_of_the_answer() {
+    let answer = Answer::refusal(&yours(), &info());
+    let errors: Value = serde_json::from_slice(&answer.errors()).unwrap();
+    assert_eq!(errors, json_of(&answer)["errors"]);
+    assert_eq!(answer.refused, Some(Code::NotFound));
+}
+
+#[test]
+fn the_marks_are_no_part_of_the_schema() {
+    let run = run();
+    assert!(!run.sdl().contains("stoa_"));
+    let marked = GraphqlRequest { query: Some("{ thing @stoa_nullable { id } }".into()), ..Default::default() };
+    assert_eq!(run.prepare(&marked, &info()).err().unwrap().refused, Some(Code::GraphqlValidationFailed));
+    let _ = nulls::Mark::both();
+}
