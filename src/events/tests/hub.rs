@@ -128,7 +128,8 @@ async fn resumes_at_every_point() {
     let (hub, log, stream) = hub(NEVER);
     let mut cursors = vec![Cursor::origin(stream)];
     cursors.extend(log.commit(stream, 40).iter().map(|event| event.cursor()));
-    let feeds = cursors.into_iter().map(async |cursor| (cursor.seq, hub.subscribe(stream, After::Cursor(cursor)).await));
+    let feeds =
+        cursors.into_iter().map(async |cursor| (cursor.seq, hub.subscribe(stream, After::Cursor(cursor)).await));
     let feeds: Vec<_> = stream::iter(feeds).buffered(100).collect().await;
     hub.publish(log.commit(stream, 3));
     for (seq, feed) in feeds {
