@@ -79,7 +79,7 @@ pub struct Change {
 }
 
 /// What happened to one record.
-#[derive(Clone, Debug, Queryable, Selectable)]
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
 #[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
 pub struct Event {
     #[diesel(column_name = organization_id)]

@@ -127,7 +127,10 @@ impl Tail {
     /// have, whoever spoke of it, does not exist.
     pub fn fill(&mut self, gap: Gap, page: Vec<Arc<Event>>, whole: bool) {
         let Some(events) = gap.after.follow(page) else {
-            self.phase = Phase::Broken;
+            // Gone meanwhile, perhaps by retention; that matters only where the tail still stands.
+            if self.last == gap.after {
+                self.phase = Phase::Broken;
+            }
             return;
         };
         events.into_iter().for_each(|event| self.offer(event));
