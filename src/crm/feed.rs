@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use async_graphql::{
-    ComplexObject, Context, Enum, ID, InputObject, Object, OneofObject, SimpleObject, Subscription, Union,
+    ComplexObject, Context, Enum, ID, Object, OneofObject, SimpleObject, Subscription, Union,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::Stream;

@@ -85,14 +85,14 @@ impl Engine {
     /// that takes longer than `http.timeout_ms` is stopped: TIMEOUT.
     pub async fn execute(&self, prepared: Prepared, caller: Caller) -> Answer {
         let request = info(&caller).clone();
-        self.run.execute(prepared, request, Some(caller)).await
+        self.run.execute(prepared, request, Some(caller.fresh())).await
     }
 
     /// Executes a subscription. An answer with `refused` set ends the stream. Events do not repeat what the subscription
     /// cost. Queries and mutations are executed as well and end after their one answer.
     pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
         let request = info(&caller).clone();
-        self.run.clone().subscribe(prepared, request, Some(caller))
+        self.run.clone().subscribe(prepared, request, Some(caller.fresh()))
     }
 
     /// Waits for the mutations that are still running; none may be started any more. For a graceful stop.
