@@ -9,10 +9,10 @@ use apollo_compiler::{
 use std::fmt::Write;
 
 /// SplitMix64.
-pub struct Chance(pub u64);
+struct Chance(u64);
 
 impl Chance {
-    pub fn below(&mut self, bound: usize) -> usize {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -20,20 +20,22 @@ impl Chance {
         ((mixed ^ (mixed >> 31)) % bound.max(1) as u64) as usize
     }
 
-    pub fn one_in(&mut self, many: usize) -> bool {
+    fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
     }
 
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         if of.is_empty() { None } else { of.get(self.below(of.len())) }
     }
 }
 
-pub struct Generator<'a> {
+struct Generator<'a> {
     schema: &'a Schema,
-    pub chance: Chance,
+    chance: Chance,
     /// Oddities that may still happen.
     odd: usize,
+    /// No variables.
+    constant: bool,
     variables: Vec<(String, String, Option<String>)>,
     /// Name, type, body; some are spread, some are not.
     fragments: Vec<(String, String, String)>,
@@ -42,14 +44,37 @@ pub struct Generator<'a> {
 
 /// A document for a schema. Half of them are odd.
 pub fn document(schema: &Schema, seed: u64) -> String {
-    let mut chance = Chance(seed);
-    let odd = if chance.one_in(2) { 0 } else { 1 + chance.below(3) };
-    let mut generator = Generator { schema, chance, odd, variables: Vec::new(), fragments: Vec::new(), names: 0 };
+    let mut generator = Generator::new(schema, seed);
+    let odd = if generator.chance.one_in(2) { 0 } else { 1 + generator.chance.below(3) };
+    generator.odd = odd;
     let text = generator.document();
     if odd > 0 && generator.chance.one_in(8) { generator.damage(text) } else { text }
 }
 
-impl Generator<'_> {
+/// A valid query without variables.
+pub fn query(schema: &Schema, seed: u64) -> String {
+    let mut generator = Generator { constant: true, ..Generator::new(schema, seed) };
+    let depth = 1 + generator.chance.below(4);
+    let mut text = generator.selections("Query", depth, false);
+    for (name, on, body) in &generator.fragments {
+        let _ = write!(text, "\nfragment {name} on {on} {body}");
+    }
+    text
+}
+
+impl<'a> Generator<'a> {
+    fn new(schema: &'a Schema, seed: u64) -> Self {
+        Generator {
+            schema,
+            chance: Chance(seed),
+            odd: 0,
+            constant: false,
+            variables: Vec::new(),
+            fragments: Vec::new(),
+            names: 0,
+        }
+    }
+
     /// Something odd, here, about once in `many` times while any is left.
     fn odd(&mut self, many: usize) -> bool {
         let happens = self.odd > 0 && self.chance.one_in(many);
@@ -68,7 +93,13 @@ impl Generator<'_> {
         let operations = if self.chance.one_in(6) { 2 } else { 1 };
         let mut text = String::new();
         for index in 0..operations {
-            let kinds = [OperationType::Query, OperationType::Query, OperationType::Query, OperationType::Mutation, OperationType::Subscription];
+            let kinds = [
+                OperationType::Query,
+                OperationType::Query,
+                OperationType::Query,
+                OperationType::Mutation,
+                OperationType::Subscription,
+            ];
             let kind = *self.chance.pick(&kinds).unwrap();
             let Some(root) = self.schema.root_operation(kind).cloned() else { continue };
             self.variables.clear();
@@ -95,7 +126,11 @@ impl Generator<'_> {
                 variables.push(first);
             }
             if self.odd(20) {
-                variables.push(("strange".into(), ["User", "Nowhere", "[Found!]", "Note!"][self.chance.below(4)].into(), None));
+                variables.push((
+                    "strange".into(),
+                    ["User", "Nowhere", "[Found!]", "Note!"][self.chance.below(4)].into(),
+                    None,
+                ));
             }
             let mut declared = String::new();
             for (name, ty, default) in &variables {
@@ -283,8 +318,16 @@ impl Generator<'_> {
         }
         if self.odd(30) {
             let odd = [
-                " @unknown", " @deprecated", " @skip", " @include(if: 1)", " @mark", " @mark(id: 1)", " @oneOf",
-                " @skip(if: true, unless: false)", " @defer", " @specifiedBy(url: \"x\")",
+                " @unknown",
+                " @deprecated",
+                " @skip",
+                " @include(if: 1)",
+                " @mark",
+                " @mark(id: 1)",
+                " @oneOf",
+                " @skip(if: true, unless: false)",
+                " @defer",
+                " @specifiedBy(url: \"x\")",
             ];
             text.push_str(odd[self.chance.below(odd.len())]);
         }
@@ -292,13 +335,34 @@ impl Generator<'_> {
     }
 
     fn value(&mut self, ty: &Type, has_default: bool, depth: usize, variables: bool) -> String {
-        if variables && self.chance.one_in(4) {
+        if variables && !self.constant && self.chance.one_in(4) {
             return self.variable(ty, has_default);
         }
         if self.odd(15) {
             let odd = [
-                "null", "1", "-0", "1.5", "\"text\"", "true", "LOW", "NOWHERE", "[]", "{}", "[null]", "[[1]]", "{to: 1}", "{to: 1, to: 2}",
-                "{id: 1, number: 2}", "{id: null}", "{id: $nothing}", "{unknown: 1}", "2147483648", "\"\"\"block\"\"\"", "[LOW, 1]", "$nothing", "{and: {and: [{}]}}",
+                "null",
+                "1",
+                "-0",
+                "1.5",
+                "\"text\"",
+                "true",
+                "LOW",
+                "NOWHERE",
+                "[]",
+                "{}",
+                "[null]",
+                "[[1]]",
+                "{to: 1}",
+                "{to: 1, to: 2}",
+                "{id: 1, number: 2}",
+                "{id: null}",
+                "{id: $nothing}",
+                "{unknown: 1}",
+                "2147483648",
+                "\"\"\"block\"\"\"",
+                "[LOW, 1]",
+                "$nothing",
+                "{and: {and: [{}]}}",
             ];
             return odd[self.chance.below(odd.len())].into();
         }
@@ -331,8 +395,13 @@ impl Generator<'_> {
                         false => (required && !self.odd(15)) || (!required && depth > 0 && self.chance.one_in(3)),
                     };
                     if wanted {
-                        let ty = if one_of { definition.ty.as_ref().clone().non_null() } else { definition.ty.as_ref().clone() };
-                        let value = self.value(&ty, definition.default_value.is_some(), depth.saturating_sub(1), variables);
+                        let ty = if one_of {
+                            definition.ty.as_ref().clone().non_null()
+                        } else {
+                            definition.ty.as_ref().clone()
+                        };
+                        let value =
+                            self.value(&ty, definition.default_value.is_some(), depth.saturating_sub(1), variables);
                         given.push(format!("{field}: {value}"));
                     }
                 }
@@ -343,8 +412,11 @@ impl Generator<'_> {
                 "Float" => ["0", "1.5", "-2e3", "6.02E+23"][self.chance.below(4)].into(),
                 "Boolean" => ["true", "false"][self.chance.below(2)].into(),
                 "ID" => ["\"x\"", "7", "\"\""][self.chance.below(3)].into(),
-                "String" => ["\"x\"", "\"\\u00e9 \\\" \\n\"", "\"\"\" block \\\"\"\" { \"\"\"", "\"\\u{1F600}\""][self.chance.below(4)].into(),
-                _ => ["\"1.5\"", "3", "true", "WORD", "[1, \"x\"]", "{a: {b: [null]}}", "1.25"][self.chance.below(7)].into(),
+                "String" => ["\"x\"", "\"\\u00e9 \\\" \\n\"", "\"\"\" block \\\"\"\" { \"\"\"", "\"\\u{1F600}\""]
+                    [self.chance.below(4)]
+                .into(),
+                _ => ["\"1.5\"", "3", "true", "WORD", "[1, \"x\"]", "{a: {b: [null]}}", "1.25"][self.chance.below(7)]
+                    .into(),
             },
         }
     }
@@ -387,7 +459,10 @@ impl Generator<'_> {
     fn damage(&mut self, text: String) -> String {
         let mut letters: Vec<char> = text.chars().collect();
         let at = self.chance.below(letters.len());
-        let other = ['{', '}', '(', ')', '[', ']', '!', '$', ':', '"', '@', '.', '#', '\\', '0', '-', 'x', ' ', '\n', 'é', '\u{0}', '&', '|', '='];
+        let other = [
+            '{', '}', '(', ')', '[', ']', '!', '$', ':', '"', '@', '.', '#', '\\', '0', '-', 'x', ' ', '\n', 'é',
+            '\u{0}', '&', '|', '=',
+        ];
         match self.chance.below(3) {
             0 => drop(letters.remove(at)),
             1 => letters.insert(at, other[self.chance.below(other.len())]),

@@ -1,6 +1,7 @@
 //! Stoa's verdict on documents is graphql-js's: thousands of generated and mutated documents, each judged by both. The same
 //! for the rich schema beside this file and for Stoa's own. Needs Node and `npm ci` in this folder; skips, loudly, without.
 
+#[expect(dead_code, reason = "shared with the engine's own tests")]
 mod generate;
 
 use serde_json::{Value, json};
@@ -9,7 +10,10 @@ use std::{
     path::Path,
     process::{Command, Stdio},
 };
-use stoa::{config::DocumentConfig, server::documents::{Fault, Judge, Judged, Refused}};
+use stoa::{
+    config::DocumentConfig,
+    server::documents::{Fault, Judge, Judged, Refused},
+};
 
 /// Documents for each schema; more with `STOA_DIFFERENTIAL=20000`.
 const DOCUMENTS: u64 = 3000;
@@ -60,11 +64,8 @@ fn graphql_js(sdl: &str, documents: &[String]) -> Option<Vec<Vec<String>>> {
     let output = node.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success(), "node failed");
-    let verdicts: Vec<Vec<String>> = String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let verdicts: Vec<Vec<String>> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(verdicts.len(), documents.len());
     Some(verdicts)
 }

@@ -39,7 +39,12 @@ impl<'a> Search<'a> {
         groups.into_values().find_map(|group| self.group(&group))
     }
 
-    fn collect(&mut self, set: &'a SelectionSet, seen: &mut HashSet<&'a str>, groups: &mut BTreeMap<&'a str, Vec<Selected<'a>>>) {
+    fn collect(
+        &mut self,
+        set: &'a SelectionSet,
+        seen: &mut HashSet<&'a str>,
+        groups: &mut BTreeMap<&'a str, Vec<Selected<'a>>>,
+    ) {
         for selection in &set.selections {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 {
@@ -65,7 +70,9 @@ impl<'a> Search<'a> {
             group.iter().map(|(parent, _)| *parent).filter(|parent| self.schema.get_object(parent).is_some()).collect();
         let mut mergeable: Vec<Vec<Selected<'a>>> = objects
             .iter()
-            .map(|object| group.iter().filter(|(parent, _)| parent == object || !objects.contains(parent)).copied().collect())
+            .map(|object| {
+                group.iter().filter(|(parent, _)| parent == object || !objects.contains(parent)).copied().collect()
+            })
             .collect();
         if objects.is_empty() {
             mergeable.push(group.to_vec());
@@ -79,7 +86,8 @@ impl<'a> Search<'a> {
                     _ => asked = Some(arguments),
                 }
             }
-            let sets: Vec<_> = fields.iter().map(|(_, field)| &field.selection_set).filter(|set| !set.is_empty()).collect();
+            let sets: Vec<_> =
+                fields.iter().map(|(_, field)| &field.selection_set).filter(|set| !set.is_empty()).collect();
             if sets.is_empty() { None } else { self.level(&sets) }
         })
     }

@@ -10,10 +10,13 @@ mod cost;
 mod flatten;
 mod introspection;
 mod judge;
+mod level;
 mod limits;
 mod refused;
 mod rules;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 pub use flatten::{NULLABLE, Plan, REQUIRED};
@@ -176,9 +179,7 @@ impl Documents {
                 Code::QueryTooComplex,
                 format!("The operation may cost {cost}; at most {maximum} is allowed. Ask for fewer items."),
             );
-            refused
-                .extensions
-                .insert("cost".into(), serde_json::json!({ "requested": cost, "maximum": maximum }));
+            refused.extensions.insert("cost".into(), serde_json::json!({ "requested": cost, "maximum": maximum }));
             return Err(refused);
         }
         Ok(Ready {
@@ -223,13 +224,12 @@ impl Document {
             (None, [only]) => Ok(only),
             (None, []) => Err(refused("The document has no operation.".into())),
             (None, _) => Err(refused("The document has several operations: say which in `operationName`.".into())),
-            (Some(name), operations) => operations
-                .iter()
-                .find(|planned| planned.name.as_deref() == Some(name))
-                .ok_or_else(|| {
+            (Some(name), operations) => {
+                operations.iter().find(|planned| planned.name.as_deref() == Some(name)).ok_or_else(|| {
                     let name: String = name.chars().take(80).collect();
                     refused(format!("The document has no operation named \"{name}\"."))
-                }),
+                })
+            }
         }
     }
 }

@@ -231,7 +231,10 @@ impl<'a> Walk<'a, '_> {
     fn variable(&mut self, ty: &Type, variable: &VariableDefinition, value: &Node<Value>, place: Place) {
         let Place::Use { has_default } = place else {
             if matches!(place, Place::OneOf) && !variable.ty.is_non_null() {
-                let message = format!("Variable \"${}\" must be non-nullable to be used for a OneOf Input Object.", variable.name);
+                let message = format!(
+                    "Variable \"${}\" must be non-nullable to be used for a OneOf Input Object.",
+                    variable.name
+                );
                 self.fault(value, message);
             }
             if !variable.ty.is_assignable_to(ty) {
@@ -251,8 +254,10 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn misplaced(&mut self, ty: &Type, variable: &VariableDefinition, value: &Node<Value>) {
-        let message =
-            format!("Variable \"${}\" of type \"{}\" used in position expecting type \"{ty}\".", variable.name, variable.ty);
+        let message = format!(
+            "Variable \"${}\" of type \"{}\" used in position expecting type \"{ty}\".",
+            variable.name, variable.ty
+        );
         self.fault(value, message);
     }
 

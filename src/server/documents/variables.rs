@@ -168,7 +168,9 @@ impl<'a> Coercion<'a> {
         }
         if object.directives.has("oneOf") {
             match (given.len(), given.values().next()) {
-                (1, Some(Json::Null)) => self.refuse(value, format_args!("The one field of \"{name}\" must be non-null.")),
+                (1, Some(Json::Null)) => {
+                    self.refuse(value, format_args!("The one field of \"{name}\" must be non-null."))
+                }
                 (1, _) => {}
                 _ => self.refuse(value, format_args!("Exactly one key must be specified for OneOf type \"{name}\".")),
             }

@@ -1,11 +1,7 @@
 //! Preparing and executing over any schema. Invariant: a mutation that has begun ends, whoever still listens; a query
 //! neither runs for ever nor takes anything down with it when it panics.
 
-use super::{
-    Answer, GraphqlRequest, OperationKind, Prepared,
-    answer::Spent,
-    faults, nulls,
-};
+use super::{Answer, GraphqlRequest, OperationKind, Prepared, answer::Spent, faults, nulls};
 use crate::{
     config::{Config, millis},
     error::{Code, Error, Result},
