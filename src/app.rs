@@ -3,6 +3,7 @@
 
 use crate::{
     config::Config,
+    error::Result,
     events::Hub,
     platform::{database::Database, password::Passwords, standing::Standings, throttle::Throttle, tokens::Tokens},
 };
@@ -17,4 +18,21 @@ pub struct App {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub standings: Standings,
+}
+
+impl App {
+    /// Connects to a migrated database and makes the rest. Install the metrics recorder first: counters belong to
+    /// the recorder that is there when they are made. The error says what an operator has to mend.
+    pub async fn new(config: Config, url: &str) -> Result<Arc<Self>> {
+        let database = Database::connect(&config.database, url).await?;
+        Ok(Arc::new(App {
+            hub: Hub::new(&config.events, database.clone()),
+            database,
+            tokens: Tokens::open(&config)?,
+            passwords: Passwords::new(&config.identity),
+            throttle: Throttle::new(),
+            standings: Standings::default(),
+            config: Arc::new(config),
+        }))
+    }
 }

@@ -4,6 +4,7 @@
 mod doctor;
 mod migrate;
 mod schema;
+mod seed;
 mod serve;
 
 use crate::{
@@ -131,6 +132,9 @@ fn in_runtime<T>(config: &Config, future: impl Future<Output = Result<T>>) -> Re
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.workers == 0 { cores } else { config.workers })
         .thread_name("stoa")
+        // Resolvers nest as deep as documents may; without optimisation their frames are large. Untouched pages cost
+        // nothing.
+        .thread_stack_size(16 * 1024 * 1024)
         .enable_all()
         .build()
         .map_err(Error::ours)?

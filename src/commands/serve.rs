@@ -6,11 +6,7 @@ use crate::{
     app::App,
     config::Config,
     error::{Error, Result},
-    events::Hub,
-    platform::{
-        database::Database, migrations, password::Passwords, postgres::Postgres, telemetry, throttle::Throttle,
-        tokens::Tokens,
-    },
+    platform::{migrations, postgres::Postgres, telemetry},
     server::{self, Server, engine::Engine},
 };
 use std::{
@@ -55,20 +51,10 @@ async fn build(config: Config, url: &str) -> Result<Arc<Server>> {
     // First: counters belong to the recorder that is there when they are made.
     let metrics = telemetry::start_metrics()?;
     timed("migrations", migrations::up(url)).await?;
-    let database = timed("database", Database::connect(&config.database, url)).await?;
-    let hub = Hub::new(&config.events, database.clone());
-    let tokens = Tokens::open(&config)?;
-    let passwords = Passwords::new(&config.identity);
-    let throttle = Throttle::new();
-    let app = Arc::new(App {
-        config: Arc::new(config),
-        database,
-        hub,
-        tokens,
-        passwords,
-        throttle,
-        standings: Default::default(),
-    });
+    let app = timed("application", App::new(config, url)).await?;
+    if app.config.demo {
+        timed("demo", crate::commands::seed::demo(&app)).await?;
+    }
     let engine = timed("schema", async { Ok(Engine::new(app.clone())) }).await?;
     let server = Server::new(app, engine, Some(metrics)).map_err(|faults| Error::ours(faults.join("; ")))?;
     server.migrated();

@@ -20,9 +20,7 @@ use crate::{
         table::Table,
     },
 };
-use async_graphql::{
-    ComplexObject, Context, Enum, ID, Object, OneofObject, SimpleObject, Subscription, Union,
-};
+use async_graphql::{ComplexObject, Context, Enum, ID, Object, OneofObject, SimpleObject, Subscription, Union};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::Stream;
 use serde_json::Value as Json;

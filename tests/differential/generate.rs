@@ -9,10 +9,10 @@ use apollo_compiler::{
 use std::fmt::Write;
 
 /// SplitMix64.
-pub struct Chance(pub u64);
+struct Chance(u64);
 
 impl Chance {
-    pub fn below(&mut self, bound: usize) -> usize {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -20,20 +20,22 @@ impl Chance {
         ((mixed ^ (mixed >> 31)) % bound.max(1) as u64) as usize
     }
 
-    pub fn one_in(&mut self, many: usize) -> bool {
+    fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
     }
 
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         if of.is_empty() { None } else { of.get(self.below(of.len())) }
     }
 }
 
-pub struct Generator<'a> {
+struct Generator<'a> {
     schema: &'a Schema,
-    pub chance: Chance,
+    chance: Chance,
     /// Oddities that may still happen.
     odd: usize,
+    /// No variables.
+    constant: bool,
     variables: Vec<(String, String, Option<String>)>,
     /// Name, type, body; some are spread, some are not.
     fragments: Vec<(String, String, String)>,
@@ -42,14 +44,37 @@ pub struct Generator<'a> {
 
 /// A document for a schema. Half of them are odd.
 pub fn document(schema: &Schema, seed: u64) -> String {
-    let mut chance = Chance(seed);
-    let odd = if chance.one_in(2) { 0 } else { 1 + chance.below(3) };
-    let mut generator = Generator { schema, chance, odd, variables: Vec::new(), fragments: Vec::new(), names: 0 };
+    let mut generator = Generator::new(schema, seed);
+    let odd = if generator.chance.one_in(2) { 0 } else { 1 + generator.chance.below(3) };
+    generator.odd = odd;
     let text = generator.document();
     if odd > 0 && generator.chance.one_in(8) { generator.damage(text) } else { text }
 }
 
-impl Generator<'_> {
+/// A valid query without variables.
+pub fn query(schema: &Schema, seed: u64) -> String {
+    let mut generator = Generator { constant: true, ..Generator::new(schema, seed) };
+    let depth = 1 + generator.chance.below(4);
+    let mut text = generator.selections("Query", depth, false);
+    for (name, on, body) in &generator.fragments {
+        let _ = write!(text, "\nfragment {name} on {on} {body}");
+    }
+    text
+}
+
+impl<'a> Generator<'a> {
+    fn new(schema: &'a Schema, seed: u64) -> Self {
+        Generator {
+            schema,
+            chance: Chance(seed),
+            odd: 0,
+            constant: false,
+            variables: Vec::new(),
+            fragments: Vec::new(),
+            names: 0,
+        }
+    }
+
     /// Something odd, here, about once in `many` times while any is left.
     fn odd(&mut self, many: usize) -> bool {
         let happens = self.odd > 0 && self.chance.one_in(many);
@@ -310,7 +335,7 @@ impl Generator<'_> {
     }
 
     fn value(&mut self, ty: &Type, has_default: bool, depth: usize, variables: bool) -> String {
-        if variables && self.chance.one_in(4) {
+        if variables && !self.constant && self.chance.one_in(4) {
             return self.variable(ty, has_default);
         }
         if self.odd(15) {

@@ -20,6 +20,8 @@ pub struct Cost {
     own: u64,
     items: Items,
     below: Vec<Cost>,
+    /// Of these at most one comes to pass: what is selected from different object types.
+    either: Vec<Cost>,
 }
 
 /// How many objects a field may answer with.
@@ -57,9 +59,14 @@ pub struct Shape<'a> {
 }
 
 impl Cost {
-    /// Of an operation: nothing of its own.
-    pub fn of_root(below: Vec<Cost>) -> Self {
-        Cost { own: 0, items: Items::One, below }
+    /// Of fields together.
+    pub fn of_all(below: Vec<Cost>) -> Self {
+        Cost { below, ..Cost::default() }
+    }
+
+    /// Of the dearest.
+    pub fn of_one(either: Vec<Cost>) -> Self {
+        Cost { either, ..Cost::default() }
     }
 
     /// Of a field; `None` when it costs nothing.
@@ -81,12 +88,14 @@ impl Cost {
             (true, None, None, Some(page)) => Items::Paged(page.to_vec()),
             (true, None, None, None) => Items::Fixed(LIST),
         };
-        Some(Cost { own, items, below })
+        Some(Cost { own, items, below, either: Vec::new() })
     }
 
     /// With the variables of one request. Too much to count is `u64::MAX`.
     pub fn total(&self, variables: &Variables) -> u64 {
+        let dearest = self.either.iter().map(|cost| cost.total(variables)).max().unwrap_or_default();
         let each = self.below.iter().fold(self.own, |sum, below| sum.saturating_add(below.total(variables)));
+        let each = each.saturating_add(dearest);
         let items = match &self.items {
             Items::One => 1,
             Items::Fixed(items) => *items,

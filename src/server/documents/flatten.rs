@@ -2,17 +2,18 @@
 //! fields with the same response key merged. Invariant: what is executed is what the specification's CollectFields yields,
 //! each field once and in the order of the document, so that the engine has nothing left to read differently.
 //!
-//! Where an interface or a union is selected from, inline fragments on object types and interfaces remain; merging
-//! happens within each of them.
+//! Where an interface or a union is selected from, inline fragments on object types and interfaces remain. Merging happens
+//! within each of them; a field that is in several of them turns them all into one for each object type.
 
 use super::{
     cost::{Asked, Cost, Shape},
     introspection::is_introspection,
+    level::{Level, Merged},
     refused::Refused,
 };
 use crate::error::Code;
 use apollo_compiler::{
-    ExecutableDocument, Node, Schema,
+    ExecutableDocument, Schema,
     ast::{DirectiveList, OperationType, Value as Literal},
     executable::{Field, Operation, Selection, SelectionSet},
     parser::SourceSpan,
@@ -25,7 +26,7 @@ use async_graphql::{
 use async_graphql_value::Value;
 use std::{
     cell::Cell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
 /// Put on fields that can fail, so that the engine asks `server::engine::nulls` what becomes of an error: the field is
@@ -87,7 +88,7 @@ pub fn flatten(
             operations: DocumentOperations::Single(Positioned::new(operation, pos)),
             fragments: HashMap::new(),
         },
-        cost: Cost::of_root(cost),
+        cost: Cost::of_all(cost),
     })
 }
 
@@ -123,23 +124,6 @@ struct Flattening<'a> {
     left: Cell<usize>,
 }
 
-/// A field of one response key, with the selections of all its occurrences.
-struct Merged<'a> {
-    field: &'a Node<Field>,
-    sets: Vec<&'a SelectionSet>,
-}
-
-/// What is selected from a value: fields, in runs that apply to the value whatever it is (`None`), or only when it is of
-/// an object type or has an interface.
-#[derive(Default)]
-struct Level<'a> {
-    runs: Vec<(Option<&'a str>, Vec<Merged<'a>>)>,
-    /// Where the field of a response key stands, within a condition.
-    places: HashMap<(Option<&'a str>, &'a str), (usize, usize)>,
-    /// Fragments that have been spread, within a condition.
-    spread: HashSet<(Option<&'a str>, &'a str)>,
-}
-
 impl<'a> Flattening<'a> {
     fn level(
         &self,
@@ -147,17 +131,37 @@ impl<'a> Flattening<'a> {
         sets: &[&'a SelectionSet],
         page: Option<&[Asked]>,
     ) -> (Positioned<engine::SelectionSet>, Vec<Cost>) {
-        let mut level = Level::default();
         // Once there is too much, nothing is made any more.
-        for set in sets.iter().filter(|_| self.left.get() > 0) {
-            self.collect(parent, None, set, &mut level);
+        let sets: Vec<_> = sets.iter().filter(|_| self.left.get() > 0).collect();
+        let collected = |parent: &'a str| {
+            let mut level = Level::default();
+            for set in &sets {
+                self.collect(parent, None, set, &mut level);
+            }
+            level
+        };
+        let mut runs = collected(parent);
+        if runs.overlaps() {
+            // The same field under two conditions would be executed twice and its answers mixed: instead, all that is
+            // selected from each object that this can be.
+            let objects = self.schema.types.iter().filter(|(_, definition)| definition.is_object());
+            runs.runs = objects
+                .filter(|(object, _)| self.possible(object, parent))
+                .flat_map(|(object, _)| {
+                    let runs = collected(object).runs.into_iter();
+                    runs.map(|(_, fields)| (Some(object.as_str()), fields))
+                })
+                .collect();
         }
         let pos = self.pos(sets.first().and_then(|set| set.selections.first()).and_then(location));
         let mut costs = Vec::new();
+        let mut either: BTreeMap<&str, Vec<Cost>> = BTreeMap::new();
         let mut items = Vec::new();
-        for (condition, fields) in level.runs {
+        for (condition, fields) in runs.runs {
+            let object = condition.filter(|on| self.schema.get_object(on).is_some());
+            let costs = object.map_or(&mut costs, |object| either.entry(object).or_default());
             let holder = condition.unwrap_or(parent);
-            let fields = fields.into_iter().map(|merged| self.field(holder, merged, page, &mut costs));
+            let fields = fields.into_iter().map(|merged| self.field(holder, merged, page, costs));
             match condition {
                 None => items.extend(fields),
                 Some(on) => {
@@ -171,6 +175,9 @@ impl<'a> Flattening<'a> {
                     items.push(Positioned::new(engine::Selection::InlineFragment(Positioned::new(fragment, pos)), pos));
                 }
             }
+        }
+        if !either.is_empty() {
+            costs.push(Cost::of_one(either.into_values().map(Cost::of_all).collect()));
         }
         (Positioned::new(engine::SelectionSet { items }, pos), costs)
     }
@@ -350,31 +357,6 @@ fn location(selection: &Selection) -> Option<SourceSpan> {
         Selection::Field(field) => field.location(),
         Selection::FragmentSpread(spread) => spread.location(),
         Selection::InlineFragment(fragment) => fragment.location(),
-    }
-}
-
-impl<'a> Level<'a> {
-    fn add(&mut self, condition: Option<&'a str>, field: &'a Node<Field>) {
-        let key = field.response_key().as_str();
-        // A scalar that is selected whatever the value is needs no second time under a condition.
-        if condition.is_some() && field.selection_set.is_empty() && self.places.contains_key(&(None, key)) {
-            return;
-        }
-        if let Some((run, place)) = self.places.get(&(condition, key)) {
-            let merged = self.runs.get_mut(*run).and_then(|(_, fields)| fields.get_mut(*place));
-            if let Some(merged) = merged {
-                merged.sets.push(&field.selection_set);
-            }
-            return;
-        }
-        if self.runs.last().is_none_or(|(last, _)| *last != condition) {
-            self.runs.push((condition, Vec::new()));
-        }
-        let run = self.runs.len().saturating_sub(1);
-        if let Some((_, fields)) = self.runs.last_mut() {
-            self.places.insert((condition, key), (run, fields.len()));
-            fields.push(Merged { field, sets: vec![&field.selection_set] });
-        }
     }
 }
 

@@ -13,12 +13,15 @@ use crate::{
 use apollo_compiler::{
     ExecutableDocument, Schema,
     ast::{DirectiveList, Document, FieldDefinition, Type},
+    diagnostic::{Diagnostic, ToCliReport},
     name,
     parser::Parser,
     schema::{Component, ExtendedType},
-    validation::{DiagnosticList, Valid},
+    validation::{DiagnosticData, DiagnosticList, Valid},
 };
 
+/// Characters of a message.
+const MAX_MESSAGE: usize = 400;
 /// apollo counts spaces, commas and comments as tokens; Stoa does not.
 const LEXED_PER_TOKEN: usize = 8;
 /// apollo counts several levels of its grammar for one bracket.
@@ -85,6 +88,7 @@ impl Judge {
         if !faults.is_empty() {
             return Err(Refused::all(Code::GraphqlValidationFailed, faults));
         }
+        limits::check_roots(&document, &self.limits)?;
         introspection::check(&document, self.limits.introspection)?;
         Ok(Judged { document, selections })
     }
@@ -134,13 +138,22 @@ fn tell_one_of(schema: &mut Schema) {
 
 /// What apollo found, in graphql-js's words where it knows them: none of its reports, no source excerpts.
 fn sentences(found: &DiagnosticList) -> Vec<Fault> {
+    let named = |name: &'static str| found.iter().filter(move |found| found.error.unstable_error_name() == Some(name));
+    let unknown: Vec<_> = named("UndefinedField").filter_map(|found| found.error.location()).collect();
+    // A field whose fields are all unknown looks to apollo as if it had none.
+    let emptied = |diagnostic: &Diagnostic<'_, DiagnosticData>| {
+        diagnostic.error.unstable_error_name() == Some("MissingSubselection")
+            && diagnostic.error.location().is_some_and(|field| {
+                unknown.iter().any(|place| place.offset() > field.offset() && place.end_offset() <= field.end_offset())
+            })
+    };
     found
         .iter()
-        .filter(|diagnostic| diagnostic.error.unstable_error_name() != Some(LEFT_TO_RULES))
+        .filter(|diagnostic| diagnostic.error.unstable_error_name() != Some(LEFT_TO_RULES) && !emptied(diagnostic))
         .take(MAX_FAULTS)
         .map(|diagnostic| {
-            let message =
-                diagnostic.error.unstable_compat_message().unwrap_or_else(|| sentence(&diagnostic.error.to_string()));
+            let known = diagnostic.error.unstable_compat_message();
+            let message = printable(&known.unwrap_or_else(|| sentence(&diagnostic.error.to_string())));
             let locations = diagnostic
                 .line_column_range()
                 .map(|range| Location { line: range.start.line, column: range.start.column })
@@ -149,6 +162,16 @@ fn sentences(found: &DiagnosticList) -> Vec<Fault> {
             Fault { message: message.into(), locations }
         })
         .collect()
+}
+
+/// One line of bounded length: a message may quote what the client sent.
+fn printable(text: &str) -> String {
+    let clean = |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+    let mut line: String = text.chars().take(MAX_MESSAGE).map(clean).collect();
+    if text.chars().nth(MAX_MESSAGE).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// With a capital and a full stop.

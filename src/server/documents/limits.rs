@@ -4,10 +4,11 @@
 use super::refused::{Location, Refused};
 use crate::{config::DocumentConfig, error::Code};
 use apollo_compiler::{
+    ExecutableDocument,
     ast::{Definition, DirectiveList, Document, Selection},
     parser::SourceSpan,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a set of selections comes to once its fragments are spread.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,8 +17,6 @@ struct Extent {
     /// Fields within fields.
     depth: usize,
     aliases: usize,
-    /// Fields that are not within another field.
-    fields: usize,
 }
 
 /// The fragments of a document, each unfolded once.
@@ -43,16 +42,6 @@ pub fn check(document: &Document, limits: &DocumentConfig) -> Result<usize, Refu
         let (extent, span) = match definition {
             Definition::OperationDefinition(operation) => {
                 let extent = fragments.unfold(&operation.selection_set).map_err(|name| directives(name, limits))?;
-                if extent.fields > limits.max_root_fields {
-                    return Err(Refused::at(
-                        Code::QueryTooComplex,
-                        format!(
-                            "The operation selects {} root fields; at most {} are allowed.",
-                            extent.fields, limits.max_root_fields
-                        ),
-                        place(operation.location()),
-                    ));
-                }
                 total = total.saturating_add(extent.selections);
                 (extent, operation.location())
             }
@@ -94,6 +83,26 @@ fn directives(name: &str, limits: &DocumentConfig) -> Refused {
     Refused::new(Code::QueryTooComplex, format!("`{name}` has more than {} directives.", limits.max_directives))
 }
 
+/// Refuses an operation of a valid document with too many root fields. The same field twice counts once.
+pub fn check_roots(document: &ExecutableDocument, limits: &DocumentConfig) -> Result<(), Refused> {
+    for operation in document.operations.iter() {
+        let keys: HashSet<_> = operation.root_fields(document).map(|field| field.response_key()).collect();
+        if keys.len() > limits.max_root_fields {
+            let place = operation.location().and_then(|span| span.line_column(&document.sources));
+            return Err(Refused::at(
+                Code::QueryTooComplex,
+                format!(
+                    "The operation selects {} root fields; at most {} are allowed.",
+                    keys.len(),
+                    limits.max_root_fields
+                ),
+                place.map(|at| Location { line: at.line, column: at.column }),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The place of a node, when it has one.
 pub fn locate(span: Option<SourceSpan>, document: &Document) -> Option<Location> {
     let at = span?.line_column(&document.sources)?;
@@ -118,7 +127,6 @@ impl<'a> Fragments<'a> {
                         selections: inner.selections.saturating_add(1),
                         depth: inner.depth.saturating_add(1),
                         aliases: inner.aliases.saturating_add(usize::from(field.alias.is_some())),
-                        fields: 1,
                     }
                 }
                 Selection::InlineFragment(fragment) => {
@@ -136,7 +144,6 @@ impl<'a> Fragments<'a> {
                 selections: sum.selections.saturating_add(extent.selections),
                 depth: sum.depth.max(extent.depth),
                 aliases: sum.aliases.saturating_add(extent.aliases),
-                fields: sum.fields.saturating_add(extent.fields),
             };
         }
         Ok(sum)

@@ -10,10 +10,13 @@ mod cost;
 mod flatten;
 mod introspection;
 mod judge;
+mod level;
 mod limits;
 mod refused;
 mod rules;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 pub use flatten::{NULLABLE, Plan, REQUIRED};

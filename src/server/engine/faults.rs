@@ -10,7 +10,7 @@ use crate::{
 use async_graphql::{PathSegment, ServerError};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::HashSet, sync::Arc};
 
 /// An error as a client reads it.
 #[derive(Serialize)]
@@ -77,10 +77,15 @@ impl Told {
 /// Words the errors of one execution and logs those of the server.
 pub fn tell(errors: Vec<ServerError>, request: &RequestInfo, operation: Option<&str>) -> Vec<Told> {
     let mut logged: Vec<*const ()> = Vec::new();
+    let mut told_of = HashSet::new();
     errors
         .into_iter()
-        .map(|found| {
+        .filter_map(|found| {
             let (error, path) = understand(&found);
+            // A field under two type conditions may have been asked twice.
+            if !path.is_empty() && !told_of.insert(format!("{path:?}")) {
+                return None;
+            }
             // A loader hands one fault to all who waited for it: once in the log is enough.
             if let Error::Ours(cause) | Error::TooSlow(_, cause) = &error {
                 let identity = Arc::as_ptr(cause).cast::<()>();
@@ -90,7 +95,7 @@ pub fn tell(errors: Vec<ServerError>, request: &RequestInfo, operation: Option<&
                 }
             }
             let locations = found.locations.iter().map(|at| Location { line: at.line, column: at.column }).collect();
-            Told { locations, path, ..Told::of(&error, request) }
+            Some(Told { locations, path, ..Told::of(&error, request) })
         })
         .collect()
 }

@@ -1,0 +1,146 @@
+//! The server that tests talk to: one for all, on a PostgreSQL of the run's own, over HTTP and WebSocket as clients do.
+//! Every test makes organizations of its own, so that all run at once and each proves the wall as well.
+
+mod postgres;
+mod sign_in;
+
+pub use sign_in::Founder;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::{
+    ops::Deref,
+    sync::{Arc, LazyLock},
+};
+use stoa::{
+    app::App,
+    config::Config,
+    server::{self, engine::Engine},
+};
+use tokio::{net::TcpListener, runtime::Runtime, sync::OnceCell, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// Where servers run: a test's own runtime ends with the test.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(16 * 1024 * 1024)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+});
+
+static SHARED: OnceCell<Server> = OnceCell::const_new();
+
+/// The server of all tests that need no other.
+pub async fn server() -> &'static Server {
+    SHARED.get_or_init(Server::start).await
+}
+
+/// A running server.
+pub struct Server {
+    pub app: Arc<App>,
+    url: String,
+    client: Client,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl Server {
+    /// A server of one's own.
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// A server with other settings. Limits of sign-ins are out of the way unless set.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { data_dir: postgres::folder().join("data"), ..Config::default() };
+        config.identity.sign_ins_per_minute = 100_000;
+        config.identity.argon2_memory_kib = 64;
+        config.identity.argon2_passes = 1;
+        config.database.pool = 8;
+        change(&mut config);
+        let url = postgres::url().await;
+        let starting = RUNTIME.spawn(async move {
+            let app = App::new(config, &url).await.expect("an application");
+            let server = server::Server::new(app.clone(), Engine::new(app.clone()), None).expect("sound settings");
+            server.migrated();
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let stop = CancellationToken::new();
+            let serving = server::serve(Arc::new(server), listener, stop.clone());
+            let served = tokio::spawn(async { serving.await.expect("served") });
+            (app, format!("http://{address}"), stop, served)
+        });
+        let (app, url, stop, served) = starting.await.expect("a server");
+        Server { app, url, client: Client::new(), stop, served }
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `ws://127.0.0.1:port/graphql`.
+    pub fn ws_url(&self) -> String {
+        format!("{}/graphql", self.url.replacen("http", "ws", 1))
+    }
+
+    /// Stops the server and waits until it has.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.served.await.expect("an end");
+    }
+
+    /// The answer to an operation, whatever its status.
+    pub async fn graphql(&self, query: &str, variables: Value, token: Option<&str>) -> Value {
+        let mut request =
+            self.client.post(format!("{}/graphql", self.url)).json(&json!({ "query": query, "variables": variables }));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.expect("an answer").json().await.expect("JSON")
+    }
+
+    /// Runs SQL as the superuser, outside the wall.
+    pub async fn sql(&self, sql: &str) {
+        postgres::admin().await.batch_execute(sql).await.expect("sound SQL");
+    }
+
+    /// What a query for one number answers, outside the wall.
+    pub async fn count(&self, sql: &str) -> i64 {
+        postgres::admin().await.query_one(sql, &[]).await.expect("sound SQL").get(0)
+    }
+}
+
+/// The members of `path` in an answer that has no errors.
+pub fn data<'a>(answer: &'a Value, path: &str) -> &'a Value {
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    answer["data"].pointer(&format!("/{}", path.replace('.', "/"))).unwrap_or_else(|| panic!("no {path} in {answer:#}"))
+}
+
+/// The code of the only error of an answer.
+pub fn code(answer: &Value) -> &str {
+    let errors = answer["errors"].as_array().unwrap_or_else(|| panic!("no errors in {answer:#}"));
+    assert_eq!(errors.len(), 1, "{answer:#}");
+    errors[0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("no code in {answer:#}"))
+}
+
+/// The user errors below `path` as `field.path CODE`.
+pub fn user_errors(answer: &Value, path: &str) -> Vec<String> {
+    let errors = data(answer, path)["userErrors"].as_array().expect("user errors");
+    let told = errors.iter().map(|error| {
+        let field = error["field"].as_array().cloned().unwrap_or_default();
+        let field: Vec<&str> = field.iter().filter_map(Value::as_str).collect();
+        format!("{} {}", field.join("."), error["code"].as_str().unwrap_or_default())
+    });
+    told.collect()
+}
+
+impl Deref for Founder {
+    type Target = str;
+
+    /// The access token.
+    fn deref(&self) -> &str {
+        &self.token
+    }
+}

@@ -1,0 +1,63 @@
+//! The PostgreSQL of a test run: made anew, without fsync, gone with the run.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+use stoa::platform::{
+    database::address::Address,
+    migrations,
+    postgres::{EmbeddedOptions, Postgres},
+};
+use tokio::sync::{OnceCell, oneshot};
+use tokio_postgres::Client;
+
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let folder = tempfile::Builder::new().prefix("stoa-api-").tempdir().expect("a folder");
+    // The cluster's user has to get there when the tests run as root.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
+    fs::create_dir(folder.path().join("data")).expect("a folder");
+    folder
+});
+
+static URL: OnceCell<String> = OnceCell::const_new();
+
+pub fn folder() -> &'static Path {
+    FOLDER.path()
+}
+
+/// The migrated database of the run.
+pub async fn url() -> String {
+    URL.get_or_init(start).await.clone()
+}
+
+async fn start() -> String {
+    let (tell, told) = oneshot::channel();
+    // PostgreSQL ends with the thread that started it, and this one ends with the process.
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let fast = [("fsync", "off"), ("max_connections", "300"), ("shared_buffers", "64MB")];
+            let options = EmbeddedOptions {
+                data_dir: PathBuf::from(folder()),
+                settings: fast.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+                binaries: None,
+            };
+            let postgres = Postgres::start(&options).await.expect("a PostgreSQL");
+            migrations::up(postgres.url()).await.expect("a migrated database");
+            tell.send(postgres.url().to_owned()).expect("somebody waits");
+            std::future::pending::<()>().await;
+            drop(postgres);
+        });
+    });
+    told.await.expect("a PostgreSQL")
+}
+
+/// A connection outside the pool, and so outside the wall.
+pub async fn admin() -> Client {
+    let url = url().await;
+    let (client, _driver) = Address::parse(&url).expect("a URL").connect().await.expect("a connection");
+    client
+}
