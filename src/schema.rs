@@ -110,7 +110,12 @@ diesel::table! {
         member_id -> Uuid,
         key -> Text,
         request_hash -> Bytea,
-        answer -> Nullable<Jsonb>,
+        /// Set in the transaction of the mutation: something was written.
+        done -> Bool,
+        /// The body that was answered; null while the mutation runs.
+        answer -> Nullable<Bytea>,
+        /// When the mutation began; one that wrote nothing for five minutes may begin again.
+        claimed_at -> Timestamptz,
         created_at -> Timestamptz,
     }
 }

@@ -107,11 +107,16 @@ CREATE TABLE idempotency_keys (
   member_id       uuid NOT NULL,
   key             text NOT NULL,
   request_hash    bytea NOT NULL,
-  answer          jsonb,
+  done            boolean NOT NULL DEFAULT false,
+  answer          bytea,
+  claimed_at      timestamptz NOT NULL DEFAULT now(),
   created_at      timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (organization_id, member_id, key),
   FOREIGN KEY (organization_id, member_id) REFERENCES memberships (organization_id, id) ON DELETE CASCADE
 );
 COMMENT ON TABLE idempotency_keys IS 'Mutations sent with an Idempotency-Key, with their answers, for 24 hours.';
+COMMENT ON COLUMN idempotency_keys.done IS 'Set in the transaction of the mutation: something was written.';
+COMMENT ON COLUMN idempotency_keys.answer IS 'The body that was answered; null while the mutation runs.';
+COMMENT ON COLUMN idempotency_keys.claimed_at IS 'When the mutation began; one that wrote nothing for five minutes may begin again.';
 CREATE INDEX idempotency_keys_age ON idempotency_keys (organization_id, created_at);
 SELECT stoa_wall('idempotency_keys');

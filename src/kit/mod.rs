@@ -7,6 +7,7 @@ pub mod entity;
 pub mod feed;
 pub mod history;
 pub mod id;
+pub mod idempotency;
 pub mod order;
 pub mod page;
 pub mod permission;

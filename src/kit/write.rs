@@ -58,6 +58,7 @@ impl Tx {
 
     /// Numbers and stores the events, commits, then publishes.
     pub async fn commit(mut self) -> Result<()> {
+        super::idempotency::note(&self.scope, &mut self.transaction).await?;
         let changes = std::mem::take(&mut self.changes);
         let mut events = Vec::new();
         if !changes.is_empty() {

@@ -9,6 +9,7 @@
 )]
 
 mod http;
+mod idempotency;
 mod identity;
 mod kit;
 mod socket;

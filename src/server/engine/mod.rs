@@ -15,12 +15,17 @@ pub use request::GraphqlRequest;
 use crate::{
     app::App,
     graphql::StoaSchema,
-    kit::scope::{Caller, RequestInfo},
+    error::Result,
+    kit::{
+        idempotency::{self, Claim},
+        scope::{Caller, RequestInfo, Scope},
+    },
     server::documents::Ready,
 };
 use async_graphql::parser::types::OperationType;
 use futures_util::stream::BoxStream;
 use run::Run;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Prepared {
     /// The operation's name, for logs and metrics.
     pub name: Option<Arc<str>>,
     ready: Ready,
+    /// What makes it the same request as another; only where an idempotency key asks for it.
+    fingerprint: Option<[u8; 32]>,
 }
 
 impl Prepared {
@@ -45,7 +52,7 @@ impl Prepared {
             OperationType::Mutation => OperationKind::Mutation,
             OperationType::Subscription => OperationKind::Subscription,
         };
-        Prepared { kind, name: ready.name.clone(), ready }
+        Prepared { kind, name: ready.name.clone(), ready, fingerprint: None }
     }
 
     /// What it may cost at most, counted before execution.
@@ -78,14 +85,27 @@ impl Engine {
 
     /// Reads, judges and limits a request. The error is the finished answer.
     pub fn prepare(&self, request: GraphqlRequest, caller: &Caller) -> Result<Prepared, Answer> {
-        self.run.prepare(&request, info(caller))
+        let mut prepared = self.run.prepare(&request, info(caller))?;
+        if info(caller).idempotency_key.is_some() {
+            prepared.fingerprint = Some(fingerprint(&request));
+        }
+        Ok(prepared)
     }
 
     /// Executes a query or a mutation (the latter in a task of its own that outlives the caller's connection). A query
     /// that takes longer than `http.timeout_ms` is stopped: TIMEOUT.
     pub async fn execute(&self, prepared: Prepared, caller: Caller) -> Answer {
         let request = info(&caller).clone();
-        self.run.execute(prepared, request, Some(caller.fresh())).await
+        let caller = caller.fresh();
+        if let (OperationKind::Mutation, Some(fingerprint), Some(key), Caller::Member(scope)) =
+            (prepared.kind, prepared.fingerprint, &request.idempotency_key, &caller)
+        {
+            // Whole in a task of its own: a client that hangs up comes again for this very answer.
+            let once = once(self.run.clone(), prepared, fingerprint, key.clone(), scope.clone());
+            let done = self.run.track(once).await;
+            return done.unwrap_or_else(|fault| Answer::refusal(&fault, &request));
+        }
+        self.run.execute(prepared, request, Some(caller)).await
     }
 
     /// Executes a subscription. An answer with `refused` set ends the stream. Events do not repeat what the subscription
@@ -99,6 +119,34 @@ impl Engine {
     pub async fn drain(&self) {
         self.run.drain().await;
     }
+}
+
+/// Carries a mutation out unless its key says that it was carried out before.
+async fn once(
+    run: Arc<Run<StoaSchema>>,
+    prepared: Prepared,
+    fingerprint: [u8; 32],
+    key: Arc<str>,
+    scope: Scope,
+) -> Result<Answer> {
+    match idempotency::claim(&scope, &key, &fingerprint).await? {
+        Claim::Answered(body) => Ok(Answer { body, refused: None }),
+        Claim::Ours => {
+            let request = scope.request.clone();
+            let answer = run.execute(prepared, request.clone(), Some(Caller::Member(scope.clone()))).await;
+            // Its answer is this client's whatever becomes of the copy.
+            if let Err(fault) = idempotency::settle(&scope, &key, &answer.body).await {
+                tracing::error!(request_id = %request.id, ?fault, "cannot keep the answer of an idempotent request");
+            }
+            Ok(answer)
+        }
+    }
+}
+
+/// The same for the same document, operation and variables.
+fn fingerprint(request: &GraphqlRequest) -> [u8; 32] {
+    let parts = serde_json::json!([request.query, request.operation_name, request.variables, request.extensions]);
+    Sha256::digest(parts.to_string()).into()
 }
 
 fn info(caller: &Caller) -> &RequestInfo {

@@ -95,12 +95,7 @@ impl<S: Executor> Run<S> {
             }
             OperationKind::Mutation => {
                 let schema = self.schema.clone();
-                // Tracked, not aborted: when the caller is gone the task still ends, and a stop waits for it.
-                match self.mutations.spawn(async move { schema.execute(request).await }).await {
-                    Ok(response) => Ok(response),
-                    Err(ended) if ended.is_panic() => Err(Error::ours(said(&*ended.into_panic()))),
-                    Err(stopped) => Err(Error::unavailable(stopped)),
-                }
+                self.track(async move { Ok(schema.execute(request).await) }).await
             }
             OperationKind::Subscription => Err(Error::yours(
                 Code::BadRequest,
@@ -150,6 +145,15 @@ impl<S: Executor> Run<S> {
             }
         })
         .boxed()
+    }
+
+    /// Runs work that must end even if whoever asked for it has gone; a stop waits for it.
+    pub async fn track<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        match self.mutations.spawn(work).await {
+            Ok(done) => done,
+            Err(ended) if ended.is_panic() => Err(Error::ours(said(&*ended.into_panic()))),
+            Err(stopped) => Err(Error::unavailable(stopped)),
+        }
     }
 
     pub async fn drain(&self) {
