@@ -1,9 +1,10 @@
 //! The root of the schema: the wings merged, and what reaches across them.
 
 use crate::{
-    crm::{CrmMutation, CrmQuery, feed::CrmSubscription},
-    identity::{IdentityMutation, IdentityQuery},
-    messaging::{MessagingMutation, MessagingQuery, feed::MessagingSubscription},
+    crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
+    identity::{IdentityMutation, IdentityQuery, Member},
+    kit::{entity::Entity, plan::TableOf},
+    messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
     node::NodeQuery,
 };
 use async_graphql::{MergedObject, MergedSubscription, Object, Schema, SchemaBuilder};
@@ -33,6 +34,9 @@ impl ServerQuery {
         env!("CARGO_PKG_VERSION")
     }
 }
+
+/// The tables that queries may be read from without the executor.
+pub const TABLES: &[TableOf] = &[Member::table, Account::table, Contact::table, Lead::table, Conversation::table];
 
 /// The schema before limits and data are added: sorted, so that `schema.graphql` is stable.
 pub fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {

@@ -31,12 +31,10 @@ pub fn expand(entity: &Entity) -> TokenStream {
 }
 
 fn queries(entity: &Entity) -> TokenStream {
-    let (name, one, many) = (&entity.name, entity.snake(), &entity.plural);
+    let (name, one, many) = (&entity.name, entity.snake(), entity.list());
     let (query, filter, order) = (entity.named("Query"), entity.named("Filter"), entity.named("Order"));
     let (aggregate, aggregate_type, group_by) =
         (format_ident!("{one}_aggregate"), entity.named("Aggregate"), entity.named("GroupBy"));
-    // A list is named after the records, also where the table has another name.
-    let many = if entity.plural == "memberships" { format_ident!("members") } else { many.clone() };
     let noun = entity.noun();
     let (one_doc, many_doc) = (
         format!("One {noun}; null when there is none that you may see."),

@@ -95,6 +95,11 @@ impl Entity {
         Ident::new(&self.name.to_string().to_snake_case(), self.name.span())
     }
 
+    /// `leads`: the list is named after the records, also where the table has another name.
+    pub fn list(&self) -> Ident {
+        if self.plural == "memberships" { format_ident!("members") } else { self.plural.clone() }
+    }
+
     /// `lead` in prose.
     pub fn noun(&self) -> String {
         self.name.to_string().to_snake_case().replace('_', " ")

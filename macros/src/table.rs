@@ -7,7 +7,7 @@
 //! ```
 
 use crate::parse::Entity;
-use heck::ToShoutySnakeCase;
+use heck::{ToLowerCamelCase, ToShoutySnakeCase};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -66,6 +66,36 @@ pub fn expand(entity: &Entity) -> TokenStream {
             )
         }
     });
+    let to_ones = entity.fields.iter().filter_map(|field| {
+        let (target, relation) = field.belongs_to.as_ref()?;
+        let (field, relation) = (relation.to_string().to_lower_camel_case(), field.constant());
+        Some(quote! {
+            crate::kit::table::ToOne {
+                field: #field,
+                column: #name::#relation,
+                target: <#target as crate::kit::entity::Entity>::table,
+            }
+        })
+    });
+    let to_manies = entity.has_many.iter().map(|many| {
+        let (target, field) = (&many.entity, many.name.to_string().to_lower_camel_case());
+        let column = format_ident!("{}", many.by.to_string().to_shouty_snake_case());
+        quote! {
+            crate::kit::table::ToMany {
+                field: #field,
+                target: <#target as crate::kit::entity::Entity>::table,
+                there: #target::#column,
+            }
+        }
+    });
+    let root = |root: String| match entity.no_queries {
+        true => quote!(None),
+        false => {
+            let root = root.to_lower_camel_case();
+            quote!(Some(#root))
+        }
+    };
+    let (one, list) = (root(entity.snake().to_string()), root(entity.list().to_string()));
     let preloads: Vec<_> = ones.chain(manies).collect();
     quote! {
         #[allow(dead_code, reason = "which columns are named by hand differs from entity to entity")]
@@ -84,6 +114,11 @@ pub fn expand(entity: &Entity) -> TokenStream {
                     soft_delete: #soft_delete,
                     newest: #name::#newest,
                     select: #select,
+                    ones: &[#(#to_ones),*],
+                    manies: &[#(#to_manies),*],
+                    one: #one,
+                    list: #list,
+                    ask: crate::kit::entity::ask::<#name>,
                     columns: &[#(#name::#all),*],
                 };
                 &TABLE

@@ -101,6 +101,11 @@ impl Arguments<'_> {
     }
 }
 
+/// The list that the arguments of a field ask for, for `Table::ask`.
+pub fn ask<E: Entity>(arguments: Vec<(Name, async_graphql::Value)>) -> Result<List> {
+    List::new(ListArgs::<E>::of(arguments)?)
+}
+
 /// A list, made ready: which rows, in which order, from where.
 pub struct List {
     pub table: &'static Table,

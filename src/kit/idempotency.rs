@@ -102,8 +102,7 @@ pub async fn settle(scope: &Scope, key: &str, answer: &[u8]) -> Result<()> {
     let actor = &scope.actor;
     let row = keys::table.find((actor.organization, actor.member, key));
     let mut conn = scope.reader().await?;
-    let kept =
-        diesel::update(row.filter(keys::done)).set(keys::answer.eq(answer)).execute(&mut *conn).await?;
+    let kept = diesel::update(row.filter(keys::done)).set(keys::answer.eq(answer)).execute(&mut *conn).await?;
     if kept == 0 {
         diesel::delete(row.filter(keys::done.eq(false))).execute(&mut *conn).await?;
     }

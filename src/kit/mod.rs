@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod order;
 pub mod page;
 pub mod permission;
+pub mod plan;
 pub mod predicate;
 pub mod relation;
 pub mod resolve;

@@ -131,9 +131,19 @@ impl Order {
         sql.push(")");
     }
 
+    /// The columns of its keys, the id last.
+    pub fn columns(&self) -> impl Iterator<Item = &'static Column> {
+        self.keys.iter().map(|key| key.column)
+    }
+
     /// The place of a row in this order, opaque to clients.
     pub fn cursor<E: Entity>(&self, row: &E) -> String {
-        let place: Vec<Json> = self.keys.iter().map(|key| to_json(&row.cell(key.column))).collect();
+        self.cursor_at(&self.columns().map(|column| row.cell(column)).collect::<Vec<_>>())
+    }
+
+    /// As `cursor`, from the values of `columns`.
+    pub fn cursor_at(&self, place: &[Bind]) -> String {
+        let place: Vec<Json> = place.iter().map(to_json).collect();
         let bytes = Json::Array(vec![Json::from(self.fingerprint()), Json::Array(place)]).to_string();
         URL_SAFE_NO_PAD.encode(bytes)
     }

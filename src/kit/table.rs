@@ -1,7 +1,10 @@
 //! What an entity is to the database: its table, columns and relations as data. Derived from the entity's
 //! struct; whatever reads or writes rows is driven by it. Invariant: names in here come from the program text.
 
-use super::{permission::Resource, scope::Actor, sql::Sql, value::Kind};
+use super::{entity::List, permission::Resource, scope::Actor, sql::Sql, value::Kind};
+use crate::error::Result;
+use async_graphql::Name;
+use async_graphql_value::ConstValue;
 
 /// A column of an entity's table.
 #[derive(Debug)]
@@ -14,6 +17,29 @@ pub struct Column {
     pub nullable: bool,
     /// An enum: a word in lower case in SQL, in capitals in GraphQL.
     pub is_enum: bool,
+}
+
+/// The record that a column names.
+pub struct ToOne {
+    /// In GraphQL.
+    pub field: &'static str,
+    pub column: &'static Column,
+    pub target: fn() -> &'static Table,
+}
+
+/// The records of another entity that name this one.
+pub struct ToMany {
+    /// In GraphQL.
+    pub field: &'static str,
+    pub target: fn() -> &'static Table,
+    /// The column that names this one.
+    pub there: &'static Column,
+}
+
+impl std::fmt::Debug for ToMany {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.field)
+    }
 }
 
 /// Which rows of its organization a member may see.
@@ -40,6 +66,15 @@ pub struct Table {
     pub newest: &'static Column,
     /// `t0."id", t0."…", …`: all columns, in the order of the struct.
     pub select: &'static str,
+    /// Its references to other entities.
+    pub ones: &'static [ToOne],
+    /// What refers to it.
+    pub manies: &'static [ToMany],
+    /// The root field of one record, and of the list, if it has any.
+    pub one: Option<&'static str>,
+    pub list: Option<&'static str>,
+    /// Makes a list ready from the arguments of a field.
+    pub ask: fn(Vec<(Name, ConstValue)>) -> Result<List>,
     /// In the order of the struct's fields; `id` is the first.
     pub columns: &'static [&'static Column],
 }

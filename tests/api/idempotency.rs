@@ -93,7 +93,9 @@ async fn a_crash_between_the_write_and_the_answer_writes_nothing_twice() {
     assert_eq!(code(&again), "CONFLICT");
     assert_eq!(accounts(server, &who).await, 1);
     // Crashed before it wrote: whoever asks five minutes later carries it out.
-    server.sql(&format!("UPDATE idempotency_keys SET done = false, claimed_at = now() - interval '6 minutes' {of}")).await;
+    server
+        .sql(&format!("UPDATE idempotency_keys SET done = false, claimed_at = now() - interval '6 minutes' {of}"))
+        .await;
     let taken = send(server, &who, "k", CREATE, json!({ "name": "Written" })).await;
     assert_eq!(data(&taken, "accountCreate.account.name"), "Written");
 }

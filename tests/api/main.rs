@@ -12,4 +12,5 @@ mod http;
 mod idempotency;
 mod identity;
 mod kit;
+mod plan;
 mod socket;

@@ -11,7 +11,7 @@ use super::{
     level::{Level, Merged},
     refused::Refused,
 };
-use crate::error::Code;
+use crate::{error::Code, kit::plan::TableOf};
 use apollo_compiler::{
     ExecutableDocument, Schema,
     ast::{DirectiveList, OperationType, Value as Literal},
@@ -27,6 +27,7 @@ use async_graphql_value::Value;
 use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap, HashSet},
+    sync::OnceLock,
 };
 
 /// Put on fields that can fail, so that the engine asks `server::engine::nulls` what becomes of an error: the field is
@@ -40,6 +41,16 @@ pub const REQUIRED: &str = "stoa_required";
 pub struct Plan {
     pub document: engine::ExecutableDocument,
     pub cost: Cost,
+    reads: OnceLock<Option<crate::kit::plan::Plan>>,
+}
+
+impl Plan {
+    /// How to answer it without the executor, if that is possible.
+    pub fn reads(&self, tables: &[TableOf]) -> Option<&crate::kit::plan::Plan> {
+        let DocumentOperations::Single(operation) = &self.document.operations else { return None };
+        let compile = || crate::kit::plan::Plan::compile(&operation.node.selection_set.node, tables);
+        self.reads.get_or_init(compile).as_ref()
+    }
 }
 
 /// Makes the plan of an operation of a valid document. `variables` decide `@skip` and `@include`. QUERY_TOO_COMPLEX when
@@ -89,6 +100,7 @@ pub fn flatten(
             fragments: HashMap::new(),
         },
         cost: Cost::of_all(cost),
+        reads: OnceLock::new(),
     })
 }
 

@@ -69,6 +69,12 @@ impl Answer {
         Answer { body: serialised(&Body { data: Some(data), errors, extensions }), refused: None }
     }
 
+    /// The answer of a query that was read without the executor.
+    pub(super) fn of_text(data: &str, cost: Spent) -> Self {
+        let extensions = serde_json::to_string(&Extensions { cost }).unwrap_or_default();
+        Answer { body: format!("{{\"data\":{data},\"extensions\":{extensions}}}").into(), refused: None }
+    }
+
     /// The `errors` array of `body` alone, for the WebSocket `error` message; `[]` when there is none.
     pub fn errors(&self) -> Bytes {
         #[derive(Deserialize)]

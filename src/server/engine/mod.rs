@@ -14,8 +14,8 @@ pub use request::GraphqlRequest;
 
 use crate::{
     app::App,
-    graphql::StoaSchema,
     error::Result,
+    graphql::StoaSchema,
     kit::{
         idempotency::{self, Claim},
         scope::{Caller, RequestInfo, Scope},
@@ -71,7 +71,7 @@ impl Engine {
     /// # Panics
     /// When Stoa's own schema is not valid GraphQL; a test holds that it is.
     pub fn new(app: Arc<App>) -> Self {
-        let run = Run::new(crate::graphql::builder(), &app.config);
+        let run = Run::new(crate::graphql::builder(), &app.config, crate::graphql::TABLES);
         match run {
             Ok(run) => Engine { run: Arc::new(run) },
             Err(fault) => panic!("Stoa's schema cannot be used: {fault:?}"),

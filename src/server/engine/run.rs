@@ -5,6 +5,7 @@ use super::{Answer, GraphqlRequest, OperationKind, Prepared, answer::Spent, faul
 use crate::{
     config::{Config, millis},
     error::{Code, Error, Result},
+    kit::plan::TableOf,
     kit::scope::{Caller, RequestInfo},
     server::documents::Documents,
 };
@@ -25,6 +26,8 @@ pub struct Run<S> {
     sdl: String,
     documents: Documents,
     timeout: Duration,
+    /// What queries may be read from without the executor.
+    tables: &'static [TableOf],
     mutations: TaskTracker,
 }
 
@@ -35,7 +38,7 @@ where
     S: SubscriptionType + 'static,
 {
     /// An error of ours when the schema is not valid GraphQL.
-    pub fn new(builder: SchemaBuilder<Q, M, S>, config: &Config) -> Result<Self> {
+    pub fn new(builder: SchemaBuilder<Q, M, S>, config: &Config, tables: &'static [TableOf]) -> Result<Self> {
         let (nullable, required) = nulls::Mark::both();
         // The documents have been validated and limited: the engine need not do it again for each request.
         let schema = builder
@@ -54,7 +57,7 @@ where
         let sdl = schema.sdl_with_options(options);
         let documents = Documents::new(&sdl, config.documents.clone())?;
         let timeout = millis(config.http.timeout_ms);
-        Ok(Run { schema, sdl, documents, timeout, mutations: TaskTracker::new() })
+        Ok(Run { schema, sdl, documents, timeout, tables, mutations: TaskTracker::new() })
     }
 }
 
@@ -84,6 +87,9 @@ impl<S: Executor> Run<S> {
     pub async fn execute(&self, prepared: Prepared, info: RequestInfo, caller: Option<Caller>) -> Answer {
         let spent = Spent { requested: prepared.cost(), maximum: self.documents.max_cost() };
         let name = prepared.name.clone();
+        if let Some(answer) = self.read(&prepared, &info, caller.as_ref(), spent).await {
+            return answer;
+        }
         let request = request(&prepared, caller);
         let executed = match prepared.kind {
             OperationKind::Query => {
@@ -105,6 +111,25 @@ impl<S: Executor> Run<S> {
         match executed {
             Ok(response) => answer(response, &info, name.as_deref(), Some(spent)),
             Err(error) => Answer::refusal(&error, &info),
+        }
+    }
+
+    /// The answer to a query that needs no executor; None: let the executor answer, also where it can only say what is
+    /// wrong.
+    async fn read(
+        &self,
+        prepared: &Prepared,
+        info: &RequestInfo,
+        caller: Option<&Caller>,
+        spent: Spent,
+    ) -> Option<Answer> {
+        let (OperationKind::Query, Some(Caller::Member(scope))) = (prepared.kind, caller) else { return None };
+        let plan = prepared.ready.plan.reads(self.tables)?;
+        match tokio::time::timeout(self.timeout, plan.run(scope, &prepared.ready.variables)).await {
+            Ok(Ok(data)) => Some(Answer::of_text(&data, spent)),
+            Ok(Err(fault @ Error::TooSlow(..))) => Some(Answer::refusal(&fault, info)),
+            Ok(Err(_)) => None,
+            Err(late) => Some(Answer::refusal(&Error::TooSlow(Code::Timeout, Arc::new(late)), info)),
         }
     }
 

@@ -26,7 +26,7 @@ fn run_with(change: impl FnOnce(&mut Config)) -> (Arc<Tested>, Arc<AtomicUsize>)
     let mutation = Mutation::default();
     let count = mutation.count.clone();
     let builder = Schema::build(Query, mutation, Subscriptions).register_output_type::<Node>();
-    (Arc::new(Run::new(builder, &config).unwrap()), count)
+    (Arc::new(Run::new(builder, &config, &[]).unwrap()), count)
 }
 
 fn run() -> Arc<Tested> {
@@ -343,6 +343,6 @@ async fn the_question_that_tools_ask_is_answered() {
 
 #[test]
 fn the_schema_of_stoa_can_be_used() {
-    let run = Run::new(crate::graphql::builder(), &Config::default()).unwrap();
+    let run = Run::new(crate::graphql::builder(), &Config::default(), crate::graphql::TABLES).unwrap();
     assert!(run.sdl().contains("type Query"));
 }
