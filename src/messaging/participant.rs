@@ -14,7 +14,7 @@ use crate::{
         scope::{Actor, Scope},
         sql::Sql,
         user_error::{UserError, UserErrorCode},
-        value::{Bind, Value},
+        value::Bind,
         write::{self, Stop, Tx},
     },
     schema::participants,
