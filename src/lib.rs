@@ -4,6 +4,10 @@
 //! `commands` → `server` → `graphql` → the wings (`messaging`, `crm`, `identity`) → `kit` → `app` →
 //! `events`, `platform` → `schema`, `error`, `config`.
 
+// What tests inside and outside of the library share names it alike.
+#[cfg(test)]
+extern crate self as stoa;
+
 pub mod commands;
 pub mod server;
 

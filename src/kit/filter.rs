@@ -387,10 +387,13 @@ pub enum DeletedRecords {
     Only,
 }
 
+/// What the filter of an enum may say: `eq`, `ne`, `in`, `notIn`, `isNull`.
+pub type EnumOperators<T> = (Option<T>, Option<T>, Option<Vec<T>>, Option<Vec<T>>, Option<bool>);
+
 /// Operators of an enum stored as text, for the filters that `#[entity]` writes.
 pub fn push_enum<T: super::value::Value>(
     column: &'static Column,
-    (eq, ne, any_of, not_in, is_null): (Option<T>, Option<T>, Option<Vec<T>>, Option<Vec<T>>, Option<bool>),
+    (eq, ne, any_of, not_in, is_null): EnumOperators<T>,
     into: &mut Vec<Predicate>,
     budget: &mut Budget,
 ) -> Result<()> {
@@ -534,11 +537,14 @@ pub fn related<E: Entity>(
     Ok(Predicate::Related { table: E::table(), here, there, fits })
 }
 
+/// What the filter of a list of records may say: `some`, `every`, `none`.
+pub type ListOperators<F> = (Option<F>, Option<F>, Option<F>);
+
 /// `some`, `every` and `none` of the records of `E` whose `there` names this one.
 pub fn related_list<E: Entity>(
     here: &'static Column,
     there: &'static str,
-    (some, every, none): (Option<E::Filter>, Option<E::Filter>, Option<E::Filter>),
+    (some, every, none): ListOperators<E::Filter>,
     into: &mut Vec<Predicate>,
     budget: &mut Budget,
 ) -> Result<()> {

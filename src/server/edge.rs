@@ -19,7 +19,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use std::{net::IpAddr, panic::AssertUnwindSafe, time::Instant};
-use tower::Service;
+use tower_service::Service;
 
 /// The header that names a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

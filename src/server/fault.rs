@@ -77,9 +77,11 @@ impl From<Error> for Fault {
     }
 }
 
-/// The status of what is refused whatever the media type: about the caller or the server, not the document.
+/// The status of what is refused whatever the media type: about the request's shape, the caller or the server, not the
+/// document.
 pub fn status_of(code: Code) -> Option<StatusCode> {
     match code {
+        Code::BadRequest => Some(StatusCode::BAD_REQUEST),
         Code::Unauthenticated => Some(StatusCode::UNAUTHORIZED),
         Code::RateLimited | Code::SubscriptionLimit => Some(StatusCode::TOO_MANY_REQUESTS),
         Code::Timeout | Code::ServiceUnavailable => Some(StatusCode::SERVICE_UNAVAILABLE),

@@ -1,6 +1,8 @@
 //! The database as Stoa uses it: the embedded PostgreSQL, migrations, the pool and the wall. Each test has a
 //! cluster of its own, so that it may also stop and kill it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cluster;
 mod pool;
 mod tls;

@@ -1,6 +1,8 @@
 //! Stoa's verdict on documents is graphql-js's: thousands of generated and mutated documents, each judged by both. The same
 //! for the rich schema beside this file and for Stoa's own. Needs Node and `npm ci` in this folder; skips, loudly, without.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "shared with the engine's own tests")]
 mod generate;
 

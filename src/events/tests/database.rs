@@ -1,5 +1,4 @@
-//! The log in PostgreSQL, behind the wall: an organization of its own for each test. `STOA_TEST_DATABASE_URL` names
-//! a migrated database whose login may become `stoa_request`.
+//! The log in PostgreSQL, behind the wall: an organization of its own for each test.
 
 use super::super::*;
 use crate::{
@@ -22,8 +21,7 @@ use tokio::time::{sleep, timeout};
 
 /// A connection that sees one organization's rows.
 async fn connect(organization: Uuid) -> AsyncPgConnection {
-    let url = std::env::var("STOA_TEST_DATABASE_URL")
-        .expect("set STOA_TEST_DATABASE_URL to a migrated PostgreSQL database for tests");
+    let url = super::postgres::url().await;
     let mut conn = AsyncPgConnection::establish(&url).await.expect("the test database answers");
     conn.batch_execute("SET ROLE stoa_request").await.unwrap();
     let set = sql::<Text>("set_config('stoa.organization', ").bind::<Text, _>(organization.to_string()).sql(", false)");

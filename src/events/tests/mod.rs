@@ -3,6 +3,9 @@
 
 mod database;
 mod hub;
+#[path = "../../../tests/api/kit/postgres.rs"]
+#[allow(dead_code, reason = "the tests of the API use more of it")]
+mod postgres;
 mod simulation;
 
 use super::{Event, StreamId};

@@ -189,9 +189,9 @@ fn refresh_tokens_are_read_back_and_nothing_else_is() {
     let read = RefreshToken::parse(&text).unwrap();
     assert_eq!((read.organization, read.session, read.hash()), (token.organization, token.session, token.hash()));
     assert_ne!(RefreshToken::new(token.organization, token.session).unwrap().hash(), token.hash());
-    let cut = &text[..text.len() - 4];
+    let (cut, bare) = (text.get(..text.len() - 4).unwrap(), text.strip_prefix("stoa_rt_").unwrap());
     for other in
-        ["", "stoa_rt_", cut, &format!("{text}AAAA"), &format!("{text}="), &text[8..], "stoa_rt_ü", &text.repeat(1000)]
+        ["", "stoa_rt_", cut, &format!("{text}AAAA"), &format!("{text}="), bare, "stoa_rt_ü", &text.repeat(1000)]
     {
         assert!(RefreshToken::parse(other).is_none(), "{other}");
     }

@@ -91,7 +91,7 @@ fn the_most_that_is_allowed_is_judged_at_once() {
     let within = |text: String| {
         let begun = Instant::now();
         let verdict = documents().read(&text).err().map(|refused| refused.code);
-        assert!(begun.elapsed() < AT_ONCE, "{:?} for {}", begun.elapsed(), &text[..60]);
+        assert!(begun.elapsed() < AT_ONCE, "{:?} for {}", begun.elapsed(), text.get(..60).unwrap_or(&text));
         verdict
     };
     // The same field over and over: merging must not compare each with each.

@@ -1,4 +1,5 @@
-//! The PostgreSQL of a test run: made anew, without fsync, gone with the run.
+//! The PostgreSQL of a test run: made anew, without fsync, stopped with the run; the next one removes its folder. The
+//! library's own tests include this file as well.
 
 use std::{
     fs,
@@ -15,12 +16,29 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio_postgres::Client;
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let folder = tempfile::Builder::new().prefix("stoa-api-").tempdir().expect("a folder");
+    remove_left_behind();
+    let name = format!("{PREFIX}{}-", std::process::id());
+    let folder = tempfile::Builder::new().prefix(&name).tempdir().expect("a folder");
     // The cluster's user has to get there when the tests run as root.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
     fs::create_dir(folder.path().join("data")).expect("a folder");
     folder
 });
+
+const PREFIX: &str = "stoa-test-run-";
+
+/// Nothing runs at the end of a process of tests: the folders of processes that are gone are removed by the next one.
+fn remove_left_behind() {
+    for folder in fs::read_dir(std::env::temp_dir()).expect("a folder for what is temporary").flatten() {
+        let name = folder.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());
+        let Some(process) = process.and_then(rustix::process::Pid::from_raw) else { continue };
+        if rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH) {
+            // Another process of tests may be at it, too.
+            let _ = fs::remove_dir_all(folder.path());
+        }
+    }
+}
 
 static URL: OnceCell<String> = OnceCell::const_new();
 
