@@ -11,4 +11,6 @@
 mod http;
 mod identity;
 mod kit;
+mod schema;
 mod socket;
+mod wall;
