@@ -1,4 +1,4 @@
-// @generated automatically by Diesel CLI.
+// Written by `make schema` from the migrated database.
 
 diesel::table! {
     /// Companies that one sells to, buys from or competes with; a tree by parent_id.

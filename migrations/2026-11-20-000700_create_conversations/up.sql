@@ -43,7 +43,7 @@ CREATE TABLE participants (
   FOREIGN KEY (organization_id, created_by) REFERENCES memberships (organization_id, id)
 );
 COMMENT ON TABLE participants IS 'Who is, or was, in a conversation.';
-CREATE INDEX participants_member ON participants (organization_id, member_id) WHERE left_at IS NULL;
+CREATE INDEX participants_member ON participants (organization_id, member_id);
 CREATE INDEX participants_created_by ON participants (organization_id, created_by);
 SELECT stoa_wall('participants');
 

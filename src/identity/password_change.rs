@@ -34,6 +34,8 @@ pub struct PasswordChangeInput {
 pub struct PasswordChangePayload {
     /// What is wrong with the input; empty on success.
     user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here.
+    query: crate::graphql::Query,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ impl PasswordChangeMutation {
         ctx.settle(
             async {
                 let user_errors = change(ctx.scope()?, input).await?.into();
-                Ok(PasswordChangePayload { user_errors })
+                Ok(PasswordChangePayload { user_errors, query: Default::default() })
             }
             .await,
         )

@@ -53,6 +53,8 @@ pub struct RegisterPayload {
     session: Option<SessionTokens>,
     /// What is wrong with the input; empty on success.
     user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here with what the request itself was sent with: not yet with the new access token.
+    query: crate::graphql::Query,
 }
 
 #[derive(Default)]
@@ -77,7 +79,7 @@ impl RegisterMutation {
                     Ok(session) => (Some(session), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
-                Ok(RegisterPayload { session, user_errors })
+                Ok(RegisterPayload { session, user_errors, query: Default::default() })
             }
             .await,
         )

@@ -46,6 +46,8 @@ pub struct LoginPayload {
     session: Option<SessionTokens>,
     /// What is wrong with the input; empty on success.
     user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here with what the request itself was sent with: not yet with the new access token.
+    query: crate::graphql::Query,
 }
 
 /// What a session goes on with.
@@ -62,6 +64,8 @@ pub struct SessionRefreshPayload {
     session: Option<SessionTokens>,
     /// What is wrong with the input; empty on success.
     user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here with what the request itself was sent with: not yet with the new access token.
+    query: crate::graphql::Query,
 }
 
 /// What came of `logout`.
@@ -69,6 +73,8 @@ pub struct SessionRefreshPayload {
 pub struct LogoutPayload {
     /// Always empty: there is nothing to mend.
     user_errors: Vec<UserError>,
+    /// The whole graph, for the rest of this request.
+    query: crate::graphql::Query,
 }
 
 #[derive(Default)]
@@ -94,7 +100,7 @@ impl SignInMutation {
                     Ok(session) => (Some(session), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
-                Ok(LoginPayload { session, user_errors })
+                Ok(LoginPayload { session, user_errors, query: Default::default() })
             }
             .await,
         )
@@ -122,7 +128,7 @@ impl SignInMutation {
                     let message = "This refresh token is not valid any more. Sign in again.";
                     errors.add("refreshToken", UserErrorCode::Invalid, message);
                 }
-                Ok(SessionRefreshPayload { session, user_errors: errors.into() })
+                Ok(SessionRefreshPayload { session, user_errors: errors.into(), query: Default::default() })
             }
             .await,
         )
@@ -136,7 +142,7 @@ impl SignInMutation {
         ctx.settle(
             async {
                 logout(ctx.scope()?).await?;
-                Ok(LogoutPayload { user_errors: Vec::new() })
+                Ok(LogoutPayload { user_errors: Vec::new(), query: Default::default() })
             }
             .await,
         )

@@ -1,10 +1,11 @@
 //! The viewer: who asks, as the server sees it. What a front end needs first after a sign-in.
 
-use super::{organization::Organization, user::User};
+use super::{member::Member, organization::Organization, user::User};
 use crate::{
     error::{Error, Result},
     kit::{
         permission::{Action, Reach, Resource, Role},
+        relation::to_one,
         scope::{Ask, Caller, Scope},
     },
     schema::{organizations, users},
@@ -12,6 +13,7 @@ use crate::{
 use async_graphql::{Context, ID, Object, SimpleObject};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use std::sync::Arc;
 
 pub struct Viewer {
     scope: Scope,
@@ -44,6 +46,11 @@ impl Viewer {
     /// The membership that the access token speaks for: what records are owned by, and assigned to.
     async fn member_id(&self) -> ID {
         self.scope.actor.member.into()
+    }
+
+    /// The member of that id, as others in the organization see it.
+    async fn member(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
+        to_one::<Member>(ctx, Some(self.scope.actor.member)).await
     }
 
     /// What the viewer is in the organization.

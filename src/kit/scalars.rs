@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::str::FromStr;
 
-/// A moment in UTC with milliseconds, such as `2026-01-02T03:04:05.678Z`. Any offset is accepted.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, FromSqlRow)]
 #[serde(transparent)]
 pub struct DateTime(pub chrono::DateTime<Utc>);
@@ -30,6 +30,7 @@ impl FromSql<Timestamptz, Pg> for DateTime {
     }
 }
 
+/// A moment in UTC with milliseconds, such as `2026-01-02T03:04:05.678Z`. Any offset is accepted.
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -50,11 +51,12 @@ fn in_range(date: NaiveDate) -> bool {
     (1..=9999).contains(&chrono::Datelike::year(&date))
 }
 
-/// A day, such as `2026-01-02`.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Date(pub NaiveDate);
 
+/// A day, such as `2026-01-02`.
 #[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc3339#section-5.6")]
 impl ScalarType for Date {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -69,12 +71,13 @@ impl ScalarType for Date {
     }
 }
 
-/// An exact decimal number as a string, such as `"12.50"`. An Int is accepted as well; a Float is not, because it
-/// is not exact.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Decimal(pub rust_decimal::Decimal);
 
+/// An exact decimal number as a string, such as `"12.50"`. An Int is accepted as well; a Float is not, because it
+/// is not exact.
 #[Scalar(specified_by_url = "https://www.postgresql.org/docs/current/datatype-numeric.html")]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -93,10 +96,11 @@ impl ScalarType for Decimal {
     }
 }
 
-/// A whole number of up to 64 bits as a string. An Int is accepted as well.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BigInt(pub i64);
 
+/// A whole number of up to 64 bits as a string. An Int is accepted as well.
 #[Scalar(specified_by_url = "https://www.postgresql.org/docs/current/datatype-numeric.html#DATATYPE-INT")]
 impl ScalarType for BigInt {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -113,11 +117,12 @@ impl ScalarType for BigInt {
     }
 }
 
-/// An e-mail address, kept in lower case; at most 254 characters.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EmailAddress(pub String);
 
+/// An e-mail address, kept in lower case; at most 254 characters.
 #[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc5322#section-3.4.1")]
 impl ScalarType for EmailAddress {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -134,11 +139,12 @@ impl ScalarType for EmailAddress {
     }
 }
 
-/// An absolute `http` or `https` address, at most 2 000 characters.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Url(pub String);
 
+/// An absolute `http` or `https` address, at most 2 000 characters.
 #[Scalar(name = "URL", specified_by_url = "https://url.spec.whatwg.org/")]
 impl ScalarType for Url {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -155,11 +161,12 @@ impl ScalarType for Url {
     }
 }
 
-/// An ISO 4217 currency code, such as `EUR`.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CurrencyCode(pub String);
 
+/// An ISO 4217 currency code, such as `EUR`.
 #[Scalar(specified_by_url = "https://www.iso.org/iso-4217-currency-codes.html")]
 impl ScalarType for CurrencyCode {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -174,7 +181,7 @@ impl ScalarType for CurrencyCode {
     }
 }
 
-/// A JSON object.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JsonObject(pub Map<String, Json>);
@@ -189,6 +196,7 @@ impl JsonObject {
     }
 }
 
+/// A JSON object.
 #[Scalar(name = "JSONObject", specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259")]
 impl ScalarType for JsonObject {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -203,10 +211,11 @@ impl ScalarType for JsonObject {
     }
 }
 
-/// Any JSON value.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnyJson(pub Json);
 
+/// Any JSON value.
 #[Scalar(name = "JSON", specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259")]
 impl ScalarType for AnyJson {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -222,11 +231,12 @@ fn json(value: &Json) -> Value {
     Value::from_json(value.clone()).unwrap_or(Value::Null)
 }
 
-/// A moment, or a time from now: a DateTime such as `2026-01-02T03:04:05Z`, or an ISO 8601 duration relative to
-/// now such as `-P7D` (a week ago) or `P1M` (in a month).
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTimeOrDuration(pub chrono::DateTime<Utc>);
 
+/// A moment, or a time from now: a DateTime such as `2026-01-02T03:04:05Z`, or an ISO 8601 duration relative to
+/// now such as `-P7D` (a week ago) or `P1M` (in a month).
 #[Scalar(specified_by_url = "https://www.iso.org/iso-8601-date-and-time-format.html")]
 impl ScalarType for DateTimeOrDuration {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -245,10 +255,11 @@ impl ScalarType for DateTimeOrDuration {
     }
 }
 
-/// A day, or a time from today: a Date such as `2026-01-02`, or an ISO 8601 duration such as `-P7D`.
+/// The scalar of that name, described where its text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateOrDuration(pub NaiveDate);
 
+/// A day, or a time from today: a Date such as `2026-01-02`, or an ISO 8601 duration such as `-P7D`.
 #[Scalar(specified_by_url = "https://www.iso.org/iso-8601-date-and-time-format.html")]
 impl ScalarType for DateOrDuration {
     fn parse(value: Value) -> InputValueResult<Self> {

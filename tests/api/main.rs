@@ -14,4 +14,6 @@ mod idempotency;
 mod identity;
 mod kit;
 mod plan;
+mod schema;
 mod socket;
+mod wall;

@@ -1,0 +1,193 @@
+//! The wall as PostgreSQL's catalog knows it: every tenant table begins its keys with the organization, refers within
+//! it, and is behind row level security that the role of requests cannot step over.
+
+use crate::kit::{connect, database, server};
+use tokio_postgres::Client;
+
+/// Tables that belong to no organization. Whoever adds one says here why.
+const GLOBAL: [&str; 3] = [
+    // The tenants themselves: behind a policy on `id`.
+    "organizations",
+    // People, whatever organizations they belong to: read by id of the caller or by address at sign-in.
+    "users",
+    // diesel's own; the role of requests has no right to it.
+    "__diesel_schema_migrations",
+];
+
+/// Tables that refer to their organization by value only; their migration says why.
+const WITHOUT_KEYS: [&str; 2] = ["events", "stream_heads"];
+
+/// What `fault` selects must be nothing; each row is a fault in words.
+async fn none(client: &Client, fault: &str, parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Vec<String> {
+    client.query(fault, parameters).await.expect("sound SQL").iter().map(|row| row.get(0)).collect()
+}
+
+/// All faults of the catalog, each with the name of the table.
+async fn faults(client: &Client) -> Vec<String> {
+    let (global, without_keys) = (GLOBAL.to_vec(), WITHOUT_KEYS.to_vec());
+    let tenants = "
+        WITH tenants AS (
+            SELECT c.oid, c.relname::text AS name, c.relrowsecurity, c.relforcerowsecurity, a.attnum AS organization
+            FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p'))";
+    let mut faults = none(
+        client,
+        "SELECT format('%s: has no organization_id and is not among the global tables', c.relname) FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm', 'f') AND c.relname <> ALL($1)
+           AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'organization_id')
+         UNION ALL
+         SELECT format('%s: a view runs with its owner''s rights; make it a query', c.relname) FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v'
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')",
+        &[&global],
+    )
+    .await;
+    for (fault, condition) in [
+        (
+            "its primary key does not begin with organization_id",
+            "NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND i.indisprimary AND i.indkey[0] = t.organization)",
+        ),
+        (
+            "organization_id may be null",
+            "NOT (SELECT a.attnotnull FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = t.organization)",
+        ),
+        ("row level security is not enabled", "NOT t.relrowsecurity"),
+        ("row level security is not forced, so that its owner steps over it", "NOT t.relforcerowsecurity"),
+        (
+            "no policy keeps every command to the organization",
+            "NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.oid AND p.polcmd = '*' AND p.polpermissive
+                 AND pg_get_expr(p.polqual, p.polrelid) LIKE '(organization_id = (%stoa_organization()%'
+                 AND (p.polwithcheck IS NULL OR p.polwithcheck::text = p.polqual::text))",
+        ),
+    ] {
+        let sql = format!("{tenants} SELECT name || ': {fault}' FROM tenants t WHERE {condition} ORDER BY 1");
+        faults.extend(none(client, &sql, &[]).await);
+    }
+    // A permissive policy more opens the wall: each is named here with what it opens.
+    faults.extend(
+        none(
+            client,
+            "SELECT format('%s: the policy %s is not among those that were reviewed', p.polrelid::regclass, p.polname)
+             FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+             WHERE c.relnamespace = 'public'::regnamespace AND p.polname <> 'organization_wall'
+               AND (c.relname::text, p.polname::text, p.polcmd::text, pg_get_expr(p.polqual, p.polrelid)) NOT IN (
+                 VALUES ('memberships', 'own_memberships', 'r', '(user_id = ( SELECT stoa_user() AS stoa_user))'),
+                        ('organizations', 'own_organizations', 'r', pg_get_expr(
+                           (SELECT o.polqual FROM pg_policy o WHERE o.polname = 'own_organizations'
+                             AND o.polrelid = 'organizations'::regclass), 'organizations'::regclass)))",
+            &[],
+        )
+        .await,
+    );
+    // The organization itself.
+    faults.extend(
+        none(
+            client,
+            "SELECT 'organizations: not behind row level security' FROM pg_class c
+             WHERE c.oid = 'organizations'::regclass AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
+            &[],
+        )
+        .await,
+    );
+    let keys = format!(
+        "{tenants}, keys AS (
+            SELECT k.*, t.name, t.organization,
+                   (SELECT string_agg(a.attname, ', ' ORDER BY place) FROM unnest(k.conkey) WITH ORDINALITY AS u(number, place)
+                    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number) AS columns
+            FROM pg_constraint k JOIN tenants t ON t.oid = k.conrelid WHERE k.contype = 'f')"
+    );
+    // A reference to a tenant table takes the organization along, onto the other's organization_id.
+    let sql = format!(
+        "{keys} SELECT format('%s: (%s) refers to %s without the organization', k.name, k.columns, r.name)
+         FROM keys k JOIN tenants r ON r.oid = k.confrelid
+         WHERE k.conkey[1] <> k.organization OR k.confkey[1] <> r.organization OR k.confdeltype IN ('n', 'd')
+         ORDER BY 1"
+    );
+    faults.extend(none(client, &sql, &[]).await);
+    // Every uuid column that is not a key of its own is a reference, and so has a foreign key.
+    let sql = format!(
+        "{keys} SELECT format('%s: %s has no foreign key', t.name, a.attname)
+         FROM tenants t JOIN pg_attribute a ON a.attrelid = t.oid AND a.atttypid = 'uuid'::regtype AND a.attnum > 0
+         WHERE a.attname <> 'id' AND t.name <> ALL($1) AND NOT (t.name = 'streams' AND a.attname = 'stream_id')
+           AND NOT EXISTS (SELECT FROM keys k WHERE k.conrelid = t.oid AND a.attnum = ANY(k.conkey)
+             AND (a.attnum <> t.organization OR k.confrelid = 'organizations'::regclass))
+         ORDER BY 1"
+    );
+    faults.extend(none(client, &sql, &[&without_keys]).await);
+    // Deleting or purging what is referred to looks for what refers to it, by an index that begins with the columns
+    // (in whatever order); a partial one serves when it only leaves out NULL, or rows that no longer refer.
+    let sql = format!(
+        "{keys} SELECT format('%s: no index begins with (%s)', k.name, k.columns) FROM keys k
+         WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = k.conrelid
+             AND (i.indkey::int2[])[0:array_length(k.conkey, 1) - 1] @> k.conkey
+             AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) LIKE '(% IS NOT NULL)'))
+         ORDER BY 1"
+    );
+    faults.extend(none(client, &sql, &[]).await);
+    // The role of requests owns nothing, steps over nothing, is nobody else, and cannot see what diesel keeps.
+    faults.extend(
+        none(
+            client,
+            "SELECT 'stoa_request bypasses row level security' FROM pg_roles
+                WHERE rolname = 'stoa_request' AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb)
+             UNION ALL SELECT 'there is no role stoa_request' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'stoa_request')
+             UNION ALL SELECT format('stoa_request is a member of %s', roleid::regrole) FROM pg_auth_members
+                WHERE member = 'stoa_request'::regrole
+             UNION ALL SELECT format('stoa_request owns %s', classid::regclass || ' ' || objid) FROM pg_shdepend
+                WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'stoa_request'::regrole AND deptype = 'o'
+             UNION ALL SELECT format('stoa_request may do more than read and write rows of %s', c.relname) FROM pg_class c
+                WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+                  AND has_table_privilege('stoa_request', c.oid, 'TRUNCATE, REFERENCES, TRIGGER')
+             UNION ALL SELECT 'stoa_request may create in the schema'
+                WHERE has_schema_privilege('stoa_request', 'public', 'CREATE') AND current_setting('server_version_num')::int >= 150000
+             UNION ALL SELECT 'stoa_request sees the list of migrations'
+                WHERE has_table_privilege('stoa_request', '__diesel_schema_migrations', 'SELECT')
+             UNION ALL SELECT format('%s runs with the rights of its owner', p.oid::regprocedure) FROM pg_proc p
+                WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef",
+            &[],
+        )
+        .await,
+    );
+    faults
+}
+
+#[tokio::test]
+async fn every_table_stands_behind_the_wall() {
+    let faults = faults(&connect(&server().await.database).await).await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The test above can fail: each of these is found, and named.
+#[tokio::test]
+async fn a_hole_in_the_catalog_is_named() {
+    let mut client = connect(&database("holes", "postgres").await).await;
+    for (hole, fault) in [
+        ("CREATE TABLE loose (id uuid PRIMARY KEY)", "loose: has no organization_id"),
+        ("CREATE VIEW peep AS SELECT * FROM leads", "peep: a view"),
+        ("ALTER TABLE leads NO FORCE ROW LEVEL SECURITY", "leads: row level security is not forced"),
+        ("ALTER TABLE sessions DISABLE ROW LEVEL SECURITY", "sessions: row level security is not enabled"),
+        ("DROP POLICY organization_wall ON messages", "messages: no policy"),
+        ("CREATE POLICY more ON leads USING (true)", "leads: the policy more"),
+        ("ALTER POLICY organization_wall ON leads WITH CHECK (true)", "leads: no policy"),
+        ("DROP INDEX leads_contact", "leads: no index begins with (organization_id, contact_id)"),
+        ("ALTER TABLE leads ADD COLUMN other_id uuid", "leads: other_id has no foreign key"),
+        ("ALTER TABLE leads DROP CONSTRAINT leads_pkey", "leads: its primary key"),
+        (
+            "CREATE TABLE pointers (organization_id uuid NOT NULL REFERENCES organizations, id uuid, session_id uuid,
+                 PRIMARY KEY (organization_id, id));
+             ALTER TABLE refresh_tokens DROP CONSTRAINT refresh_tokens_pkey CASCADE;
+             ALTER TABLE sessions ADD UNIQUE (id);
+             ALTER TABLE pointers ADD FOREIGN KEY (session_id) REFERENCES sessions (id)",
+            "pointers: (session_id) refers to sessions without the organization",
+        ),
+        ("ALTER TABLE streams OWNER TO stoa_request", "stoa_request owns pg_class"),
+        ("ALTER ROLE stoa_request BYPASSRLS", "stoa_request bypasses"),
+        ("GRANT TRUNCATE ON leads TO stoa_request", "stoa_request may do more than read and write rows of leads"),
+    ] {
+        let hidden = client.transaction().await.expect("a transaction");
+        hidden.batch_execute(hole).await.unwrap_or_else(|fault| panic!("{hole}: {fault}"));
+        let found = faults(hidden.client()).await;
+        assert!(found.iter().any(|found| found.contains(fault)), "{hole}: {found:#?}");
+        hidden.rollback().await.expect("undone");
+    }
+}
