@@ -36,6 +36,8 @@ enum Command {
         #[command(subcommand)]
         action: Option<migrate::Action>,
     },
+    /// Fill an empty database with demo organizations (what --demo does at start); not in production
+    Seed,
     /// Print the GraphQL schema
     Schema,
     /// Check settings, data directory and database, and say what is wrong; changes nothing
@@ -119,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Migrate { action } => {
             finish(in_runtime(&config, migrate::run(&config, action.unwrap_or(migrate::Action::Up))))
         }
+        Command::Seed => finish(in_runtime(&config, seed::run(&config))),
         Command::Schema => finish(schema::run()),
         Command::Doctor { live: true } => finish(in_runtime(&config, doctor::live(&config))),
         Command::Doctor { live: false } => finish(in_runtime(&config, doctor::run(&config, file))),

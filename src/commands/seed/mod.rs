@@ -1,0 +1,217 @@
+//! The demo: two organizations with people, customers and conversations, for whoever tries Stoa out.
+//! Invariant: all of it or nothing, into a database where nobody signs in yet, and never in production: everybody
+//! knows the password.
+//!
+//! Records that are seeded have no events: the log begins with what somebody does. So their `history` is empty and
+//! a feed of a seeded conversation begins behind its messages, which are read as any others.
+
+mod companies;
+mod crm;
+mod dice;
+mod organization;
+mod talk;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use self::{crm::Maker, dice::Dice, organization::Organization};
+use crate::{
+    app::App,
+    config::Config,
+    crm::{account::Account, contact::Contact, lead::Lead},
+    error::{Error, Result},
+    identity::Member,
+    kit::{entity::Entity, scalars::DateTime, sql::Sql, value::Bind},
+    messaging::{conversation::Conversation, message::Message, participant::Participant},
+    platform::{
+        database::{Database, Transaction},
+        migrations,
+        password::Passwords,
+        postgres::Postgres,
+    },
+    schema::{organizations, users},
+};
+use chrono::SubsecRound;
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+use serde_json::{Value as Json, json};
+use talk::Talk;
+use uuid::Uuid;
+
+/// Of every demo sign-in. Registration would refuse it.
+const PASSWORD: &str = "password123";
+
+/// Fills the database of a starting server, if it is empty.
+pub async fn demo(app: &App) -> Result<()> {
+    if fill(&app.config, &app.database, &app.passwords).await? {
+        tracing::info!("the demo organizations are there; the password of all their members is {PASSWORD}");
+    }
+    Ok(())
+}
+
+/// `stoa seed`: fills the configured database, if it is empty, and says what it did.
+pub(super) async fn run(config: &Config) -> Result<()> {
+    refuse_production(config)?;
+    let (server, url) = Postgres::given_or_embedded(config).await?;
+    let done = seed(config, &url).await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    if done? {
+        println!("Acme and TechStartup are there. Sign in as admin@acme.com, user@acme.com or admin@techstartup.com");
+        println!("with the password {PASSWORD}.");
+    } else {
+        println!("nothing to do: somebody signs in here already");
+    }
+    Ok(())
+}
+
+async fn seed(config: &Config, url: &str) -> Result<bool> {
+    migrations::up(url).await?;
+    let database = Database::connect(&config.database, url).await?;
+    fill(config, &database, &Passwords::new(&config.identity)).await
+}
+
+fn refuse_production(config: &Config) -> Result<()> {
+    if config.production {
+        return Err(Error::ours("no demo data in production: everybody knows the demo passwords"));
+    }
+    Ok(())
+}
+
+/// False: somebody signs in here already, and nothing was written.
+async fn fill(config: &Config, database: &Database, passwords: &Passwords) -> Result<bool> {
+    refuse_production(config)?;
+    let now = DateTime(DateTime::now().0.trunc_subsecs(0));
+    let worlds: Vec<World> = organization::ALL.iter().map(|organization| World::new(organization, now)).collect();
+    let [first, ..] = worlds.as_slice() else { return Ok(false) };
+    let mut tx = database.of(first.id).await?.begin().await?;
+    // Two servers may start at once.
+    Sql::new("SELECT pg_advisory_xact_lock(hashtextextended('stoa.demo', 0))").execute(&mut *tx).await?;
+    // Organizations of others are behind the wall; users are not, and there is no organization without one.
+    let somebody = users::table.select(users::id).first::<Uuid>(&mut *tx).await.optional()?;
+    if somebody.is_some() {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    let password_hash = passwords.hash(PASSWORD.to_owned()).await?;
+    for world in &worlds {
+        world.write(&mut tx, &password_hash, now).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// An organization with all that it has.
+struct World {
+    organization: &'static Organization,
+    id: Uuid,
+    members: Vec<Member>,
+    accounts: Vec<Account>,
+    contacts: Vec<Contact>,
+    leads: Vec<Lead>,
+    talks: Vec<Talk>,
+}
+
+impl World {
+    fn new(organization: &'static Organization, now: DateTime) -> Self {
+        let dice = &mut Dice::new(organization.seed);
+        let id = Organization::id(dice, now);
+        let members = organization.members(dice, now);
+        let mut maker = Maker { dice, organization, members: &members, now };
+        let accounts = maker.accounts();
+        let contacts = maker.contacts(&accounts);
+        let leads = maker.leads(&accounts, &contacts);
+        let talks = maker.talks(&leads);
+        World { organization, id, members, accounts, contacts, leads, talks }
+    }
+
+    /// A statement a table: the first start is waited for.
+    async fn write(&self, tx: &mut Transaction, password_hash: &str, now: DateTime) -> Result<()> {
+        let founded = Organization::founded(now).0;
+        // The transaction began for the first organization; the wall is that of this one until the commit.
+        let mut wall = Sql::new("SELECT set_config('stoa.organization', ");
+        wall.bind(Bind::Text(Some(self.id.to_string()))).push(", true)");
+        wall.execute(&mut **tx).await?;
+        diesel::insert_into(organizations::table)
+            .values((
+                organizations::id.eq(self.id),
+                organizations::name.eq(self.organization.name),
+                organizations::slug.eq(self.organization.slug),
+                organizations::time_zone.eq(self.organization.time_zone),
+                organizations::currency.eq(self.organization.currency),
+                organizations::created_at.eq(founded),
+                organizations::updated_at.eq(founded),
+            ))
+            .execute(&mut **tx)
+            .await?;
+        let people: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| {
+                (
+                    users::id.eq(member.user_id.0),
+                    users::email.eq(&member.email.0),
+                    users::password_hash.eq(password_hash),
+                    users::full_name.eq(&member.name),
+                    users::time_zone.eq(self.organization.time_zone),
+                    users::created_at.eq(member.created_at.0),
+                    users::updated_at.eq(member.created_at.0),
+                )
+            })
+            .collect();
+        diesel::insert_into(users::table).values(people).execute(&mut **tx).await?;
+        insert::<Member>(tx, self.id, &self.members).await?;
+        insert::<Account>(tx, self.id, &self.accounts).await?;
+        insert::<Contact>(tx, self.id, &self.contacts).await?;
+        insert::<Lead>(tx, self.id, &self.leads).await?;
+        let conversations = self.talks.iter().map(Talk::row).collect::<Result<Vec<_>>>()?;
+        insert_rows(tx, self.id, Conversation::table(), &["direct_key"], json!(conversations)).await?;
+        insert::<Participant>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.participants)).await?;
+        insert::<Message>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.messages)).await
+    }
+}
+
+impl Talk {
+    fn row(&self) -> Result<Json> {
+        let mut row = serde_json::to_value(&self.conversation)?;
+        row["direct_key"] = json!(self.direct_key());
+        Ok(row)
+    }
+}
+
+async fn insert<'a, E: Entity>(
+    tx: &mut Transaction,
+    organization: Uuid,
+    records: impl IntoIterator<Item = &'a E>,
+) -> Result<()> {
+    let records: Vec<&E> = records.into_iter().collect();
+    insert_rows(tx, organization, E::table(), &[], serde_json::to_value(records)?).await
+}
+
+/// Rows as the log writes records: an object each, by the names of the columns.
+async fn insert_rows(
+    tx: &mut Transaction,
+    organization: Uuid,
+    table: &'static crate::kit::table::Table,
+    more: &[&'static str],
+    rows: Json,
+) -> Result<()> {
+    let names: Vec<&'static str> = table.columns.iter().map(|column| column.name).chain(more.iter().copied()).collect();
+    let mut sql = Sql::new("INSERT INTO ");
+    sql.name(table.name).push(" (organization_id");
+    for name in &names {
+        sql.push(", ").name(name);
+    }
+    sql.push(") SELECT ").bind(Bind::Uuid(Some(organization)));
+    for name in &names {
+        sql.push(", ").name(name);
+    }
+    sql.push(" FROM jsonb_populate_recordset(NULL::")
+        .name(table.name)
+        .push(", ")
+        .bind(Bind::Json(Some(rows)))
+        .push(")");
+    sql.execute(&mut **tx).await?;
+    Ok(())
+}
