@@ -35,7 +35,8 @@ test-postgres: ## Run the tests that concern the database on each PostgreSQL (PO
 
 bench: ## Measure speed and memory beside pgbench, in five minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
 	@scripts/toolchain
-	@cargo bench --locked --bench main -- $(ARGS)
+	@cargo build --release --locked --bin stoa
+	@cargo run --quiet --release --locked --package stoa-bench -- --stoa "$(TARGET)/release/stoa" $(ARGS)
 
 check: ## See whether format, lints and generated files are in order; changes nothing
 	@scripts/toolchain

@@ -24,6 +24,8 @@ use std::{
 use world::{Database, Stoa, World, ask};
 
 struct Arguments {
+    /// The program to measure.
+    stoa: PathBuf,
     only: Option<String>,
     seconds: u64,
     rounds: usize,
@@ -33,19 +35,26 @@ struct Arguments {
 
 impl Arguments {
     fn read() -> Self {
-        let mut arguments = Arguments { only: None, seconds: 4, rounds: 3, connections: 16, keep: None };
-        // `cargo bench` adds `--bench`.
-        let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+        let mut arguments = Arguments {
+            stoa: "target/release/stoa".into(),
+            only: None,
+            seconds: 4,
+            rounds: 3,
+            connections: 16,
+            keep: None,
+        };
+        let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
             let number = || value.parse::<u64>().unwrap_or_else(|_| panic!("{word} needs a number"));
             match word.as_str() {
+                "--stoa" => arguments.stoa = value.into(),
                 "--only" => arguments.only = Some(value.to_uppercase()),
                 "--seconds" => arguments.seconds = number().max(1),
                 "--rounds" => arguments.rounds = number().max(1) as usize,
                 "--connections" => arguments.connections = number().max(1),
                 "--keep" => arguments.keep = Some(value.into()),
-                _ => panic!("there is no {word}: --only, --seconds, --rounds, --connections, --keep"),
+                _ => panic!("there is no {word}: --stoa, --only, --seconds, --rounds, --connections, --keep"),
             }
         }
         arguments
@@ -62,11 +71,11 @@ async fn main() {
     let arguments = Arguments::read();
     println!("{}\n", machine());
     if arguments.wants("START") {
-        starts();
+        starts(&arguments.stoa);
     }
     let temporary = world::folder();
     let data_dir = arguments.keep.clone().unwrap_or_else(|| temporary.path().join("data"));
-    let stoa = Stoa::start(&data_dir, false);
+    let stoa = Stoa::start(&arguments.stoa, &data_dir, false);
     let database = Database::of(&data_dir).await;
     let world = World::found(&stoa.address, &database).await;
     world.fill(&database, 0.01).await;
@@ -112,12 +121,12 @@ fn percentile(sample: &mut [u32], part: f64) -> f64 {
 }
 
 /// How long it takes until a fresh Stoa with demo data answers, and until a later one does; and what it holds idle.
-fn starts() {
+fn starts(program: &Path) {
     let folder = world::folder();
     let data_dir = folder.path().join("data");
     let mut later = Vec::new();
     for number in 0..4 {
-        let stoa = Stoa::start(&data_dir, true);
+        let stoa = Stoa::start(program, &data_dir, true);
         let (ready, own) = (stoa.ready.as_secs_f64(), (stoa.ready.saturating_sub(stoa.database)).as_secs_f64());
         if number == 0 {
             println!("first start, with cluster, migrations and demo data: {ready:.2} s");

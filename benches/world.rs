@@ -33,10 +33,10 @@ pub struct Stoa {
 }
 
 impl Stoa {
-    pub fn start(data_dir: &Path, demo: bool) -> Self {
+    pub fn start(program: &Path, data_dir: &Path, demo: bool) -> Self {
         let log = data_dir.join("stoa.log");
         fs::create_dir_all(data_dir).expect("a folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stoa"));
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("STOA_") || name == "DATABASE_URL") {
                 command.env_remove(name);
