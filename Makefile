@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # More arguments for `make run`, such as ARGS="--listen 0.0.0.0:4000".
 ARGS ?=
 
-.PHONY: help run build web test test-postgres check schema
+.PHONY: help run build web test test-postgres bench check schema
 
 help: ## List what can be made
 	@if [ -t 1 ]; then name=$$'\e[1;36m'; plain=$$'\e[0m'; else name= plain=; fi; \
@@ -32,6 +32,11 @@ test: ## Run all tests: of the program and, where Node is, of Apollo Client, urq
 
 test-postgres: ## Run the tests that concern the database on each PostgreSQL (POSTGRES="14 15 16 17 18")
 	@scripts/test-postgres $(POSTGRES)
+
+bench: ## Measure speed and memory beside pgbench, in five minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
+	@scripts/toolchain
+	@cargo build --release --locked --bin stoa
+	@cargo run --quiet --release --locked --package stoa-bench -- --stoa "$(TARGET)/release/stoa" $(ARGS)
 
 check: ## See whether format, lints and generated files are in order; changes nothing
 	@scripts/toolchain
