@@ -206,10 +206,10 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
             #[entity(create, update, filter, default = crate::kit::scalars::JsonObject::default())]
             pub custom_fields: crate::kit::scalars::JsonObject,
             /// The id of the member it belongs to; who creates it, unless said otherwise. Permissions of the scopes OWN and TEAM look at it.
-            #[entity(create, update, filter, group, default = Some(crate::kit::write::member_id(scope)), belongs_to = crate::identity::Member as owner)]
+            #[entity(create, update, filter, group, default = Some(scope.actor.member.into()), belongs_to = crate::identity::Member as owner)]
             pub owner_id: Option<crate::kit::id::Id<crate::identity::Member>>,
             /// The id of the member who created it.
-            #[entity(filter, default = Some(crate::kit::write::member_id(scope)), belongs_to = crate::identity::Member as creator)]
+            #[entity(filter, default = Some(scope.actor.member.into()), belongs_to = crate::identity::Member as creator)]
             pub created_by: Option<crate::kit::id::Id<crate::identity::Member>>,
             /// When it was created.
             #[entity(filter, order, group, default = now)]
@@ -230,7 +230,7 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
     } else {
         parse_quote!({
             /// The id of the member who created it.
-            #[entity(default = Some(crate::kit::write::member_id(scope)))]
+            #[entity(default = Some(scope.actor.member.into()))]
             pub created_by: Option<crate::kit::id::Id<crate::identity::Member>>,
             /// When it was created.
             #[entity(filter, order, default = now)]

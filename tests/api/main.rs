@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod crm;
 mod http;
 mod identity;
 mod kit;

@@ -3,6 +3,7 @@
 
 mod postgres;
 mod sign_in;
+pub mod statements;
 
 pub use sign_in::Founder;
 
@@ -40,6 +41,7 @@ pub async fn server() -> &'static Server {
 pub struct Server {
     pub app: Arc<App>,
     url: String,
+    /// Keeps no connection: one belongs to the runtime of the test that opened it.
     client: Client,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -59,6 +61,7 @@ impl Server {
         config.identity.argon2_passes = 1;
         config.database.pool = 8;
         change(&mut config);
+        statements::watch();
         let url = postgres::url().await;
         let starting = RUNTIME.spawn(async move {
             let app = App::new(config, &url).await.expect("an application");
@@ -72,7 +75,13 @@ impl Server {
             (app, format!("http://{address}"), stop, served)
         });
         let (app, url, stop, served) = starting.await.expect("a server");
-        Server { app, url, client: Client::new(), stop, served }
+        Server {
+            app,
+            url,
+            client: Client::builder().pool_max_idle_per_host(0).build().expect("a client"),
+            stop,
+            served,
+        }
     }
 
     /// `http://127.0.0.1:port`.
@@ -104,6 +113,11 @@ impl Server {
     /// Runs SQL as the superuser, outside the wall.
     pub async fn sql(&self, sql: &str) {
         postgres::admin().await.batch_execute(sql).await.expect("sound SQL");
+    }
+
+    /// What a query for one text answers, outside the wall.
+    pub async fn text(&self, sql: &str) -> String {
+        postgres::admin().await.query_one(sql, &[]).await.expect("sound SQL").get(0)
     }
 
     /// What a query for one number answers, outside the wall.
