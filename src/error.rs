@@ -186,6 +186,10 @@ impl From<diesel::result::Error> for Error {
                 {
                     Error::unavailable(fault)
                 }
+                m if m.contains("deadlock detected") => Error::yours(
+                    Code::Conflict,
+                    "Somebody else changed the same records at the same moment. Try again.",
+                ),
                 _ => Error::ours(fault),
             },
             _ => Error::ours(fault),

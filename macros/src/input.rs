@@ -54,23 +54,9 @@ pub fn expand(entity: &Entity) -> TokenStream {
     let applications = updated.iter().map(|field| {
         let (ident, graphql) = (&field.ident, field.graphql());
         if field.nullable() {
-            quote! {
-                match input.#ident {
-                    ::async_graphql::MaybeUndefined::Undefined => {}
-                    ::async_graphql::MaybeUndefined::Null => self.#ident = None,
-                    ::async_graphql::MaybeUndefined::Value(value) => self.#ident = Some(value),
-                }
-            }
+            quote!(crate::kit::write::patch(&mut self.#ident, input.#ident);)
         } else {
-            quote! {
-                match input.#ident {
-                    ::async_graphql::MaybeUndefined::Undefined => {}
-                    ::async_graphql::MaybeUndefined::Null => {
-                        errors.add(#graphql, crate::kit::user_error::UserErrorCode::Required, "This cannot be null.");
-                    }
-                    ::async_graphql::MaybeUndefined::Value(value) => self.#ident = value,
-                }
-            }
+            quote!(crate::kit::write::patch_required(&mut self.#ident, input.#ident, #graphql, errors);)
         }
     });
     let tidies = entity.fields.iter().filter(|field| field.written()).map(|field| {

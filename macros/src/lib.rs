@@ -28,6 +28,8 @@ mod operations;
 mod parse;
 mod select;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -35,16 +37,19 @@ use quote::quote;
 /// See the crate's documentation.
 #[proc_macro_attribute]
 pub fn entity(attributes: TokenStream, item: TokenStream) -> TokenStream {
-    match parse::entity(attributes.into(), item.into()) {
-        Ok(entity) => {
-            let object = object::expand(&entity);
-            let table = table::expand(&entity);
-            let select = select::expand(&entity);
-            let aggregate = aggregate::expand(&entity);
-            let input = input::expand(&entity);
-            let operations = operations::expand(&entity);
-            quote!(#object #table #select #aggregate #input #operations).into()
-        }
-        Err(fault) => fault.into_compile_error().into(),
-    }
+    expand(attributes.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+fn expand(
+    attributes: proc_macro2::TokenStream,
+    item: proc_macro2::TokenStream,
+) -> syn::Result<proc_macro2::TokenStream> {
+    let entity = parse::entity(attributes, item)?;
+    let object = object::expand(&entity);
+    let table = table::expand(&entity);
+    let select = select::expand(&entity);
+    let aggregate = aggregate::expand(&entity);
+    let input = input::expand(&entity);
+    let operations = operations::expand(&entity);
+    Ok(quote!(#object #table #select #aggregate #input #operations))
 }

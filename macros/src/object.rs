@@ -44,7 +44,6 @@ pub fn expand(entity: &Entity) -> TokenStream {
     });
     let manies = entity.has_many.iter().map(|many| {
         let (relation, target) = (&many.name, &many.entity);
-        let label = relation.to_string();
         let column = format_ident!("{}", heck::ToShoutySnakeCase::to_shouty_snake_case(many.by.to_string().as_str()));
         let (filter, order) = (format_ident!("{target}Filter"), format_ident!("{target}Order"));
         let doc = format!("The records of type {target} that name this one as `{}`.", many.by.to_string().to_lower_camel_case());
@@ -54,7 +53,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
             #[allow(clippy::too_many_arguments, reason = "Relay's four, filter and order")]
             async fn #relation(&self, ctx: &::async_graphql::Context<'_>, #args) -> Option<crate::kit::page::Connection<#target>> {
                 let args = crate::kit::entity::ListArgs { filter, order_by, first, after, last, before };
-                crate::kit::relation::to_many::<#target>(ctx, self.id.0, #label, #target::#column, args).await
+                crate::kit::relation::to_many::<#target>(ctx, self.id.0, #target::#column, args).await
             }
         }
     });

@@ -239,40 +239,42 @@ fn mutations(entity: &Entity) -> TokenStream {
             }
         }
     });
-    let mut bulk = |verb: &str, list: &str, item: TokenStream, write: TokenStream, doc: String| {
-        let field = format_ident!("{one}_bulk_{}", verb.to_lowercase());
-        let input = format_ident!("{name}Bulk{verb}Input");
-        let list_ident = format_ident!("{list}");
-        let input_doc = format!("{doc} At most 100.");
-        types.push(quote! {
-            #[doc = #input_doc]
-            #[derive(Clone, Debug, ::async_graphql::InputObject)]
-            pub struct #input {
-                /// 1 to 100 of them.
-                pub #list_ident: Vec<#item>,
-                /// What happens to the others when one is refused.
-                #[graphql(default_with = "crate::kit::write::BulkErrorPolicy::RejectAll")]
-                pub error_policy: crate::kit::write::BulkErrorPolicy,
-            }
-        });
-        fields.push(quote! {
-            #[doc = #doc]
-            async fn #field(
-                &self,
-                ctx: &::async_graphql::Context<'_>,
-                #[graphql(desc = "The items, and what happens when one is refused.")] input: #input,
-            ) -> Option<#bulk_payload> {
-                crate::kit::resolve::bulk::<#name, #item, #bulk_payload>(
-                    ctx, #list, input.#list_ident, input.error_policy, async |tx, item| #write,
-                )
-                .await
-            }
-        });
-    };
+    let mut bulk =
+        |verb: &str, list: &str, item: TokenStream, changes: TokenStream, write: TokenStream, doc: String| {
+            let field = format_ident!("{one}_bulk_{}", verb.to_lowercase());
+            let input = format_ident!("{name}Bulk{verb}Input");
+            let list_ident = format_ident!("{list}");
+            let input_doc = format!("{doc} At most 100.");
+            types.push(quote! {
+                #[doc = #input_doc]
+                #[derive(Clone, Debug, ::async_graphql::InputObject)]
+                pub struct #input {
+                    /// 1 to 100 of them.
+                    pub #list_ident: Vec<#item>,
+                    /// What happens to the others when one is refused.
+                    #[graphql(default_with = "crate::kit::write::BulkErrorPolicy::RejectAll")]
+                    pub error_policy: crate::kit::write::BulkErrorPolicy,
+                }
+            });
+            fields.push(quote! {
+                #[doc = #doc]
+                async fn #field(
+                    &self,
+                    ctx: &::async_graphql::Context<'_>,
+                    #[graphql(desc = "The items, and what happens when one is refused.")] input: #input,
+                ) -> Option<#bulk_payload> {
+                    crate::kit::resolve::bulk::<#name, #item, #bulk_payload>(
+                        ctx, #list, input.#list_ident, input.error_policy, #changes, async |tx, item| #write,
+                    )
+                    .await
+                }
+            });
+        };
     bulk(
         "Create",
         "items",
         quote!(#create_input),
+        quote!(|_| None),
         quote!(crate::kit::write::create(tx, item).await),
         format!("Creates several records of type {name} in one transaction."),
     );
@@ -280,6 +282,7 @@ fn mutations(entity: &Entity) -> TokenStream {
         "Update",
         "items",
         quote!(#update_input),
+        quote!(|item| Some(item.id.0)),
         quote!(crate::kit::write::update(tx, item).await),
         format!("Changes several records of type {name} in one transaction."),
     );
@@ -288,6 +291,7 @@ fn mutations(entity: &Entity) -> TokenStream {
             "Delete",
             "ids",
             id_type.clone(),
+            quote!(|id| Some(id.0)),
             quote!(crate::kit::write::delete(tx, item.0, None).await),
             format!("Deletes several records of type {name} in one transaction."),
         );

@@ -163,17 +163,15 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
                 has_many.push(HasMany { name, entity, by });
                 Ok(())
             })?,
-            other => {
-                return Err(meta.error(format!("`{other}` is not known here; see the documentation of stoa-macros")));
-            }
+            other => return Err(unknown(&meta, other, ON_STRUCTS)),
         }
         Ok(())
     });
     parser.parse2(attributes)?;
-    let missing = |what: &str| Error::new(name.span(), format!("say `{what} = …` in #[entity(…)]"));
-    let resource = resource.ok_or_else(|| missing("resource"))?;
-    let plural = plural.ok_or_else(|| missing("plural"))?;
-    let wall = wall.ok_or_else(|| missing("wall"))?;
+    let missing = |what: &str| Error::new(name.span(), format!("say `{what}` in #[entity(…)]"));
+    let resource = resource.ok_or_else(|| missing("resource = …"))?;
+    let plural = plural.ok_or_else(|| missing("plural = …"))?;
+    let wall = wall.ok_or_else(|| missing("wall = owned`, `wall = shared` or `visible_by = …"))?;
     add_standard_fields(&mut item, crm)?;
     let Fields::Named(named) = &mut item.fields else {
         return Err(Error::new(name.span(), "an entity is a struct with named fields"));
@@ -182,6 +180,13 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
     match fields.first() {
         Some(first) if first.ident == "id" => {}
         _ => return Err(Error::new(name.span(), "the first field of an entity is `pub id: Id<…>`")),
+    }
+    if owned && !fields.iter().any(|field| field.ident == "owner_id") {
+        return Err(Error::new(name.span(), "`wall = owned` needs a field `owner_id`; with `crm` there is one"));
+    }
+    let unset = |field: &&Field| !field.create && !field.nullable() && field.default.is_none() && field.ident != "id";
+    if let Some(field) = fields.iter().find(unset).filter(|_| !read_only) {
+        return Err(Error::new(field.ident.span(), "no input sets this field: give it `create` or `default = …`"));
     }
     Ok(Entity {
         soft_delete: fields.iter().any(|field| field.ident == "deleted_at") && crm,
@@ -200,6 +205,15 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
     })
 }
 
+const ON_STRUCTS: &str =
+    "resource, plural, wall, visible_by, crm, read_only, computed, no_queries, newest and has_many(…)";
+const ON_FIELDS: &str =
+    "create, update, filter, order, group, sum, search, multiline, max, range(…), default and belongs_to";
+
+fn unknown(meta: &ParseNestedMeta<'_>, word: &str, known: &str) -> Error {
+    meta.error(format!("`{word}` is not known here; known are {known}"))
+}
+
 /// What every entity has, and what every one of the CRM has.
 fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
     let standard: syn::FieldsNamed = if crm {
@@ -211,10 +225,10 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
             #[entity(create, update, filter, default = crate::kit::scalars::JsonObject::default())]
             pub custom_fields: crate::kit::scalars::JsonObject,
             /// The id of the member it belongs to; who creates it, unless said otherwise. Permissions of the scopes OWN and TEAM look at it.
-            #[entity(create, update, filter, group, default = Some(crate::kit::write::member_id(scope)), belongs_to = crate::identity::Member as owner)]
+            #[entity(create, update, filter, group, default = Some(scope.actor.member.into()), belongs_to = crate::identity::Member as owner)]
             pub owner_id: Option<crate::kit::id::Id<crate::identity::Member>>,
             /// The id of the member who created it.
-            #[entity(filter, default = Some(crate::kit::write::member_id(scope)), belongs_to = crate::identity::Member as creator)]
+            #[entity(filter, default = Some(scope.actor.member.into()), belongs_to = crate::identity::Member as creator)]
             pub created_by: Option<crate::kit::id::Id<crate::identity::Member>>,
             /// When it was created.
             #[entity(filter, order, group, default = now)]
@@ -235,7 +249,7 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
     } else {
         parse_quote!({
             /// The id of the member who created it.
-            #[entity(default = Some(crate::kit::write::member_id(scope)))]
+            #[entity(default = Some(scope.actor.member.into()))]
             pub created_by: Option<crate::kit::id::Id<crate::identity::Member>>,
             /// When it was created.
             #[entity(filter, order, default = now)]
@@ -305,12 +319,14 @@ fn field(field: &mut syn::Field) -> Result<Field> {
                         meta.input.parse()?
                     } else {
                         let column = read.ident.to_string();
-                        let name = column.strip_suffix("_id").ok_or_else(|| meta.error("name the relation: `belongs_to = T as name`"))?;
+                        let name = column
+                            .strip_suffix("_id")
+                            .ok_or_else(|| meta.error("name the relation: `belongs_to = T as name`"))?;
                         Ident::new(name, read.ident.span())
                     };
                     read.belongs_to = Some((entity, name));
                 }
-                other => return Err(meta.error(format!("`{other}` is not known here; see the documentation of stoa-macros"))),
+                other => return Err(unknown(&meta, other, ON_FIELDS)),
             }
             Ok(())
         })?;

@@ -48,8 +48,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
     let deleted_in = if entity.soft_delete { quote!(filter.deleted) } else { quote!(None) };
     let ones = entity.fields.iter().filter_map(|field| {
         let (target, relation) = field.belongs_to.as_ref()?;
-        let (ident, relation) =
-            (&field.ident, heck::ToLowerCamelCase::to_lower_camel_case(relation.to_string().as_str()));
+        let (ident, relation) = (&field.ident, relation.to_string().to_lower_camel_case());
         let ids = if field.nullable() {
             quote!(rows.iter().filter_map(|row| row.#ident.map(|id| id.0)))
         } else {
@@ -58,7 +57,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
         Some(quote!(crate::kit::relation::preload_one::<#target>(scope, conn, selections, #relation, #ids)))
     });
     let manies = entity.has_many.iter().map(|many| {
-        let (target, relation) = (&many.entity, many.name.to_string());
+        let (target, relation) = (&many.entity, many.name.to_string().to_lower_camel_case());
         let column = format_ident!("{}", many.by.to_string().to_shouty_snake_case());
         quote! {
             crate::kit::relation::preload_many::<#target>(

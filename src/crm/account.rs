@@ -13,15 +13,14 @@ use crate::{
         rules::Rules,
         scalars::{Address, CurrencyCode, Decimal, Url},
         scope::Scope,
-        sql::Sql,
-        user_error::{UserErrorCode, UserErrors},
-        value::Bind,
+        tree,
+        user_error::UserErrors,
         write::Tx,
     },
 };
 use async_graphql::{ComplexObject, Context};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use std::sync::Arc;
+use diesel_async::AsyncPgConnection;
+use std::{collections::HashMap, sync::Arc};
 use stoa_macros::entity;
 use uuid::Uuid;
 
@@ -88,30 +87,14 @@ pub struct Account {
 }
 
 /// Levels of the tree at most.
-const MOST_LEVELS: u32 = 10;
+const MOST_LEVELS: i32 = 10;
+/// Accounts in `descendants` at most.
+const MOST_BELOW: u32 = 1000;
 
 impl Rules for Account {
     async fn check(tx: &mut Tx, old: Option<&Self>, new: &mut Self, errors: &mut UserErrors) -> Result<()> {
-        let Some(parent) = new.parent_id.filter(|parent| old.and_then(|old| old.parent_id) != Some(*parent)) else {
-            return Ok(());
-        };
-        // Two moves that cross could close a circle that neither sees: the whole tree moves one at a time.
-        let mut lock = Sql::new("SELECT pg_advisory_xact_lock(hashtextextended('accounts.parent_id' || ");
-        lock.bind(Bind::Text(Some(tx.scope.actor.organization.to_string()))).push(", 0))");
-        lock.execute(tx.conn()).await?;
-        let above = above(tx.reader(), tx.scope.actor.organization, parent.0).await?;
-        if parent == new.id || above.contains(&new.id.0) {
-            errors.add("parentId", UserErrorCode::Invalid, "An account cannot lie below itself.");
-        } else if above.len() as u32 + 1 + height(tx.reader(), tx.scope.actor.organization, new.id.0).await?
-            > MOST_LEVELS
-        {
-            errors.add(
-                "parentId",
-                UserErrorCode::LimitExceeded,
-                format!("The tree would be higher than {MOST_LEVELS} levels."),
-            );
-        }
-        Ok(())
+        let parents = (old.and_then(|old| old.parent_id).map(|id| id.0), new.parent_id.map(|id| id.0));
+        tree::check::<Account>(tx, (Account::PARENT_ID, MOST_LEVELS), new.id.0, parents, errors).await
     }
 }
 
@@ -122,9 +105,8 @@ impl Computed<'_, Account> {
         or_null(ctx, async {
             let scope = scope(ctx)?;
             let conn = scope.reader().await?;
-            let mut ids = above(&conn, scope.actor.organization, self.id.0).await?;
-            ids.retain(|id| *id != self.id.0);
-            in_order(scope, &conn, ids).await.map(Some)
+            let ids = tree::above::<Account>(&conn, Account::PARENT_ID, scope.actor.organization, self.id.0).await?;
+            in_order(scope, &conn, ids.into_iter().skip(1)).await.map(Some)
         })
         .await
     }
@@ -134,53 +116,22 @@ impl Computed<'_, Account> {
         or_null(ctx, async {
             let scope = scope(ctx)?;
             let conn = scope.reader().await?;
-            let ids = below(&conn, scope.actor.organization, self.id.0).await?;
-            in_order(scope, &conn, ids.into_iter().map(|step| step.id).collect()).await.map(Some)
+            let organization = scope.actor.organization;
+            let ids = tree::below::<Account>(&conn, Account::PARENT_ID, organization, self.id.0, MOST_BELOW).await?;
+            in_order(scope, &conn, ids.into_iter()).await.map(Some)
         })
         .await
     }
 }
 
-#[derive(diesel::QueryableByName)]
-struct Step {
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    id: Uuid,
-    #[diesel(sql_type = diesel::sql_types::Integer)]
-    level: i32,
-}
-
-/// The account and those above it, the nearest first.
-async fn above(mut conn: &AsyncPgConnection, organization: Uuid, id: Uuid) -> Result<Vec<Uuid>> {
-    let mut sql = Sql::new(
-        "WITH RECURSIVE up(id, parent_id, level) AS (SELECT id, parent_id, 0 FROM accounts WHERE organization_id = ",
-    );
-    sql.bind(Bind::Uuid(Some(organization))).push(" AND id = ").bind(Bind::Uuid(Some(id)));
-    sql.push(" UNION ALL SELECT a.id, a.parent_id, up.level + 1 FROM accounts a JOIN up ON a.id = up.parent_id WHERE a.organization_id = ");
-    sql.bind(Bind::Uuid(Some(organization))).push(" AND up.level < 20) SELECT id, level FROM up ORDER BY level");
-    let steps: Vec<Step> = sql.load(&mut conn).await?;
-    Ok(steps.into_iter().map(|step| step.id).collect())
-}
-
-/// The accounts below, level by level.
-async fn below(mut conn: &AsyncPgConnection, organization: Uuid, id: Uuid) -> Result<Vec<Step>> {
-    let mut sql = Sql::new("WITH RECURSIVE down(id, level) AS (SELECT id, 1 FROM accounts WHERE organization_id = ");
-    sql.bind(Bind::Uuid(Some(organization))).push(" AND parent_id = ").bind(Bind::Uuid(Some(id)));
-    sql.push(" UNION ALL SELECT a.id, down.level + 1 FROM accounts a JOIN down ON a.parent_id = down.id WHERE a.organization_id = ");
-    sql.bind(Bind::Uuid(Some(organization)))
-        .push(" AND down.level < 20) SELECT id, level FROM down ORDER BY level, id LIMIT 1000");
-    Ok(sql.load(&mut conn).await?)
-}
-
-/// The levels of the tree that begins with the account, itself included.
-async fn height(conn: &AsyncPgConnection, organization: Uuid, id: Uuid) -> Result<u32> {
-    let deepest = below(conn, organization, id).await?.into_iter().map(|step| step.level).max().unwrap_or(0);
-    Ok(u32::try_from(deepest).unwrap_or(0) + 1)
-}
-
 /// Those of the accounts that the caller may see, in the order of the ids.
-async fn in_order(scope: &Scope, conn: &AsyncPgConnection, ids: Vec<Uuid>) -> Result<Vec<Arc<Account>>> {
-    let place = |id: &Uuid| ids.iter().position(|other| other == id);
-    let mut found = entity::find_many::<Account>(scope, conn, ids.clone()).await?;
-    found.sort_by_key(|account| place(&account.id.0));
+async fn in_order(
+    scope: &Scope,
+    conn: &AsyncPgConnection,
+    ids: impl Iterator<Item = Uuid>,
+) -> Result<Vec<Arc<Account>>> {
+    let place: HashMap<Uuid, usize> = ids.zip(0..).collect();
+    let mut found = entity::find_many::<Account>(scope, conn, place.keys().copied().collect()).await?;
+    found.sort_by_key(|account| place.get(&account.id.0).copied());
     Ok(found.into_iter().map(Arc::new).collect())
 }

@@ -9,16 +9,13 @@ use crate::{
         relation::Computed,
         rules::Rules,
         scalars::{Address, Date, DateTime, EmailAddress},
-        sql::Sql,
-        user_error::{UserErrorCode, UserErrors},
-        value::Bind,
+        tree,
+        user_error::UserErrors,
         write::Tx,
     },
 };
 use async_graphql::ComplexObject;
-use diesel_async::RunQueryDsl;
 use stoa_macros::entity;
-use uuid::Uuid;
 
 /// A person one deals with.
 #[entity(resource = Contact, plural = contacts, wall = owned, crm, computed,
@@ -49,7 +46,7 @@ pub struct Contact {
     /// The id of the account they work at.
     #[entity(create, update, filter, group, belongs_to = Account)]
     pub account_id: Option<Id<Account>>,
-    /// The id of the contact they report to. No circles.
+    /// The id of the contact they report to. No circles; at most 100 levels.
     #[entity(create, update, filter, belongs_to = Contact as reports_to)]
     pub reports_to_id: Option<Id<Contact>>,
     /// Where they get post.
@@ -72,40 +69,14 @@ pub struct Contact {
     pub last_contacted_at: Option<DateTime>,
 }
 
+/// Levels of a reporting line at most.
+const MOST_LEVELS: i32 = 100;
+
 impl Rules for Contact {
     async fn check(tx: &mut Tx, old: Option<&Self>, new: &mut Self, errors: &mut UserErrors) -> Result<()> {
-        let Some(boss) = new.reports_to_id.filter(|boss| old.and_then(|old| old.reports_to_id) != Some(*boss)) else {
-            return Ok(());
-        };
-        // As with the tree of accounts: one change of this relation at a time.
-        let organization = tx.scope.actor.organization;
-        let mut lock = Sql::new("SELECT pg_advisory_xact_lock(hashtextextended('contacts.reports_to_id' || ");
-        lock.bind(Bind::Text(Some(organization.to_string()))).push(", 0))");
-        lock.execute(tx.conn()).await?;
-        let mut sql = Sql::new(
-            "WITH RECURSIVE up(id, reports_to_id) AS (SELECT id, reports_to_id FROM contacts WHERE organization_id = ",
-        );
-        sql.bind(Bind::Uuid(Some(organization))).push(" AND id = ").bind(Bind::Uuid(Some(boss.0)));
-        sql.push(" UNION SELECT c.id, c.reports_to_id FROM contacts c JOIN up ON c.id = up.reports_to_id WHERE c.organization_id = ");
-        sql.bind(Bind::Uuid(Some(organization)))
-            .push(") SELECT id FROM up WHERE id = ")
-            .bind(Bind::Uuid(Some(new.id.0)));
-        let circle: Vec<Found> = sql.load(tx.conn()).await?;
-        if circle.iter().any(|found| found.id == new.id.0) {
-            errors.add(
-                "reportsToId",
-                UserErrorCode::Invalid,
-                "A contact cannot report to themselves, directly or not.",
-            );
-        }
-        Ok(())
+        let bosses = (old.and_then(|old| old.reports_to_id).map(|id| id.0), new.reports_to_id.map(|id| id.0));
+        tree::check::<Contact>(tx, (Contact::REPORTS_TO_ID, MOST_LEVELS), new.id.0, bosses, errors).await
     }
-}
-
-#[derive(diesel::QueryableByName)]
-struct Found {
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    id: Uuid,
 }
 
 #[ComplexObject]

@@ -10,6 +10,7 @@ use crate::{
         permission::Action,
         relation::or_null,
         resolve::scope,
+        scalars::Address,
         user_error::{UserError, UserErrorCode, UserErrors},
         write::{self, Rejection, Stop, Tx},
     },
@@ -24,10 +25,10 @@ pub struct LeadConvertInput {
     pub id: Id<Lead>,
     /// The version that the conversion is based on; see `leadUpdate`.
     pub expected_version: Option<i32>,
-    /// The account it becomes part of. Left out: the lead's own `accountId`, or else a new account named after
-    /// `company` (or the person, when that is empty).
+    /// The account it becomes part of. Left out: that of the contact named, or else the lead's own `accountId`, or
+    /// else a new account named after `company` (or the person, when that is empty).
     pub account_id: Option<Id<Account>>,
-    /// The contact it becomes. Left out: a new contact.
+    /// The contact it becomes, which stays as it is. Left out: a new contact.
     pub contact_id: Option<Id<Contact>>,
 }
 
@@ -98,6 +99,10 @@ async fn convert(tx: &mut Tx, input: LeadConvertInput) -> Result<(Lead, Contact,
     };
     let at_account =
         input.account_id.or(contact_named.as_ref().and_then(|contact| contact.account_id)).or(lead.account_id);
+    let works_at = contact_named.as_ref().and_then(|contact| contact.account_id);
+    if works_at.is_some() && works_at != at_account {
+        return Err(Stop::at("contactId", UserErrorCode::Invalid, "This contact works at another account."));
+    }
     let account = match at_account {
         Some(id) => named::<Account>(tx, id.0, "accountId").await?,
         None => write::create(tx, account_of(&lead)).await?,
@@ -118,12 +123,15 @@ async fn convert(tx: &mut Tx, input: LeadConvertInput) -> Result<(Lead, Contact,
 /// The record that the input names, if the caller may see it.
 async fn named<E: crate::kit::entity::Entity>(tx: &mut Tx, id: uuid::Uuid, field: &str) -> Result<E, Stop> {
     let found = crate::kit::entity::find_on::<E>(&tx.scope, tx.reader(), id, DeletedRecords::Exclude).await?;
-    found.ok_or_else(|| Stop::at(field, UserErrorCode::NotFound, "There is no such record."))
+    found.ok_or_else(|| {
+        let message =
+            "There is no such record, or none that you may see; name another, also in place of the lead's own.";
+        Stop::at(field, UserErrorCode::NotFound, message)
+    })
 }
 
 fn account_of(lead: &Lead) -> AccountCreateInput {
     let person = format!("{} {}", lead.first_name, lead.last_name);
-    let street = lead.address.is_some() || lead.city.is_some() || lead.postal_code.is_some() || lead.country.is_some();
     AccountCreateInput {
         id: None,
         name: lead.company.clone().unwrap_or_else(|| person.chars().take(200).collect()),
@@ -135,7 +143,7 @@ fn account_of(lead: &Lead) -> AccountCreateInput {
         currency: Some(lead.currency.clone()),
         employees: lead.employees,
         phone: lead.phone.clone(),
-        billing_address: street.then(|| address_of(lead)),
+        billing_address: address_of(lead),
         shipping_address: None,
         description: None,
         parent_id: None,
@@ -157,7 +165,7 @@ fn contact_of(lead: &Lead, account: Id<Account>) -> ContactCreateInput {
         department: None,
         account_id: Some(account),
         reports_to_id: None,
-        address: Some(address_of(lead)),
+        address: address_of(lead),
         birthday: None,
         lead_source: lead.source.clone(),
         do_not_call: None,
@@ -169,12 +177,13 @@ fn contact_of(lead: &Lead, account: Id<Account>) -> ContactCreateInput {
     }
 }
 
-fn address_of(lead: &Lead) -> crate::kit::scalars::Address {
-    crate::kit::scalars::Address {
+fn address_of(lead: &Lead) -> Option<Address> {
+    let address = Address {
         street: lead.address.clone(),
         city: lead.city.clone(),
         state: lead.state.clone(),
         postal_code: lead.postal_code.clone(),
         country: lead.country.clone(),
-    }
+    };
+    (address != Address::default()).then_some(address)
 }

@@ -1,5 +1,5 @@
 //! Leads: people and companies who might buy. A lead is worked until it is qualified or lost; once converted
-//! it stays as it is.
+//! it stays so, with the contact and the account that it became.
 
 use super::{account::*, contact::*};
 use crate::{
@@ -101,7 +101,7 @@ pub struct Lead {
     /// The id of the member who works the lead.
     #[entity(create, update, filter, group, belongs_to = crate::identity::Member as assignee)]
     pub assigned_to_id: Option<Id<Member>>,
-    /// The id of the account that the lead is about, or became when it was converted.
+    /// The id of the account that the lead is about, or became when it was converted; from then on it stays.
     #[entity(create, update, filter, group, belongs_to = Account)]
     pub account_id: Option<Id<Account>>,
     /// The id of the contact that the lead became when it was converted.
@@ -117,12 +117,15 @@ pub struct Lead {
 
 impl Rules for Lead {
     async fn check(_tx: &mut Tx, old: Option<&Self>, new: &mut Self, errors: &mut UserErrors) -> Result<()> {
-        let was_converted = old.is_some_and(|old| old.status == LeadStatus::Converted);
+        let converted = old.filter(|old| old.status == LeadStatus::Converted);
         // `leadConvert` sets the time with the status; an input can only set the status.
-        if was_converted && new.status != LeadStatus::Converted {
+        if converted.is_some() && new.status != LeadStatus::Converted {
             errors.add("status", UserErrorCode::StateInvalid, "A converted lead stays converted.");
         } else if new.status == LeadStatus::Converted && new.converted_at.is_none() {
             errors.add("status", UserErrorCode::StateInvalid, "A lead is converted by leadConvert only.");
+        }
+        if converted.is_some_and(|old| old.account_id != new.account_id) {
+            errors.add("accountId", UserErrorCode::StateInvalid, "A converted lead keeps the account that it became.");
         }
         Ok(())
     }

@@ -114,17 +114,19 @@ pub(super) async fn heads(
 }
 
 /// What happened to one record, newest first: at most `first` events older than `before`, which is time and number
-/// of the last one seen. The caller has checked that the record may be seen.
+/// of the last one seen. The caller has checked that the record may be seen; a record of another kind may have the
+/// same id, because clients choose them.
 pub async fn history(
     mut conn: &AsyncPgConnection,
     organization: Uuid,
-    entity_id: Uuid,
+    (entity, entity_id): (&str, Uuid),
     before: Option<(DateTime<Utc>, i64)>,
     first: usize,
 ) -> Result<Vec<Event>> {
     let mut history = events::table
         .filter(events::organization_id.eq(organization))
         .filter(events::entity_id.eq(entity_id))
+        .filter(events::entity.eq(entity))
         .order((events::at.desc(), events::seq.desc()))
         .limit(limit(first))
         .select(Event::as_select())

@@ -107,6 +107,7 @@ pub fn ask<E: Entity>(arguments: Vec<(Name, async_graphql::Value)>) -> Result<Li
 }
 
 /// A list, made ready: which rows, in which order, from where.
+#[derive(Clone)]
 pub struct List {
     pub table: &'static Table,
     pub order: Order,
@@ -263,6 +264,30 @@ pub async fn count(scope: &Scope, conn: &database::Connection, list: &List) -> R
 
 #[derive(diesel::QueryableByName)]
 struct Counted {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
+}
+
+/// How many rows fit whose `there` names each of the parents; a parent without any is left out.
+pub async fn count_by(
+    scope: &Scope,
+    mut conn: &AsyncPgConnection,
+    list: &List,
+    there: &'static Column,
+    parents: &[Uuid],
+) -> Result<HashMap<Uuid, i64>> {
+    let mut sql = Sql::new("SELECT ");
+    sql.column("t0", there).push(" AS parent, count(*) AS count FROM ").name(list.table.name).push(" t0");
+    list.push_where(scope, &mut sql)?;
+    sql.push(" AND ").column("t0", there).push(" = ANY(").bind(Bind::Uuids(parents.to_vec())).push(") GROUP BY 1");
+    let counted: Vec<CountedBy> = sql.load(&mut conn).await?;
+    Ok(counted.into_iter().map(|row| (row.parent, row.count)).collect())
+}
+
+#[derive(diesel::QueryableByName)]
+struct CountedBy {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    parent: Uuid,
     #[diesel(sql_type = diesel::sql_types::BigInt)]
     count: i64,
 }

@@ -4,13 +4,14 @@
 use super::{
     entity::Entity,
     id::Id,
-    predicate::{Compare, Predicate, escape_like},
+    predicate::{Compare, Place, Predicate},
     scalars::{DateOrDuration, DateTimeOrDuration, Decimal},
     table::Column,
     value::Bind,
 };
 use crate::error::{Error, Result};
 use async_graphql::{InputObject, InputType};
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 const MOST_LEAVES: usize = 50;
 const MOST_LEVELS: usize = 5;
@@ -76,8 +77,13 @@ pub fn combine<F: Filter>(
             parts
                 .into_iter()
                 .map(|part| {
-                    budget.leaf()?;
-                    part.predicate(budget)
+                    let before = budget.leaves;
+                    let predicate = part.predicate(budget)?;
+                    // A part without conditions counts, too, or there could be any number of them.
+                    if budget.leaves == before {
+                        budget.leaf()?;
+                    }
+                    Ok(predicate)
                 })
                 .collect()
         })
@@ -108,7 +114,8 @@ fn text(value: String) -> Result<String> {
     if value.chars().count() > LONGEST_TEXT {
         return Err(Error::bad_input(format!("A text in a filter has at most {LONGEST_TEXT} characters.")));
     }
-    Ok(value)
+    // As texts are stored.
+    Ok(if is_nfc(&value) { value } else { value.nfc().collect() })
 }
 
 fn texts(values: Vec<String>) -> Result<Vec<String>> {
@@ -149,8 +156,8 @@ impl Conditions<'_> {
         }
     }
 
-    fn like(&mut self, pattern: Option<String>) -> Result<()> {
-        pattern.map_or(Ok(()), |pattern| self.add(Predicate::Like(self.column, pattern)))
+    fn text(&mut self, place: Place, value: Option<String>) -> Result<()> {
+        value.map_or(Ok(()), |value| self.add(Predicate::Text(self.column, place, text(value)?)))
     }
 }
 
@@ -181,16 +188,13 @@ impl Operators for TextFilter {
         let mut on = Conditions { column, into, budget };
         let one = |value: Option<String>| value.map(text).transpose().map(|value| value.map(|v| Bind::Text(Some(v))));
         let many = |values: Option<Vec<String>>| values.map(texts).transpose().map(|v| v.map(|v| Bind::Texts(Some(v))));
-        let pattern = |value: Option<String>, before: &str, after: &str| -> Result<Option<String>> {
-            Ok(value.map(text).transpose()?.map(|value| format!("{before}{}{after}", escape_like(&value))))
-        };
         on.compare(Compare::Eq, one(self.eq)?)?;
         on.compare(Compare::Ne, one(self.ne)?)?;
         on.any(many(self.any_of)?)?;
         on.none(many(self.not_in)?)?;
-        on.like(pattern(self.contains, "%", "%")?)?;
-        on.like(pattern(self.starts_with, "", "%")?)?;
-        on.like(pattern(self.ends_with, "%", "")?)?;
+        on.text(Place::Anywhere, self.contains)?;
+        on.text(Place::Start, self.starts_with)?;
+        on.text(Place::End, self.ends_with)?;
         on.is_null(self.is_null)
     }
 }
@@ -571,8 +575,8 @@ pub fn search(words: &str, columns: &[&'static Column], into: &mut Vec<Predicate
             return Err(Error::bad_input("A search has at most 8 words."));
         }
         budget.leaf()?;
-        let pattern = format!("%{}%", escape_like(word));
-        into.push(Predicate::Any(columns.iter().map(|column| Predicate::Like(column, pattern.clone())).collect()));
+        let has_word = |column: &&'static Column| Predicate::Text(column, Place::Anywhere, word.to_owned());
+        into.push(Predicate::Any(columns.iter().map(has_word).collect()));
     }
     Ok(())
 }

@@ -35,8 +35,9 @@ impl<E: Entity> History<'_, E> {
             let scope = scope(ctx)?;
             let conn = scope.reader().await?;
             let organization = scope.actor.organization;
+            let record = (E::table().entity, self.0.id());
             let events =
-                crate::events::history(&conn, organization, self.0.id(), before.map(|time| (time.0, i64::MIN)), most)
+                crate::events::history(&conn, organization, record, before.map(|time| (time.0, i64::MIN)), most)
                     .await?;
             Ok(Some(events.into_iter().map(|event| HistoryEntry::of::<E>(event)).collect()))
         })

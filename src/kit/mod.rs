@@ -20,6 +20,7 @@ pub mod scalars;
 pub mod scope;
 pub mod sql;
 pub mod table;
+pub mod tree;
 pub mod user_error;
 pub mod value;
 pub mod write;

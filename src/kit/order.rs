@@ -61,6 +61,7 @@ pub trait OrderInput: async_graphql::InputType {
 /// A complete order: at most three keys, then the id, so that no two rows are equal.
 #[derive(Clone, Debug)]
 pub struct Order {
+    table: &'static Table,
     keys: Vec<OrderKey>,
 }
 
@@ -80,12 +81,12 @@ impl Order {
         let descending = keys.last().is_some_and(|key| key.descending);
         keys.retain(|key| key.column.name != id.name);
         keys.push(OrderKey { column: id, descending, nulls_first: false });
-        Ok(Order { keys })
+        Ok(Order { table, keys })
     }
 
     /// The same list from its other end.
     pub fn reversed(&self) -> Self {
-        Order { keys: self.keys.iter().map(|key| key.reversed()).collect() }
+        Order { keys: self.keys.iter().map(|key| key.reversed()).collect(), ..*self }
     }
 
     /// Pushes `ORDER BY …`.
@@ -120,10 +121,23 @@ impl Order {
             sql.push(")");
             return;
         }
+        // What an index can begin at, where the rows without a value do not stand at the far end.
+        if let Some((key, value)) = keys.first()
+            && !value.is_null()
+            && (!key.column.nullable || key.nulls_first)
+        {
+            sql.column(alias, key.column).push(if key.descending { " <= " } else { " >= " });
+            sql.bind((*value).clone()).push(" AND ");
+        }
         for (index, (key, value)) in keys.iter().enumerate() {
             sql.push(if index == 0 { "((" } else { " OR (" });
             for (before, value) in keys.iter().take(index) {
-                sql.column(alias, before.column).push(" IS NOT DISTINCT FROM ").bind((*value).clone()).push(" AND ");
+                sql.column(alias, before.column);
+                if value.is_null() {
+                    sql.push(" IS NULL AND ");
+                } else {
+                    sql.push(" = ").bind((*value).clone()).push(" AND ");
+                }
             }
             self::push_behind(alias, key, value, sql);
             sql.push(")");
@@ -166,9 +180,11 @@ impl Order {
         })
     }
 
-    /// Tells orders apart, not secrets.
+    /// Tells lists and orders apart, not secrets.
     fn fingerprint(&self) -> u32 {
         let mut hash = Sha256::new();
+        hash.update(self.table.name);
+        hash.update([0]);
         for key in &self.keys {
             hash.update(key.column.field);
             hash.update([u8::from(key.descending), u8::from(key.nulls_first), 0]);

@@ -74,6 +74,8 @@ pub struct Connection<E: Entity> {
     pub rows: Vec<Arc<E>>,
     has_next: bool,
     has_previous: bool,
+    /// Where it was counted ahead.
+    total: Option<i64>,
 }
 
 impl<E: Entity> Clone for Connection<E> {
@@ -84,17 +86,14 @@ impl<E: Entity> Clone for Connection<E> {
             rows: self.rows.clone(),
             has_next: self.has_next,
             has_previous: self.has_previous,
+            total: self.total,
         }
     }
 }
 
 impl<E: Entity> Connection<E> {
     /// From the rows of the window, which may have one more than it shows.
-    pub fn new(scope: Scope, list: List, rows: Vec<E>) -> Self {
-        Self::shared(scope, Arc::new(list), rows)
-    }
-
-    pub fn shared(scope: Scope, list: Arc<List>, mut rows: Vec<E>) -> Self {
+    pub fn new(scope: Scope, list: List, mut rows: Vec<E>) -> Self {
         let window = &list.window;
         let more = rows.len() > window.size as usize;
         rows.truncate(window.size as usize);
@@ -103,7 +102,13 @@ impl<E: Entity> Connection<E> {
         }
         let from_middle = window.place.is_some();
         let (has_next, has_previous) = if window.backward { (from_middle, more) } else { (more, from_middle) };
-        Connection { scope, list, rows: rows.into_iter().map(Arc::new).collect(), has_next, has_previous }
+        let rows = rows.into_iter().map(Arc::new).collect();
+        Connection { scope, list: Arc::new(list), rows, has_next, has_previous, total: None }
+    }
+
+    /// The same page, knowing how many records there are on all.
+    pub fn counted(self, total: Option<i64>) -> Self {
+        Connection { total, ..self }
     }
 }
 
@@ -139,6 +144,9 @@ impl<E: Entity> Connection<E> {
 
     /// How many records the filter fits, on all pages. Counted only when selected.
     async fn total_count(&self) -> async_graphql::Result<i64> {
+        if let Some(total) = self.total {
+            return Ok(total);
+        }
         let conn = self.scope.reader().await?;
         Ok(entity::count(&self.scope, &conn, &self.list).await?)
     }

@@ -21,6 +21,14 @@ pub enum Compare {
     Lte,
 }
 
+/// Where in a text another one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Anywhere,
+    Start,
+    End,
+}
+
 /// A condition on a row.
 #[derive(Clone, Debug)]
 pub enum Predicate {
@@ -31,8 +39,8 @@ pub enum Predicate {
     /// The column is one of a list; the bind is an array.
     In(&'static Column, Bind),
     IsNull(&'static Column),
-    /// LIKE without regard to case and accents; the pattern is escaped.
-    Like(&'static Column, String),
+    /// The text has this in the place named, whatever its case and accents.
+    Text(&'static Column, Place, String),
     /// The array column holds all of these.
     HasAll(&'static Column, Vec<String>),
     /// The array column holds one of these.
@@ -86,9 +94,18 @@ impl Predicate {
             Predicate::IsNull(column) => {
                 sql.column(alias, column).push(" IS NULL");
             }
-            Predicate::Like(column, pattern) => {
-                sql.push("stoa_fold(").column(alias, column).push(") LIKE stoa_fold(");
-                sql.bind(Bind::Text(Some(pattern.clone()))).push(")");
+            // Not LIKE: folding can turn other letters into `%`, `_` and `\`, and so an escaped pattern into another.
+            Predicate::Text(column, place, text) => {
+                let text = || Bind::Text(Some(text.clone()));
+                match place {
+                    Place::Anywhere => sql.push("strpos(stoa_fold(").column(alias, column).push("), stoa_fold("),
+                    Place::Start => sql.push("starts_with(stoa_fold(").column(alias, column).push("), stoa_fold("),
+                    Place::End => {
+                        sql.push("right(stoa_fold(").column(alias, column).push("), length(stoa_fold(");
+                        sql.bind(text()).push("))) = (stoa_fold(")
+                    }
+                };
+                sql.bind(text()).push(if *place == Place::Anywhere { ")) > 0" } else { "))" });
             }
             Predicate::HasAll(column, values) => {
                 sql.column(alias, column).push(" @> ").bind(Bind::Texts(Some(values.clone())));
@@ -153,8 +170,15 @@ impl Predicate {
                 _ => false,
             },
             Predicate::IsNull(column) => cell(column).is_null(),
-            Predicate::Like(column, pattern) => match cell(column) {
-                Bind::Text(Some(here)) => like(&fold(&here), &fold(pattern)),
+            Predicate::Text(column, place, text) => match cell(column) {
+                Bind::Text(Some(here)) => {
+                    let (here, text) = (fold(&here), fold(text));
+                    match place {
+                        Place::Anywhere => here.contains(&text),
+                        Place::Start => here.starts_with(&text),
+                        Place::End => here.ends_with(&text),
+                    }
+                }
                 _ => false,
             },
             Predicate::HasAll(column, values) => match cell(column) {
@@ -244,7 +268,7 @@ fn order(a: &Bind, b: &Bind) -> Option<std::cmp::Ordering> {
     }
 }
 
-/// A JSON value as `->>` gives it.
+/// A JSON value as `->>` gives it; objects and lists, which nobody compares as text, without PostgreSQL's spaces.
 fn json_text(value: &serde_json::Value) -> Option<String> {
     match value {
         serde_json::Value::Null => None,
@@ -253,78 +277,68 @@ fn json_text(value: &serde_json::Value) -> Option<String> {
     }
 }
 
-/// As the SQL function stoa_fold: lower case, without accents.
+/// As the SQL function `stoa_fold`: lower case, without accents. The rules of PostgreSQL's `unaccent` for the letters
+/// and the punctuation of Europe's languages; signs and rarer scripts, which it spells out (`½` as ` 1/2`), stay.
 fn fold(text: &str) -> String {
-    use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
-    text.nfd().filter(|letter| !is_combining_mark(*letter)).collect::<String>().to_lowercase()
+    use unicode_normalization::UnicodeNormalization;
+    let mut folded = String::with_capacity(text.len());
+    for letter in text.nfc() {
+        if letter.is_ascii() {
+            folded.push(letter.to_ascii_lowercase());
+        } else if let Some((_, plain)) = FOLDED.iter().find(|(letters, _)| letters.contains(letter)) {
+            folded.push_str(plain);
+        } else {
+            // й is another letter than и, but é is an e.
+            let base = std::iter::once(letter).nfd().next().unwrap_or(letter);
+            let accented = base.is_ascii_alphabetic() || ('\u{370}'..='\u{3ff}').contains(&base);
+            folded.extend(if accented { base } else { letter }.to_lowercase());
+        }
+    }
+    folded
 }
 
-/// SQL's LIKE with `\` as escape; time grows with the product of the lengths at most.
-fn like(text: &str, pattern: &str) -> bool {
-    enum Part {
-        One(char),
-        Any,
-        Many,
-    }
-    let mut parts = Vec::new();
-    let mut letters = pattern.chars();
-    while let Some(letter) = letters.next() {
-        parts.push(match letter {
-            '\\' => Part::One(letters.next().unwrap_or('\\')),
-            '%' => Part::Many,
-            '_' => Part::Any,
-            other => Part::One(other),
-        });
-    }
-    // fits[i]: the parts so far match the first i letters.
-    let text: Vec<char> = text.chars().collect();
-    let mut fits = vec![false; text.len() + 1];
-    fits[0] = true;
-    for part in &parts {
-        let mut next = vec![false; text.len() + 1];
-        match part {
-            Part::Many => {
-                let mut seen = false;
-                for (place, fit) in fits.iter().enumerate() {
-                    seen |= fit;
-                    next[place] = seen;
-                }
-            }
-            Part::Any | Part::One(_) => {
-                for (place, letter) in text.iter().enumerate() {
-                    next[place + 1] = fits[place] && !matches!(part, Part::One(want) if want != letter);
-                }
-            }
-        }
-        fits = next;
-    }
-    fits.last().copied().unwrap_or(false)
-}
-
-/// `%`, `_` and `\` stand for themselves.
-pub fn escape_like(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + 8);
-    for letter in text.chars() {
-        if matches!(letter, '%' | '_' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(letter);
-    }
-    escaped
-}
+/// Letters that are no base letter with an accent, and what they fold to.
+const FOLDED: [(&str, &str); 24] = [
+    ("ßẞ", "ss"),
+    ("æÆ", "ae"),
+    ("œŒ", "oe"),
+    ("øØ", "o"),
+    ("łŁŀĿ", "l"),
+    ("đĐðÐ", "d"),
+    ("þÞ", "th"),
+    ("ħĦ", "h"),
+    ("ı", "i"),
+    ("ĳĲ", "ij"),
+    ("ŋŊ", "n"),
+    ("ŧŦ", "t"),
+    ("ſ", "s"),
+    ("ĸ", "q"),
+    ("ёЁ", "е"),
+    ("‘’‚", "'"),
+    ("“”„", "\""),
+    ("‐‑‒–—", "-"),
+    ("…", "..."),
+    ("«", "<<"),
+    ("»", ">>"),
+    ("％", "%"),
+    ("＿", "_"),
+    ("＼", "\\"),
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn like_is_that_of_sql() {
-        assert!(like("zoe", &escape_like("zoe")));
-        assert!(like("a zoe b", &format!("%{}%", "zoe")));
-        assert!(!like("zo", "zoe"));
-        assert!(like("100%", &format!("{}%", escape_like("100%"))));
-        assert!(!like("1000", &format!("%{}", escape_like("0%"))));
-        assert!(like("", "%") && !like("", "_"));
-        assert_eq!(fold("Zoë Ångström"), "zoe angstrom");
+    fn letters_fold_to_their_plain_form() {
+        for (text, folded) in [
+            ("Zoë Ångström", "zoe angstrom"),
+            ("STRAẞE Łódź Þór", "strasse lodz thor"),
+            ("Ёлка Йод ΆΣ", "елка йод ας".replace('ς', "σ").as_str()),
+            ("50％＿＼", "50%_\\"),
+            ("e\u{301}", "e"),
+        ] {
+            assert_eq!(fold(text), folded);
+        }
     }
 }

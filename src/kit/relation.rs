@@ -4,13 +4,19 @@
 use super::{
     entity::{self, Entity, List, ListArgs, page_selections},
     page::Connection,
-    scope::{Ask, Scope},
+    predicate::{Compare, Predicate},
+    resolve::scope,
+    scope::Scope,
     sql::Sql,
     table::Column,
     value::Bind,
 };
-use crate::error::Result;
-use async_graphql::{Context, Name, SelectionField, Value};
+use crate::error::{Error, Result};
+use async_graphql::{
+    Context, Name, SelectionField, Value,
+    dataloader::{DataLoader, Loader},
+    runtime::{TokioSpawner, TokioTimer},
+};
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
 use diesel::row::NamedRow;
@@ -21,25 +27,29 @@ use std::{
     collections::HashMap,
     fmt::Write,
     future::Future,
+    marker::PhantomData,
     sync::Arc,
 };
 use uuid::Uuid;
 
 type Shared = Arc<dyn Any + Send + Sync>;
-type ListKey = (Uuid, &'static str, String);
+/// Whose list, of which table, by which column, with which arguments.
+type ListKey = (Uuid, &'static str, &'static str, String);
 
-/// What one operation has fetched ahead for its resolvers. Lives as long as the operation; a write and an event
-/// of a subscription begin with an empty one.
+/// What one operation has fetched ahead for its resolvers, and what fetches the rest. Lives as long as the
+/// operation; a write and an event of a subscription begin with an empty one.
 #[derive(Default)]
 pub struct Loads {
     records: Mutex<HashMap<(TypeId, Uuid), Option<Shared>>>,
     lists: Mutex<HashMap<ListKey, Shared>>,
+    loaders: Mutex<HashMap<TypeId, Shared>>,
 }
 
 impl Loads {
     pub fn clear(&self) {
         self.records.lock().clear();
         self.lists.lock().clear();
+        self.loaders.lock().clear();
     }
 
     /// Some(None): looked up, and not there for this caller.
@@ -59,6 +69,36 @@ impl Loads {
 
     fn put_list<E: Entity>(&self, key: ListKey, page: Connection<E>) {
         self.lists.lock().insert(key, Arc::new(page));
+    }
+}
+
+/// Records by id, where nothing was fetched ahead: those that are asked for at the same moment in one query.
+struct Records<E> {
+    scope: Scope,
+    of: PhantomData<fn() -> E>,
+}
+
+impl<E: Entity> Loader<Uuid> for Records<E> {
+    type Value = Arc<E>;
+    type Error = Error;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<E>>> {
+        let conn = self.scope.reader().await?;
+        let found = entity::find_many::<E>(&self.scope, &conn, ids.to_vec()).await?;
+        Ok(found.into_iter().map(|record| (record.id(), Arc::new(record))).collect())
+    }
+}
+
+impl Scope {
+    /// This operation's loader of one kind of record.
+    fn loader<E: Entity>(&self) -> Option<Arc<DataLoader<Records<E>>>> {
+        let mut loaders = self.loads.loaders.lock();
+        let loader = loaders.entry(TypeId::of::<E>()).or_insert_with(|| {
+            // Its own scope has `Loads` of its own, or each would keep the other alive.
+            let records = Records::<E> { scope: self.fresh(), of: PhantomData };
+            Arc::new(DataLoader::new(records, TokioSpawner::current(), TokioTimer::default()))
+        });
+        loader.clone().downcast().ok()
     }
 }
 
@@ -83,8 +123,8 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
         if let Some(found) = scope.loads.record(id) {
             return Ok(found);
         }
-        let selections: Vec<_> = ctx.field().selection_set().collect();
-        entity::find(scope, id, &selections).await
+        let loader = scope.loader::<E>().ok_or_else(|| Error::ours("a loader of another type"))?;
+        loader.load_one(id).await
     })
     .await
 }
@@ -93,27 +133,24 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
 pub async fn to_many<E: Entity>(
     ctx: &Context<'_>,
     parent: Uuid,
-    name: &'static str,
     there: &'static Column,
     args: ListArgs<E>,
 ) -> Option<Connection<E>> {
     or_null(ctx, async {
         let scope = scope(ctx)?;
-        let arguments = ctx.field().arguments().map_err(|fault| crate::Error::bad_input(fault.message))?;
-        if let Some(page) = scope.loads.list(&(parent, name, argument_key(&arguments))) {
+        let arguments = ctx.field().arguments().map_err(|fault| Error::bad_input(fault.message))?;
+        if let Some(page) = scope.loads.list(&(parent, E::table().name, there.name, argument_key(&arguments))) {
             return Ok(Some(page));
         }
         let selections: Vec<_> = ctx.field().selection_set().collect();
-        let within =
-            super::predicate::Predicate::Compare(there, super::predicate::Compare::Eq, Bind::Uuid(Some(parent)));
-        entity::list(scope, args, &selections, Some(within)).await.map(Some)
+        entity::list(scope, args, &selections, Some(names(there, parent))).await.map(Some)
     })
     .await
 }
 
-/// The signed-in caller. Whoever holds a record has one.
-fn scope<'a>(ctx: &'a Context<'_>) -> Result<&'a Scope> {
-    ctx.scope().map_err(|fault| crate::Error::ours(fault.message))
+/// The column names the parent.
+fn names(there: &'static Column, parent: Uuid) -> Predicate {
+    Predicate::Compare(there, Compare::Eq, Bind::Uuid(Some(parent)))
 }
 
 /// Arguments as a key, so that a field finds what was fetched ahead for it.
@@ -141,27 +178,31 @@ pub async fn preload_one<E: Entity>(
     if below.is_empty() {
         return Ok(());
     }
-    let mut wanted: Vec<Uuid> = ids.filter(|id| scope.loads.record::<E>(*id).is_none()).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    if wanted.is_empty() {
-        return Ok(());
+    let ids = distinct(ids);
+    let wanted: Vec<Uuid> = ids.iter().copied().filter(|id| scope.loads.record::<E>(*id).is_none()).collect();
+    if !wanted.is_empty() {
+        let found = entity::find_many::<E>(scope, conn, wanted.clone()).await?;
+        let mut found: HashMap<Uuid, E> = found.into_iter().map(|record| (record.id(), record)).collect();
+        for id in wanted {
+            scope.loads.put_record(id, found.remove(&id).map(Arc::new));
+        }
     }
-    let found: Vec<Arc<E>> =
-        entity::find_many::<E>(scope, conn, wanted.clone()).await?.into_iter().map(Arc::new).collect();
-    for id in wanted {
-        scope.loads.put_record::<E>(id, None);
-    }
-    for record in &found {
-        scope.loads.put_record(record.id(), Some(record.clone()));
-    }
-    E::preload(scope, conn, &found, &below).await
+    // Also of those that another field has fetched already, with other selections below.
+    let records: Vec<Arc<E>> = ids.into_iter().filter_map(|id| scope.loads.record(id).flatten()).collect();
+    E::preload(scope, conn, &records, &below).await
+}
+
+fn distinct(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// Fetches ahead the pages of records whose `there` names one of the parents.
 pub async fn preload_many<E: Entity>(
     scope: &Scope,
-    mut conn: &AsyncPgConnection,
+    conn: &AsyncPgConnection,
     selections: &[SelectionField<'_>],
     name: &'static str,
     there: &'static Column,
@@ -171,45 +212,61 @@ pub async fn preload_many<E: Entity>(
     if fields.is_empty() {
         return Ok(());
     }
-    let parents: Vec<Uuid> = parents.collect();
+    let parents = distinct(parents);
     for field in fields {
         let Ok(arguments) = field.arguments() else { continue };
-        let key = argument_key(&arguments);
+        let arguments_key = argument_key(&arguments);
+        let key = |parent| (parent, E::table().name, there.name, arguments_key.clone());
         // What is wrong with the arguments, the field itself tells, at its own path.
         let Ok(list) = ListArgs::<E>::of(arguments).and_then(List::new) else { continue };
         if entity::may_list(list.table, scope, list.deleted).is_err() {
             continue;
         }
-        let mut sql = Sql::new("SELECT p.id, t0.* FROM unnest(");
-        sql.bind(Bind::Uuids(parents.clone())).push(") AS p(id) CROSS JOIN LATERAL (SELECT ");
-        sql.push(list.table.select).push(" FROM ").name(list.table.name).push(" t0");
-        list.push_where(scope, &mut sql)?;
-        sql.push(" AND ").column("t0", there).push(" = p.id");
-        list.push_window(&mut sql);
-        sql.push(") t0");
-        let rows: Vec<Child<E>> = sql.load(&mut conn).await?;
-        let mut by_parent: HashMap<Uuid, Vec<E>> = parents.iter().map(|parent| (*parent, Vec::new())).collect();
-        for Child { parent, row } in rows {
-            by_parent.entry(parent).or_default().push(row);
-        }
-        let list = Arc::new(list);
-        let mut all = Vec::new();
-        for (parent, rows) in by_parent {
-            // `totalCount` of a nested list counts below its own parent.
-            let mut own =
-                List { fits: list.fits.clone(), order: list.order.clone(), window: list.window.clone(), ..*list };
-            own.fits = super::predicate::Predicate::All(vec![
-                super::predicate::Predicate::Compare(there, super::predicate::Compare::Eq, Bind::Uuid(Some(parent))),
-                own.fits,
-            ]);
-            let page = Connection::shared(scope.clone(), Arc::new(own), rows);
-            all.extend(page.rows.iter().cloned());
-            scope.loads.put_list((parent, name, key.clone()), page);
-        }
         let below: Vec<_> = field.selection_set().collect();
+        let wanted: Vec<Uuid> =
+            parents.iter().copied().filter(|parent| scope.loads.list::<E>(&key(*parent)).is_none()).collect();
+        if !wanted.is_empty() {
+            let mut rows = children::<E>(scope, conn, &list, there, &wanted).await?;
+            let mut counts = match below.iter().any(|field| field.name() == "totalCount") {
+                true => Some(entity::count_by(scope, conn, &list, there, &wanted).await?),
+                false => None,
+            };
+            for parent in wanted {
+                // What is counted or read on later is that below its own parent.
+                let own = List { fits: Predicate::All(vec![names(there, parent), list.fits.clone()]), ..list.clone() };
+                let page = Connection::new(scope.clone(), own, rows.remove(&parent).unwrap_or_default());
+                let total = counts.as_mut().map(|counts| counts.remove(&parent).unwrap_or(0));
+                scope.loads.put_list(key(parent), page.counted(total));
+            }
+        }
+        let pages = parents.iter().filter_map(|parent| scope.loads.list::<E>(&key(*parent)));
+        let all: Vec<Arc<E>> = pages.flat_map(|page| page.rows).collect();
         E::preload(scope, conn, &all, &page_selections(&below)).await?;
     }
     Ok(())
+}
+
+/// The rows of one page for each of the parents, in one query.
+async fn children<E: Entity>(
+    scope: &Scope,
+    mut conn: &AsyncPgConnection,
+    list: &List,
+    there: &'static Column,
+    parents: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<E>>> {
+    let mut sql = Sql::new("SELECT p.id, t0.* FROM unnest(");
+    sql.bind(Bind::Uuids(parents.to_vec())).push(") AS p(id) CROSS JOIN LATERAL (SELECT ");
+    sql.push(list.table.select).push(" FROM ").name(list.table.name).push(" t0");
+    list.push_where(scope, &mut sql)?;
+    sql.push(" AND ").column("t0", there).push(" = p.id");
+    list.push_window(&mut sql);
+    sql.push(") t0");
+    let rows: Vec<Child<E>> = sql.load(&mut conn).await?;
+    let mut by_parent: HashMap<Uuid, Vec<E>> = HashMap::new();
+    for Child { parent, row } in rows {
+        by_parent.entry(parent).or_default().push(row);
+    }
+    Ok(by_parent)
 }
 
 /// A row of a nested list: the parent's id, then the record.

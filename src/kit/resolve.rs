@@ -58,10 +58,11 @@ pub async fn bulk<E: Writable, I, P: From<Vec<Outcome<E>>>>(
     list: &str,
     items: Vec<I>,
     policy: BulkErrorPolicy,
+    changes: impl Fn(&I) -> Option<Uuid>,
     write: impl AsyncFn(&mut Tx, I) -> Result<E, Stop>,
 ) -> Option<P> {
     or_null(ctx, async {
-        write::bulk(scope(ctx)?, list, items, policy, write).await.map(|outcomes| Some(outcomes.into()))
+        write::bulk(scope(ctx)?, list, items, policy, changes, write).await.map(|outcomes| Some(outcomes.into()))
     })
     .await
 }

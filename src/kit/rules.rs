@@ -100,14 +100,18 @@ impl Tidy for i32 {
 /// Money and other exact numbers: numeric(15,2).
 impl Tidy for Decimal {
     fn tidy(&mut self, field: &str, rule: &Rule, errors: &mut UserErrors) {
-        let most = rust_decimal::Decimal::new(999_999_999_999_999, 2);
-        let least = rust_decimal::Decimal::from(rule.range.0.max(-9_999_999_999_999));
+        let end = rust_decimal::Decimal::new(999_999_999_999_999, 2);
+        let (least, most) = (end.min((-end).max(rule.range.0.into())), end.min(rule.range.1.into()));
         if self.0 < least || self.0 > most {
             errors.add(field, UserErrorCode::OutOfRange, format!("The number must be between {least} and {most}."));
         } else if self.0.normalize().scale() > 2 {
             errors.add(field, UserErrorCode::InvalidFormat, "The number has more than two decimal places.");
         } else {
             self.0.rescale(2);
+            // PostgreSQL has no negative zero.
+            if self.0.is_zero() {
+                self.0.set_sign_positive(true);
+            }
         }
     }
 }

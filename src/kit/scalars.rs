@@ -18,9 +18,9 @@ use std::str::FromStr;
 pub struct DateTime(pub chrono::DateTime<Utc>);
 
 impl DateTime {
-    /// Now, to the microsecond that PostgreSQL keeps.
+    /// Now, to the millisecond: what a client is shown is what is stored, so that it can be compared with.
     pub fn now() -> Self {
-        DateTime(Utc::now().trunc_subsecs(6))
+        DateTime(Utc::now().trunc_subsecs(3))
     }
 }
 
@@ -37,8 +37,10 @@ impl ScalarType for DateTime {
         let wanted = || InputValueError::custom("A DateTime looks like 2026-01-02T03:04:05.678Z.");
         let Value::String(text) = &value else { return Err(wanted()) };
         let time = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| wanted())?.with_timezone(&Utc);
-        in_range(time.date_naive())
-            .then_some(DateTime(time.trunc_subsecs(6)))
+        // By way of the number: a leap second is the one after it, as in PostgreSQL.
+        chrono::DateTime::from_timestamp_millis(time.timestamp_millis())
+            .filter(|time| in_range(time.date_naive()))
+            .map(DateTime)
             .ok_or_else(|| InputValueError::custom("A DateTime lies between the years 0001 and 9999."))
     }
 
@@ -56,6 +58,12 @@ fn in_range(date: NaiveDate) -> bool {
 #[serde(transparent)]
 pub struct Date(pub NaiveDate);
 
+impl std::fmt::Display for Date {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.format("%Y-%m-%d"))
+    }
+}
+
 /// A day, such as `2026-01-02`.
 #[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc3339#section-5.6")]
 impl ScalarType for Date {
@@ -63,11 +71,13 @@ impl ScalarType for Date {
         let wanted = || InputValueError::custom("A Date is a day that exists, such as 2026-01-02.");
         let Value::String(text) = &value else { return Err(wanted()) };
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| wanted())?;
-        (text.len() == 10 && in_range(day)).then_some(Date(day)).ok_or_else(wanted)
+        let day = Date(day);
+        // chrono also reads signs and spaces.
+        (in_range(day.0) && day.to_string() == *text).then_some(day).ok_or_else(wanted)
     }
 
     fn to_value(&self) -> Value {
-        Value::String(self.0.format("%Y-%m-%d").to_string())
+        Value::String(self.to_string())
     }
 }
 
@@ -82,7 +92,9 @@ pub struct Decimal(pub rust_decimal::Decimal);
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
         let parsed = match &value {
-            Value::String(text) if text.len() <= 40 => rust_decimal::Decimal::from_str_exact(text).ok(),
+            Value::String(text) if text.len() <= 40 && !text.contains('_') => {
+                rust_decimal::Decimal::from_str_exact(text).ok()
+            }
             Value::Number(number) => number.as_i64().map(Into::into),
             _ => None,
         };
@@ -152,7 +164,9 @@ impl ScalarType for Url {
         let Value::String(text) = &value else { return Err(wanted()) };
         let text = text.trim();
         let url = url::Url::parse(text).map_err(|_| wanted())?;
-        let sound = matches!(url.scheme(), "http" | "https") && url.has_host() && text.len() <= 2000;
+        // What a browser would drop or encode, the text as it is stored must not have.
+        let plain = !text.contains(|letter: char| letter.is_control() || letter.is_whitespace());
+        let sound = matches!(url.scheme(), "http" | "https") && url.has_host() && text.chars().count() <= 2000 && plain;
         sound.then(|| Url(text.to_owned())).ok_or_else(wanted)
     }
 
@@ -323,7 +337,7 @@ fn from_now(text: &str) -> Option<chrono::DateTime<Utc>> {
     } else {
         Utc::now().checked_add_months(months)?.checked_add_signed(span)?
     };
-    in_range(time.date_naive()).then_some(time.trunc_subsecs(6))
+    in_range(time.date_naive()).then_some(time.trunc_subsecs(3))
 }
 
 /// Where somebody is or gets post.

@@ -4,13 +4,12 @@
 use super::{
     entity::{self, Entity},
     filter::DeletedRecords,
-    id::Id,
-    permission::Action,
+    permission::{Action, Reach},
     rules::Rules,
     scalars::DateTime,
     scope::Scope,
     sql::Sql,
-    table::{Column, Table},
+    table::{Column, Table, Wall},
     user_error::{UserError, UserErrorCode, UserErrors},
     value::Bind,
 };
@@ -19,7 +18,8 @@ use crate::{
     events::{Change, Hub, StreamKind, stream_of_records},
     platform::database::Transaction,
 };
-use async_graphql::{Enum, InputType};
+use async_graphql::{Enum, InputType, MaybeUndefined};
+use diesel::result::{DatabaseErrorKind, Error::DatabaseError};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use serde_json::{Map, Value as Json, json};
 use std::{collections::HashMap, sync::Arc};
@@ -170,17 +170,23 @@ pub trait Writable: Rules {
     fn mark_deleted(&mut self, at: Option<DateTime>, by: Option<Uuid>);
 }
 
-/// FORBIDDEN unless the actor may do this to a record of that owner.
+/// FORBIDDEN unless the actor may do this to a record of that owner. To give a record to an owner, both the old and
+/// the new one have to be within reach: nobody works for, or hides records with, those whom they do not lead.
 fn may<E: Entity>(scope: &Scope, action: Action, owner: Option<Uuid>) -> Result<()> {
-    let table = E::table();
-    let actor = &scope.actor;
-    let owned = matches!(table.wall, super::table::Wall::Owned);
-    let allowed = actor.may(table.resource, action).is_some_and(|reach| !owned || actor.reaches(reach, owner));
-    if allowed {
+    let (table, actor) = (E::table(), &scope.actor);
+    let reach = actor.demand(table.resource, action)?;
+    if !matches!(table.wall, Wall::Owned) || actor.reaches(reach, owner) {
         return Ok(());
     }
-    let verb = format!("{action:?}").to_lowercase();
-    Err(Error::forbidden(format!("Your role may not {verb} this record of type {}.", table.entity)))
+    let whose = match reach {
+        Reach::Own => "those that belong to yourself",
+        Reach::Team => "those that belong to you or your team",
+        Reach::All => "all",
+    };
+    Err(Error::forbidden(format!(
+        "Of records of type {}, your permission {action} reaches {whose}; the owner here is somebody else, or nobody.",
+        table.entity
+    )))
 }
 
 /// Stores a new record.
@@ -192,6 +198,7 @@ pub async fn create<E: Writable>(tx: &mut Tx, input: E::Create) -> Result<E, Sto
 
 /// Stores a record that a rule made.
 pub async fn insert<E: Writable>(tx: &mut Tx, mut record: E, kind: &'static str) -> Result<E, Stop> {
+    tx.scope.actor.demand(E::table().resource, Action::Create)?;
     let mut errors = UserErrors::default();
     record.tidy(&mut errors);
     check_references::<E>(tx, None, &record, &mut errors).await?;
@@ -242,6 +249,7 @@ pub async fn replace<E: Writable>(
     }
     if old.owner() != new.owner() {
         may::<E>(&tx.scope, Action::Assign, old.owner())?;
+        may::<E>(&tx.scope, Action::Assign, new.owner())?;
     }
     let columns: Vec<&'static Column> =
         E::table().columns.iter().copied().filter(|column| old.cell(column) != new.cell(column)).collect();
@@ -298,7 +306,12 @@ pub async fn purge<E: Writable>(tx: &mut Tx, id: Uuid) -> Result<E, Stop> {
     let mut sql = Sql::new("DELETE FROM ");
     sql.name(E::table().name).push(" WHERE organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
     sql.push(" AND id = ").bind(Bind::Uuid(Some(id)));
-    sql.execute(tx.conn()).await.map_err(|fault| clash::<E>(fault))?;
+    sql.execute(tx.conn()).await.map_err(|fault| match fault {
+        DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
+            Stop::at("id", UserErrorCode::InUse, "Other records refer to this one; change or purge them first.")
+        }
+        fault => fault.into(),
+    })?;
     tell(tx, Some(&old), &old, "purged")?;
     Ok(old)
 }
@@ -366,11 +379,10 @@ struct Found {
     id: Uuid,
 }
 
-/// What the database refused: a value that is taken, or a record that others need.
+/// What the database refused: a value that is taken, or a reference to what is gone.
 fn clash<E: Entity>(fault: diesel::result::Error) -> Stop {
-    use diesel::result::{DatabaseErrorKind::*, Error::DatabaseError};
     match &fault {
-        DatabaseError(UniqueViolation, info) => {
+        DatabaseError(DatabaseErrorKind::UniqueViolation, info) => {
             let constraint = info.constraint_name().unwrap_or_default();
             let table = E::table();
             if constraint.ends_with("_pkey") {
@@ -379,10 +391,7 @@ fn clash<E: Entity>(fault: diesel::result::Error) -> Stop {
             let field = table.columns.iter().find(|column| constraint == format!("{}_{}", table.name, column.name));
             Stop::at(field.map_or("", |c| c.field), UserErrorCode::NotUnique, "Another record has this value already.")
         }
-        DatabaseError(ForeignKeyViolation, info) if info.message().contains("update or delete") => {
-            Stop::at("id", UserErrorCode::InUse, "Other records refer to this one; change or purge them first.")
-        }
-        DatabaseError(ForeignKeyViolation, _) => {
+        DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
             Stop::at("", UserErrorCode::NotFound, "A record that this one refers to no longer exists.")
         }
         _ => Stop::Failed(fault.into()),
@@ -460,12 +469,14 @@ pub async fn bulk<E: Writable, I>(
     list: &str,
     items: Vec<I>,
     policy: BulkErrorPolicy,
+    changes: impl Fn(&I) -> Option<Uuid>,
     write: impl AsyncFn(&mut Tx, I) -> Result<E, Stop>,
 ) -> Result<Vec<Outcome<E>>> {
     if items.is_empty() || items.len() > MOST_ITEMS {
         return Err(Error::bad_input(format!("A bulk mutation has 1 to {MOST_ITEMS} items.")));
     }
     let mut tx = scope.begin().await?;
+    lock_all::<E>(&mut tx, items.iter().filter_map(changes).collect()).await?;
     let mut results: Vec<Result<E, Rejection>> = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         match tx.attempt(async |tx| write(tx, item).await).await {
@@ -476,7 +487,7 @@ pub async fn bulk<E: Writable, I>(
             }
             Err(Stop::Failed(fault)) => {
                 tx.transaction.rollback().await?;
-                return Err(fault);
+                return Err(of_item(fault, index));
             }
         }
     }
@@ -497,16 +508,45 @@ pub async fn bulk<E: Writable, I>(
     Ok(outcomes)
 }
 
-/// The caller's own id as a typed one.
-pub fn member_id<T>(scope: &Scope) -> Id<T> {
-    scope.actor.member.into()
+/// Locks records in the order of their ids, so that bulk mutations that cross do not wait for each other in a circle.
+async fn lock_all<E: Entity>(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut sql = Sql::new("SELECT t0.id FROM ");
+    sql.name(E::table().name).push(" t0");
+    entity::push_visible(E::table(), &tx.scope, DeletedRecords::Include, &mut sql);
+    sql.push(" AND t0.id = ANY(").bind(Bind::Uuids(ids)).push(") ORDER BY t0.id FOR NO KEY UPDATE OF t0");
+    sql.execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// The fault of one item, for which the whole bulk mutation fails.
+fn of_item(fault: Error, index: usize) -> Error {
+    match fault {
+        Error::Yours(refusal) => {
+            let item = ("item", Json::from(index));
+            let extensions = refusal.extensions.iter().cloned().chain([item]).collect();
+            Error::yours_with(refusal.code, refusal.message.clone(), extensions)
+        }
+        other => other,
+    }
 }
 
 /// Leaves out: it stays. Null: it is cleared.
-pub fn patch<T>(field: &mut Option<T>, input: async_graphql::MaybeUndefined<T>) {
+pub fn patch<T>(field: &mut Option<T>, input: MaybeUndefined<T>) {
     match input {
-        async_graphql::MaybeUndefined::Undefined => {}
-        async_graphql::MaybeUndefined::Null => *field = None,
-        async_graphql::MaybeUndefined::Value(value) => *field = Some(value),
+        MaybeUndefined::Undefined => {}
+        MaybeUndefined::Null => *field = None,
+        MaybeUndefined::Value(value) => *field = Some(value),
+    }
+}
+
+/// As `patch`, of a field that must have a value.
+pub fn patch_required<T>(field: &mut T, input: MaybeUndefined<T>, name: &str, errors: &mut UserErrors) {
+    match input {
+        MaybeUndefined::Undefined => {}
+        MaybeUndefined::Null => errors.add(name, UserErrorCode::Required, "This cannot be null."),
+        MaybeUndefined::Value(value) => *field = value,
     }
 }

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod crm;
 mod http;
 mod idempotency;
 mod identity;

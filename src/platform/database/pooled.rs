@@ -4,7 +4,11 @@
 use super::address::Address;
 use crate::error::{Error, Result};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
-use diesel::{QueryResult, connection::InstrumentationEvent, sql_types::Text};
+use diesel::{
+    QueryResult,
+    connection::{InstrumentationEvent, get_default_instrumentation},
+    sql_types::Text,
+};
 use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, TransactionManager};
 use std::{
     sync::{
@@ -151,7 +155,14 @@ impl managed::Manager for Manager {
         let mut connection = AsyncPgConnection::try_from(client).await.map_err(Error::unavailable)?;
         let activity = Arc::new(Activity::default());
         let noted = activity.clone();
-        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| noted.note(&event));
+        // What the program watches all connections with hears of this one as well.
+        let mut others = get_default_instrumentation();
+        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+            noted.note(&event);
+            if let Some(others) = &mut others {
+                others.on_connection_event(event);
+            }
+        });
         let address = self.address.clone();
         Ok(Pooled { connection, owner: Owner::Unknown, spoiled: false, driver, address, activity })
     }

@@ -4,6 +4,7 @@
 pub mod introspection;
 mod postgres;
 mod sign_in;
+pub mod statements;
 
 pub use postgres::{connect, database};
 pub use sign_in::Founder;
@@ -44,6 +45,7 @@ pub struct Server {
     /// How a superuser gets to its database.
     pub database: String,
     url: String,
+    /// Keeps no connection: one belongs to the runtime of the test that opened it.
     client: Client,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -68,6 +70,7 @@ impl Server {
         config.identity.argon2_passes = 1;
         config.database.pool = 8;
         change(&mut config);
+        statements::watch();
         let url = database.to_owned();
         let starting = RUNTIME.spawn(async move {
             let app = App::new(config, &url).await.expect("an application");
@@ -81,7 +84,8 @@ impl Server {
             (app, format!("http://{address}"), stop, served)
         });
         let (app, url, stop, served) = starting.await.expect("a server");
-        Server { app, database: postgres::as_superuser(database), url, client: Client::new(), stop, served }
+        let client = Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        Server { app, database: postgres::as_superuser(database), url, client, stop, served }
     }
 
     /// `http://127.0.0.1:port`.
@@ -113,6 +117,11 @@ impl Server {
     /// Runs SQL as the superuser, outside the wall.
     pub async fn sql(&self, sql: &str) {
         connect(&self.database).await.batch_execute(sql).await.expect("sound SQL");
+    }
+
+    /// What a query for one text answers, outside the wall.
+    pub async fn text(&self, sql: &str) -> String {
+        connect(&self.database).await.query_one(sql, &[]).await.expect("sound SQL").get(0)
     }
 
     /// What a query for one number answers, outside the wall.

@@ -1,0 +1,108 @@
+//! Relations: a page costs a fixed number of statements, however many records it has.
+
+use super::{account, ask, created};
+use crate::kit::{Founder, data, server, statements};
+use serde_json::{Value, json};
+
+/// `count` accounts with two contacts and a lead each, owned by different members.
+async fn customers(who: &Founder, count: usize) {
+    let server = server().await;
+    let mut owners = vec![who.member];
+    for _ in 0..2 {
+        owners.push(server.member(who, "sales_rep", Some(who.member)).await.member);
+    }
+    for index in 0..count {
+        let owner = owners[index % owners.len()];
+        let account = created(who, "Account", json!({ "name": format!("A{index}"), "ownerId": owner })).await;
+        for last_name in ["X", "Y"] {
+            let input = json!({ "firstName": "C", "lastName": last_name, "accountId": account, "ownerId": owner });
+            created(who, "Contact", input).await;
+        }
+        let input = json!({ "firstName": "L", "lastName": "L", "accountId": account, "ownerId": owner });
+        created(who, "Lead", input).await;
+    }
+}
+
+/// The statements that a query needs; the answer is checked.
+async fn statements_of(who: &Founder, query: &str, check: impl Fn(&Value)) -> usize {
+    let work = async {
+        let answer = ask(who, query, json!({})).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        check(&answer["data"]);
+    };
+    // The one that finds the member is not the query's.
+    let statements = statements::during(who.organization, work).await;
+    statements.iter().filter(|statement| !statement.contains("sessions")).count()
+}
+
+#[tokio::test]
+async fn a_page_costs_a_fixed_number_of_statements() {
+    let who = server().await.founder().await;
+    let q2 = "{ leads(first: 50, filter: { status: { eq: NEW } }) {
+        nodes { id name owner { id name } account { id name } } } }";
+    let q3 = "{ accounts(first: 20) { nodes { id name contacts(first: 5) {
+        totalCount nodes { id name owner { id name } } } } } }";
+    let deep = "{ leads { nodes { owner { id } creator { id manager { id } } account { owner { name manager { id } }
+        contacts(first: 1) { edges { node { account { name } convertedLeads { nodes { id } } } } } } } } }";
+    let history = "{ leads { nodes { history { actor { id name } } } } }";
+    let mut before = Vec::new();
+    for more in [2, 9] {
+        customers(&who, more).await;
+        let counts = [
+            statements_of(&who, q2, |data| assert!(data["leads"]["nodes"][0]["account"]["name"].is_string())).await,
+            statements_of(&who, q3, |data| {
+                let contacts = &data["accounts"]["nodes"][0]["contacts"];
+                assert_eq!(contacts["totalCount"], 2);
+                assert!(contacts["nodes"][1]["owner"]["name"].is_string());
+            })
+            .await,
+            statements_of(&who, deep, |data| {
+                let contact = &data["leads"]["nodes"][0]["account"]["contacts"]["edges"][0]["node"];
+                assert!(contact["account"]["name"].is_string() && contact["convertedLeads"]["nodes"].is_array());
+            })
+            .await,
+        ];
+        assert_eq!(counts[..2], [3, 4], "a statement a relation, and one to count");
+        // A history each, but whoever acted in one query.
+        let histories = statements_of(&who, history, |data| {
+            assert!(data["leads"]["nodes"][0]["history"][0]["actor"]["name"].is_string());
+        });
+        let leads = if before.is_empty() { 2 } else { 11 };
+        let histories = histories.await;
+        assert!((leads + 2..=leads + 4).contains(&histories), "{histories} for {leads}");
+        if !before.is_empty() {
+            assert_eq!(before, counts, "more records need more statements");
+        }
+        before = counts.to_vec();
+    }
+}
+
+/// What was fetched ahead for one field is not what another, alike but for its arguments, shows.
+#[tokio::test]
+async fn alike_fields_show_each_their_own() {
+    let who = server().await.founder().await;
+    let id = account(&who, "Acme").await;
+    for last_name in ["Ada", "Bob", "Cid"] {
+        created(&who, "Contact", json!({ "firstName": "C", "lastName": last_name, "accountId": id })).await;
+    }
+    let query = "query($one: [ContactOrder!]) { accounts { nodes {
+        first: contacts(first: 1, orderBy: $one) { totalCount nodes { lastName account { name } } }
+        last: contacts(last: 1, orderBy: $one) { nodes { lastName } pageInfo { hasPreviousPage } }
+        again: contacts(first: 1, orderBy: $one) { nodes { owner { id } } }
+        some: contacts(filter: { lastName: { eq: \"Bob\" } }) { totalCount nodes { lastName } }
+        none: contacts(first: 0) { totalCount nodes { id } }
+        wrong: contacts(first: 101) { nodes { id } } } } }";
+    let answer = ask(&who, query, json!({ "one": [{ "field": "LAST_NAME" }] })).await;
+    let node = &answer["data"]["accounts"]["nodes"][0];
+    assert_eq!(
+        node["first"],
+        json!({ "totalCount": 3, "nodes": [{ "lastName": "Ada", "account": { "name": "Acme" } }] })
+    );
+    assert_eq!(node["last"], json!({ "nodes": [{ "lastName": "Cid" }], "pageInfo": { "hasPreviousPage": true } }));
+    assert_eq!(node["again"]["nodes"][0]["owner"]["id"], who.member.to_string());
+    assert_eq!(node["some"], json!({ "totalCount": 1, "nodes": [{ "lastName": "Bob" }] }));
+    assert_eq!(node["none"], json!({ "totalCount": 3, "nodes": [] }));
+    assert_eq!(node["wrong"], Value::Null);
+    assert_eq!(answer["errors"][0]["path"], json!(["accounts", "nodes", 0, "wrong"]), "{answer:#}");
+    assert_eq!(answer["errors"].as_array().map(Vec::len), Some(1));
+}
