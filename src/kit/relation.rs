@@ -4,12 +4,13 @@
 use super::{
     entity::{self, Entity, List, ListArgs, page_selections},
     page::Connection,
+    permission::Action,
     scope::{Ask, Scope},
     sql::Sql,
-    table::Column,
+    table::{Column, Wall},
     value::Bind,
 };
-use crate::error::Result;
+use crate::{error::Result, platform::standing::Fresh};
 use async_graphql::{Context, Name, SelectionField, Value};
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
@@ -21,7 +22,7 @@ use std::{
     collections::HashMap,
     fmt::Write,
     future::Future,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use uuid::Uuid;
 
@@ -32,11 +33,23 @@ type ListKey = (Uuid, &'static str, String);
 /// of a subscription begin with an empty one.
 #[derive(Default)]
 pub struct Loads {
+    /// Whether this is a subscription, whose events go to many: see `Lookups`.
+    shared: OnceLock<()>,
     records: Mutex<HashMap<(TypeId, Uuid), Option<Shared>>>,
     lists: Mutex<HashMap<ListKey, Shared>>,
 }
 
+/// What the events of subscriptions look up, shared by all subscribers of the node, so that an event costs reads by
+/// what it names and not by how many watch. Only of entities that everybody with the permission sees alike
+/// (`Wall::Shared`); by organization, type and id.
+pub type Lookups = Fresh<(Uuid, TypeId, Uuid), Option<Shared>>;
+
 impl Loads {
+    /// From here on this is a subscription.
+    pub fn share(&self) {
+        let _ = self.shared.set(());
+    }
+
     pub fn clear(&self) {
         self.records.lock().clear();
         self.lists.lock().clear();
@@ -83,10 +96,25 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
         if let Some(found) = scope.loads.record(id) {
             return Ok(found);
         }
+        if matches!(E::table().wall, Wall::Shared) && scope.loads.shared.get().is_some() {
+            return look_up(scope, id).await;
+        }
         let selections: Vec<_> = ctx.field().selection_set().collect();
         entity::find(scope, id, &selections).await
     })
     .await
+}
+
+/// As `entity::find`, of an entity that all who may read it see alike; a second old at most.
+async fn look_up<E: Entity>(scope: &Scope, id: Uuid) -> Result<Option<Arc<E>>> {
+    if scope.actor.may(E::table().resource, Action::Read).is_none() {
+        return Ok(None);
+    }
+    let found = scope.app.lookups.get((scope.actor.organization, TypeId::of::<E>(), id), async {
+        let found: Option<Arc<E>> = entity::find(scope, id, &[]).await?;
+        Ok(Arc::new(found.map(|record| record as Shared)))
+    });
+    Ok(found.await?.as_ref().clone().and_then(|record| record.downcast().ok()))
 }
 
 /// The records whose `there` names this one.

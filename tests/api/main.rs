@@ -8,7 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod crm_feed;
 mod http;
 mod identity;
 mod kit;
+mod messaging;
 mod socket;
