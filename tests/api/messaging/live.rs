@@ -91,20 +91,4 @@ impl Feed {
             _ => panic!("not of a subscription: {message}"),
         }
     }
-
-    /// The next event.
-    pub async fn next(&mut self) -> Value {
-        match self.hear().await {
-            Said::Event(event) => event,
-            other => panic!("no event but {other:?}"),
-        }
-    }
-
-    pub async fn take(&mut self, count: usize) -> Vec<Value> {
-        let mut events = Vec::with_capacity(count);
-        while events.len() < count {
-            events.push(self.next().await);
-        }
-        events
-    }
 }

@@ -112,8 +112,9 @@ async fn messages_are_paged_in_both_directions() {
         server.say(&ada, &talk, &format!("number {number}")).await;
     }
     let page = async |arguments: &str, cursor: &Value| {
+        let variable = if cursor.is_null() { "" } else { ", $at: String" };
         let query = format!(
-            "query($id: ID!, $at: String) {{ conversation(id: $id) {{ messages({arguments}) {{
+            "query($id: ID!{variable}) {{ conversation(id: $id) {{ messages({arguments}) {{
                 nodes {{ seq }} pageInfo {{ startCursor endCursor hasNextPage hasPreviousPage }} }} }} }}"
         );
         let answer = server.graphql(&query, json!({ "id": talk.id, "at": cursor }), Some(&ada)).await;

@@ -8,7 +8,7 @@ mod participant;
 mod snapshot;
 
 use crate::kit::{Founder, Server, data};
-use live::Feed;
+use live::{Feed, Said};
 use serde_json::{Value, json};
 
 /// All that a message says of itself.
@@ -100,4 +100,22 @@ impl Server {
 /// A text member of a value.
 pub fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap_or_else(|| panic!("no {member} in {value}"))
+}
+
+impl Feed {
+    /// The next event.
+    pub async fn next(&mut self) -> Value {
+        match self.hear().await {
+            Said::Event(event) => event,
+            other => panic!("no event but {other:?}"),
+        }
+    }
+
+    pub async fn take(&mut self, count: usize) -> Vec<Value> {
+        let mut events = Vec::with_capacity(count);
+        while events.len() < count {
+            events.push(self.next().await);
+        }
+        events
+    }
 }
