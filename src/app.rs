@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     error::Result,
     events::Hub,
+    kit::relation::Lookups,
     platform::{database::Database, password::Passwords, standing::Standings, throttle::Throttle, tokens::Tokens},
 };
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub struct App {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub standings: Standings,
+    pub lookups: Lookups,
 }
 
 impl App {
@@ -32,6 +34,7 @@ impl App {
             passwords: Passwords::new(&config.identity),
             throttle: Throttle::new(),
             standings: Standings::default(),
+            lookups: Lookups::default(),
             config: Arc::new(config),
         }))
     }

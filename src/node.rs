@@ -17,7 +17,7 @@ use crate::{
         conversation::Conversation,
         feed::{
             ConversationCreated, ConversationUpdated, MessageDeleted, MessageEdited, MessageSent, ParticipantAdded,
-            ParticipantRemoved,
+            ParticipantRemoved, ParticipantUpdated,
         },
         message::Message,
         participant::Participant,
@@ -51,6 +51,7 @@ pub enum FeedEvent {
     ConversationCreated(ConversationCreated),
     ConversationUpdated(ConversationUpdated),
     ParticipantAdded(ParticipantAdded),
+    ParticipantUpdated(ParticipantUpdated),
     ParticipantRemoved(ParticipantRemoved),
     MessageSent(MessageSent),
     MessageEdited(MessageEdited),

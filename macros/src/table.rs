@@ -28,6 +28,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
                 kind: <#ty as crate::kit::value::Value>::KIND,
                 nullable: <#ty as crate::kit::value::Value>::NULLABLE,
                 is_enum: <#ty as crate::kit::value::Value>::ENUM,
+                computed: <#ty as crate::kit::value::Value>::COMPUTED,
             };
         }
     });

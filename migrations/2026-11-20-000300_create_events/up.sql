@@ -37,7 +37,7 @@ CREATE TABLE events (
 );
 COMMENT ON TABLE events IS 'The log: one row per changed record, written in the transaction that changed it, never changed.';
 COMMENT ON COLUMN events.actor_id IS 'The member who did it; null: the system. No key, so that the log outlives the member.';
-CREATE INDEX events_entity ON events (organization_id, entity_id, at DESC, seq DESC);
+CREATE INDEX events_entity ON events (organization_id, entity_id, seq DESC);
 SELECT stoa_wall('events');
 
 -- Append-only in the database itself: whoever could change the log could change the past.

@@ -1,3 +1,4 @@
+DROP FUNCTION IF EXISTS "cursor"(conversations);
 DROP TABLE messages;
 DROP TABLE participants;
 DROP TABLE conversations;

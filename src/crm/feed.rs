@@ -13,18 +13,21 @@ use crate::{
         history::{FieldChange, changes},
         permission::Action,
         predicate::Predicate,
-        relation::{or_null, to_one},
-        resolve::scope,
+        relation::{or_null, preload_one, to_one},
+        resolve::{scope, selections},
         scalars::DateTime,
         scope::Scope,
         table::Table,
     },
 };
-use async_graphql::{ComplexObject, Context, Enum, ID, Object, OneofObject, SimpleObject, Subscription, Union};
+use async_graphql::{ComplexObject, Context, Enum, ID, Object, OneofObject, SelectionField, SimpleObject, Subscription, Union};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::Stream;
 use serde_json::Value as Json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// A kind of record.
@@ -83,7 +86,7 @@ pub struct RecordChanged {
     pub r#type: RecordType,
     /// Which record.
     pub record_id: ID,
-    /// The record as it became; null: it has left what you may see or what the filter fits.
+    /// The record as it became; null: it was purged, or has left what you may see or what the filter fits.
     pub record: Option<Record>,
     /// The fields that became different.
     pub changes: Vec<FieldChange>,
@@ -119,12 +122,20 @@ impl CrmSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "Which kind of record.")] entity: RecordType,
         #[graphql(desc = "Only records that fit, by their own fields.")] filter: Option<RecordFilter>,
-        #[graphql(desc = "The cursor of the last event that you have; left out: only what happens from now on.")] after: Option<String>,
+        #[graphql(
+            desc = "The cursor of the last event that you have, or of `changes`, asked before the records were fetched; left out: only what happens from now on."
+        )]
+        after: Option<String>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<RecordEvent>>> {
         let scope = scope(ctx)?.clone();
         crate::kit::entity::may_list(entity.table(), &scope, Default::default())?;
         let fits = predicate(entity, filter)?;
         let stream = scope.stream(stream_of_records(entity.table().entity));
+        // The cursor of `changes` holds one for each kind of record.
+        let after = match after.as_deref().map(decode) {
+            Some(Ok(mut places)) => places.remove(entity.table().entity).or(after),
+            _ => after,
+        };
         let deliveries = scope.follow(stream, after).await?;
         let viewer = scope.clone();
         Ok(shown(scope, stream, deliveries, RecordEvent::ResyncRequired, move |event| {
@@ -186,7 +197,7 @@ fn view_of<E: Entity>(
         r#type: entity,
         record_id: ID(event.entity_id.to_string()),
         changes: if seen_now { changes::<E>(&event.payload) } else { Vec::new() },
-        record: fits_now.then(|| wrap(Arc::new(now))),
+        record: (fits_now && event.kind != "purged").then(|| wrap(Arc::new(now))),
         actor: event.actor,
     }))
 }
@@ -214,13 +225,15 @@ fn before<E: Entity>(payload: &Json, mut snapshot: Json) -> Option<E> {
 /// A page of the log.
 #[derive(SimpleObject)]
 pub struct ChangePage {
-    /// What happened, oldest first.
+    /// What happened, oldest first. Fewer than asked for, or none, when the rest of the page is about records that you
+    /// may not see: `hasMore` says whether to go on.
     pub events: Vec<RecordChanged>,
     /// Where to go on: give it as `after`.
     pub cursor: String,
     /// Whether more has happened already.
     pub has_more: bool,
-    /// Kinds of records whose log cannot be continued from `after`: fetch these afresh; `cursor` goes on from now.
+    /// Kinds of records whose log cannot be continued from `after`, or that it does not know: fetch these afresh;
+    /// `cursor` goes on from now.
     pub resync_required: Vec<RecordType>,
 }
 
@@ -244,7 +257,7 @@ impl ChangesQuery {
         >,
         #[graphql(desc = "How many events: 1 to 100, 100 unless said otherwise.")] first: Option<i32>,
     ) -> Option<ChangePage> {
-        or_null(ctx, async { read_changes(scope(ctx)?, after, types, first).await.map(Some) }).await
+        or_null(ctx, async { read_changes(scope(ctx)?, after, types, first, &selections(ctx)).await.map(Some) }).await
     }
 }
 
@@ -256,6 +269,7 @@ async fn read_changes(
     after: Option<String>,
     types: Option<Vec<RecordType>>,
     first: Option<i32>,
+    selections: &[SelectionField<'_>],
 ) -> Result<ChangePage> {
     let first = first.unwrap_or(100);
     let most = usize::try_from(first).ok().filter(|_| (1..=100).contains(&first));
@@ -272,34 +286,43 @@ async fn read_changes(
     };
     let mut places = after.as_deref().map(decode).transpose()?.unwrap_or_default();
     let mut resync_required = Vec::new();
-    let mut found: Vec<(RecordType, Arc<Event>)> = Vec::new();
-    let mut has_more = false;
+    let mut found = Vec::new();
     for kind in kinds {
         let name = kind.table().entity;
         let stream = scope.stream(stream_of_records(name));
-        let Some(place) = places.get(name) else {
-            places.insert(name.to_owned(), scope.app.hub.cursor(stream).await?.encode());
-            continue;
+        let read = match places.get(name) {
+            Some(place) => scope.app.hub.read(stream, Some(Cursor::decode(place)?), most + 1).await?,
+            None => None,
         };
-        match scope.app.hub.read(stream, Some(Cursor::decode(place)?), most + 1).await? {
-            Some(events) => {
-                has_more |= events.len() > most;
-                found.extend(events.into_iter().take(most).map(|event| (kind, event)));
-            }
+        match read {
+            Some(events) => found.push((kind, VecDeque::from(events))),
             None => {
-                resync_required.push(kind);
                 places.insert(name.to_owned(), scope.app.hub.cursor(stream).await?.encode());
+                // Whoever begins has nothing yet that could be out of date.
+                if after.is_some() {
+                    resync_required.push(kind);
+                }
             }
         }
     }
-    found.sort_by_key(|(_, event)| (event.at, event.id));
-    has_more |= found.len() > most;
-    found.truncate(most);
-    let mut events = Vec::new();
-    for (kind, event) in &found {
+    let mut page = Vec::new();
+    // The oldest first, and those of one log in its order, whatever the clock said.
+    while page.len() < most
+        && let Some((kind, events)) =
+            found.iter_mut().filter(|(_, rest)| !rest.is_empty()).min_by_key(|(_, rest)| rest.front().map(|e| e.at))
+        && let Some(event) = events.pop_front()
+    {
         places.insert(kind.table().entity.to_owned(), event.cursor().encode());
+        page.push((*kind, event));
+    }
+    let has_more = found.iter().any(|(_, rest)| !rest.is_empty());
+    let mut events = Vec::new();
+    for (kind, event) in &page {
         events.extend(view(scope, *kind, &Predicate::always(), event)?);
     }
+    let below: Vec<_> = selections.iter().filter(|field| field.name() == "events").flat_map(|e| e.selection_set()).collect();
+    let actors = events.iter().filter_map(|event| event.actor);
+    preload_one::<Member>(scope, &*scope.reader().await?, &below, "actor", actors).await?;
     Ok(ChangePage { events, cursor: encode(&places), has_more, resync_required })
 }
 

@@ -22,7 +22,13 @@ pub struct Cursor {
 impl Cursor {
     /// Before the first event of a stream.
     pub fn origin(stream: StreamId) -> Self {
-        Cursor { seq: 0, tag: [0; 8], check: check(stream) }
+        Self::behind(stream, None)
+    }
+
+    /// Behind the newest event, as a row has it that was read together with it; None: there is none yet.
+    pub fn behind(stream: StreamId, newest: Option<(i64, Uuid)>) -> Self {
+        let (seq, tag) = newest.map_or((0, [0; 8]), |(seq, id)| (seq, tag(id)));
+        Cursor { seq, tag, check: check(stream) }
     }
 
     /// The opaque text that clients keep: 27 letters of base64url.
@@ -45,7 +51,7 @@ impl Cursor {
     }
 
     /// INVALID_CURSOR unless it was made for this stream.
-    pub(super) fn expect(&self, stream: StreamId) -> Result<()> {
+    pub fn expect(&self, stream: StreamId) -> Result<()> {
         if self.check == check(stream) { Ok(()) } else { Err(invalid()) }
     }
 

@@ -7,7 +7,6 @@ use crate::{
     platform::database::Database,
     schema::{events, stream_heads},
 };
-use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryResult,
     SelectableHelper, dsl::max,
@@ -113,28 +112,25 @@ pub(super) async fn heads(
     Ok(heads.into_iter().map(|(stream, seq, id)| (stream, Head { seq, id })).collect())
 }
 
-/// What happened to one record, newest first: at most `first` events older than `before`, which is time and number
-/// of the last one seen. The caller has checked that the record may be seen; a record of another kind may have the
-/// same id, because clients choose them.
+/// What happened to one record, newest first: at most `first` events before the number `before`. All events of a
+/// record are in one stream. Clients choose ids, so that records of two types may have the same: hence `entity`.
+/// The caller has checked that the record may be seen.
 pub async fn history(
     mut conn: &AsyncPgConnection,
     organization: Uuid,
-    (entity, entity_id): (&str, Uuid),
-    before: Option<(DateTime<Utc>, i64)>,
+    entity: &str,
+    entity_id: Uuid,
+    before: Option<i64>,
     first: usize,
 ) -> Result<Vec<Event>> {
-    let mut history = events::table
+    let history = events::table
         .filter(events::organization_id.eq(organization))
         .filter(events::entity_id.eq(entity_id))
         .filter(events::entity.eq(entity))
-        .order((events::at.desc(), events::seq.desc()))
+        .filter(events::seq.lt(before.unwrap_or(i64::MAX)))
+        .order(events::seq.desc())
         .limit(limit(first))
-        .select(Event::as_select())
-        .into_boxed();
-    if let Some((at, seq)) = before {
-        // The first condition is what the index can use.
-        history = history.filter(events::at.le(at)).filter(events::at.lt(at).or(events::seq.lt(seq)));
-    }
+        .select(Event::as_select());
     Ok(history.load(&mut conn).await?)
 }
 

@@ -1,18 +1,28 @@
 //! Feeds: the log as subscriptions. Invariant: what a subscriber is handed has been checked against what they may
 //! see at that event, and a feed that cannot go on without a gap says so and ends.
 
-use super::{scalars::DateTime, scope::Scope};
+use super::{
+    scalars::DateTime,
+    scope::Scope,
+    value::{Bind, Kind, Value},
+};
 use crate::{
     error::Result,
     events::{After, Cursor, Delivery, Event, StreamId},
 };
-use async_graphql::SimpleObject;
+use async_graphql::{
+    ContextSelectionSet, OutputType, Positioned, ServerResult, SimpleObject, parser::types::Field, registry::Registry,
+};
+use diesel::{
+    deserialize::{self, FromSql},
+    pg::{Pg, PgValue},
+    sql_types,
+};
 use futures_util::{
     Stream, StreamExt,
-    future::ready,
     stream::{self, BoxStream},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use uuid::Uuid;
 
 /// The feed cannot be continued from the cursor given: fetch afresh, then subscribe again behind `cursor`. The last
@@ -23,6 +33,51 @@ pub struct ResyncRequired {
     pub cursor: String,
     /// When the feed found out.
     pub occurred_at: DateTime,
+}
+
+/// Where a stream stood when the row was read that has it: a cursor, computed in SQL as one more column. What is read
+/// after the row can only be newer, so nothing falls between a snapshot and the feed that goes on from it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Place(pub String);
+
+impl Value for Place {
+    const KIND: Kind = Kind::Text;
+    const COMPUTED: bool = true;
+
+    /// From `organization/stream` or `organization/stream/seq/id`.
+    fn read(raw: Option<PgValue<'_>>) -> deserialize::Result<Self> {
+        let text = <String as FromSql<sql_types::Text, Pg>>::from_nullable_sql(raw)?;
+        let mut parts = text.split('/');
+        let mut id = || parts.next().and_then(|part| Uuid::try_parse(part).ok()).ok_or("a place names its stream");
+        let stream = StreamId { organization: id()?, stream: id()? };
+        let newest = match (parts.next(), parts.next()) {
+            (Some(seq), Some(id)) => Some((seq.parse()?, Uuid::try_parse(id)?)),
+            _ => None,
+        };
+        Ok(Place(Cursor::behind(stream, newest).encode()))
+    }
+
+    fn bind(&self) -> Bind {
+        Bind::Text(Some(self.0.clone()))
+    }
+}
+
+impl OutputType for Place {
+    fn type_name() -> Cow<'static, str> {
+        <String as OutputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        <String as OutputType>::create_type_info(registry)
+    }
+
+    async fn resolve(
+        &self,
+        _: &ContextSelectionSet<'_>,
+        _: &Positioned<Field>,
+    ) -> ServerResult<async_graphql::Value> {
+        Ok(async_graphql::Value::String(self.0.clone()))
+    }
 }
 
 impl Scope {
@@ -67,6 +122,7 @@ pub fn shown<T: Send + 'static>(
         Delivery::Resync => Ok(None),
         Delivery::Event(event) => show(event).map(Some),
     };
+    scope.loads.share();
     let state = (scope, deliveries, Arc::new(resync), show, false);
     stream::unfold(state, move |(scope, mut deliveries, resync, mut show, ended)| async move {
         if ended {
@@ -86,7 +142,6 @@ pub fn shown<T: Send + 'static>(
             return Some((item.map_err(Into::into), (scope, deliveries, resync, show, last)));
         }
     })
-    .filter(|_| ready(true))
 }
 
 async fn resync_from(scope: &Scope, stream: StreamId) -> Result<ResyncRequired> {

@@ -3,12 +3,16 @@
 
 use super::{
     entity::Entity,
-    relation::or_null,
-    resolve::scope,
+    relation::{or_null, preload_one},
+    resolve::{scope, selections},
     scalars::{AnyJson, DateTime},
     table::Column,
 };
-use crate::{error::Error, events::Event, identity::Member};
+use crate::{
+    error::Error,
+    events::{Cursor, Event},
+    identity::Member,
+};
 use async_graphql::{ComplexObject, Context, SimpleObject};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -26,19 +30,22 @@ impl<E: Entity> History<'_, E> {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many entries: 1 to 100, 25 unless said otherwise.")] first: Option<i32>,
-        #[graphql(desc = "Only what happened before this moment, to read on.")] before: Option<DateTime>,
+        #[graphql(desc = "The cursor of the last entry that you have, to read on behind it.")] after: Option<String>,
     ) -> Option<Vec<HistoryEntry>> {
         or_null(ctx, async {
             let first = first.unwrap_or(25);
             let most = usize::try_from(first).ok().filter(|_| (1..=MOST).contains(&first));
             let most = most.ok_or_else(|| Error::bad_input(format!("first is 1 to {MOST} entries.")))?;
-            let scope = scope(ctx)?;
+            let after = after.as_deref().map(Cursor::decode).transpose()?;
+            let (scope, entity) = (scope(ctx)?, E::table().entity);
             let conn = scope.reader().await?;
-            let organization = scope.actor.organization;
-            let record = (E::table().entity, self.0.id());
-            let events =
-                crate::events::history(&conn, organization, record, before.map(|time| (time.0, i64::MIN)), most)
-                    .await?;
+            let (organization, before) = (scope.actor.organization, after.map(|cursor| cursor.seq));
+            let events = crate::events::history(&conn, organization, entity, self.0.id(), before, most).await?;
+            if let (Some(cursor), Some(event)) = (after, events.first()) {
+                cursor.expect(event.stream_id())?;
+            }
+            let actors = events.iter().filter_map(|event| event.actor);
+            preload_one::<Member>(scope, &conn, &selections(ctx), "actor", actors).await?;
             Ok(Some(events.into_iter().map(|event| HistoryEntry::of::<E>(event)).collect()))
         })
         .await
@@ -49,6 +56,8 @@ impl<E: Entity> History<'_, E> {
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct HistoryEntry {
+    /// The place of this entry: give it as `after` to read on behind it.
+    pub cursor: String,
     /// `created`, `updated`, `deleted`, `restored`, `purged`, or a word of the entity such as `converted`.
     pub action: String,
     /// When.
@@ -83,6 +92,7 @@ pub struct FieldChange {
 impl HistoryEntry {
     fn of<E: Entity>(event: Event) -> Self {
         HistoryEntry {
+            cursor: event.cursor().encode(),
             action: event.kind,
             occurred_at: DateTime(event.at),
             changes: changes::<E>(&event.payload),

@@ -4,14 +4,18 @@
 use super::{
     entity::{self, Entity, List, ListArgs, page_selections},
     page::Connection,
+    permission::Action,
     predicate::{Compare, Predicate},
     resolve::scope,
     scope::Scope,
     sql::Sql,
-    table::Column,
+    table::{Column, Wall},
     value::Bind,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    platform::standing::Fresh,
+};
 use async_graphql::{
     Context, Name, SelectionField, Value,
     dataloader::{DataLoader, Loader},
@@ -28,7 +32,7 @@ use std::{
     fmt::Write,
     future::Future,
     marker::PhantomData,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use uuid::Uuid;
 
@@ -40,12 +44,24 @@ type ListKey = (Uuid, &'static str, &'static str, String);
 /// operation; a write and an event of a subscription begin with an empty one.
 #[derive(Default)]
 pub struct Loads {
+    /// Whether this is a subscription, whose events go to many: see `Lookups`.
+    shared: OnceLock<()>,
     records: Mutex<HashMap<(TypeId, Uuid), Option<Shared>>>,
     lists: Mutex<HashMap<ListKey, Shared>>,
     loaders: Mutex<HashMap<TypeId, Shared>>,
 }
 
+/// What the events of subscriptions look up, shared by all subscribers of the node, so that an event costs reads by
+/// what it names and not by how many watch. Only of entities that everybody with the permission sees alike
+/// (`Wall::Shared`); by organization, type and id.
+pub type Lookups = Fresh<(Uuid, TypeId, Uuid), Option<Shared>>;
+
 impl Loads {
+    /// From here on this is a subscription.
+    pub fn share(&self) {
+        let _ = self.shared.set(());
+    }
+
     pub fn clear(&self) {
         self.records.lock().clear();
         self.lists.lock().clear();
@@ -123,10 +139,25 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
         if let Some(found) = scope.loads.record(id) {
             return Ok(found);
         }
+        if matches!(E::table().wall, Wall::Shared) && scope.loads.shared.get().is_some() {
+            return look_up(scope, id).await;
+        }
         let loader = scope.loader::<E>().ok_or_else(|| Error::ours("a loader of another type"))?;
         loader.load_one(id).await
     })
     .await
+}
+
+/// As `entity::find`, of an entity that all who may read it see alike; a second old at most.
+async fn look_up<E: Entity>(scope: &Scope, id: Uuid) -> Result<Option<Arc<E>>> {
+    if scope.actor.may(E::table().resource, Action::Read).is_none() {
+        return Ok(None);
+    }
+    let found = scope.app.lookups.get((scope.actor.organization, TypeId::of::<E>(), id), async {
+        let found: Option<Arc<E>> = entity::find(scope, id, &[]).await?;
+        Ok(Arc::new(found.map(|record| record as Shared)))
+    });
+    Ok(found.await?.as_ref().clone().and_then(|record| record.downcast().ok()))
 }
 
 /// The records whose `there` names this one.

@@ -17,6 +17,8 @@ pub struct Column {
     pub nullable: bool,
     /// An enum: a word in lower case in SQL, in capitals in GraphQL.
     pub is_enum: bool,
+    /// Computed in SQL when it is read; not in the table, and not shown as it came.
+    pub computed: bool,
 }
 
 /// The record that a column names.

@@ -103,6 +103,8 @@ pub trait Value: Sized + Clone {
     const NULLABLE: bool = false;
     /// Stored as a word in lower case, shown in capitals.
     const ENUM: bool = false;
+    /// Computed in SQL when it is read; not in the table, and not shown as it came.
+    const COMPUTED: bool = false;
     /// From a column of a row.
     fn read(raw: Option<PgValue<'_>>) -> deserialize::Result<Self>;
     fn bind(&self) -> Bind;
@@ -112,6 +114,7 @@ impl<T: Value> Value for Option<T> {
     const KIND: Kind = T::KIND;
     const NULLABLE: bool = true;
     const ENUM: bool = T::ENUM;
+    const COMPUTED: bool = T::COMPUTED;
 
     fn read(raw: Option<PgValue<'_>>) -> deserialize::Result<Self> {
         raw.map(|raw| T::read(Some(raw))).transpose()

@@ -7,9 +7,10 @@ use crate::{
     identity::Member,
     kit::{
         entity::{self, Entity},
+        feed::Place,
         filter::DeletedRecords,
         id::Id,
-        permission::Action,
+        permission::{Action, Resource},
         relation::{Computed, or_null, to_one},
         resolve::scope,
         rules::{Rule, Rules, Tidy},
@@ -63,6 +64,12 @@ pub struct Conversation {
     /// When it was put away; null: it was not.
     #[entity(filter, order)]
     pub archived_at: Option<DateTime>,
+    /// Behind the newest event at the moment that the conversation was read: give it as `after` to
+    /// `conversationEvents` to miss nothing of what comes. What is read below the conversation in the same answer may
+    /// be newer already, and is then told once more: apply an event only if its record has a greater `version`.
+    #[entity()]
+    #[serde(skip)]
+    pub cursor: Place,
 }
 
 impl Rules for Conversation {}
@@ -91,17 +98,6 @@ impl Computed<'_, Conversation> {
         })
         .await;
         to_one::<Member>(ctx, other).await
-    }
-
-    /// Behind the newest event: read it together with what you show, and give it as `after` to
-    /// `conversationEvents` to miss nothing in between.
-    async fn cursor(&self, ctx: &Context<'_>) -> Option<String> {
-        or_null(ctx, async {
-            let scope = scope(ctx)?;
-            let cursor = scope.app.hub.cursor(scope.stream(self.id.0)).await?;
-            Ok(Some(cursor.encode()))
-        })
-        .await
     }
 }
 
@@ -185,7 +181,11 @@ async fn run(
     let mut tx = scope.begin().await?;
     let result = write(&mut tx).await;
     Ok(Some(match tx.finish(result).await? {
-        Ok(conversation) => ConversationPayload { conversation: Some(Arc::new(conversation)), ..Default::default() },
+        // Read again, so that its cursor is of the same moment.
+        Ok(conversation) => ConversationPayload {
+            conversation: entity::find(scope, conversation.id.0, &[]).await?,
+            ..Default::default()
+        },
         Err(rejection) => ConversationPayload {
             conversation: match rejection.current {
                 Some(id) => entity::find(scope, id, &[]).await?,
@@ -201,7 +201,7 @@ const MOST_MEMBERS: usize = 200;
 
 async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conversation, Stop> {
     let actor = tx.scope.actor.clone();
-    if actor.permissions.reach(crate::kit::permission::Resource::Conversation, Action::Create).is_none() {
+    if actor.permissions.reach(Resource::Conversation, Action::Create).is_none() {
         return Err(crate::Error::forbidden("Your role may not open conversations.").into());
     }
     let mut errors = UserErrors::default();
@@ -273,6 +273,7 @@ async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conversat
         last_seq: 0,
         last_message_at: None,
         archived_at: None,
+        cursor: Place::default(),
         created_by: Some(actor.member.into()),
         created_at: now,
         updated_at: now,
@@ -297,6 +298,7 @@ async fn existing(tx: &mut Tx, direct_key: Option<String>) -> Result<Conversatio
 }
 
 async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversation, Stop> {
+    tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let old = lock_conversation(tx, input.id.0, "id").await?;
     if input.expected_version.is_some_and(|expected| expected != old.version) {
         let mut errors = UserErrors::default();
@@ -313,6 +315,9 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
     tidy(&mut new.title, &mut new.topic, &mut errors);
     if !errors.is_empty() {
         return Err(errors.into());
+    }
+    if (&new.title, &new.topic) == (&old.title, &old.topic) {
+        return Ok(new);
     }
     new.version += 1;
     new.updated_at = tx.now;
@@ -334,13 +339,19 @@ fn tidy(title: &mut Option<String>, topic: &mut Option<String>, errors: &mut Use
     topic.tidy("topic", &Rule { max: 1000, multiline: true, ..Rule::DEFAULT }, errors);
 }
 
-/// The conversation, locked until the transaction ends, if the caller is in it; a user error NOT_FOUND otherwise.
+/// The conversation, locked until the transaction ends, if the caller is in it; a user error NOT_FOUND otherwise. All
+/// changes of who is in it, and as what, hold this lock: first it, then rows below it, then the head of the stream.
 pub async fn lock_conversation(tx: &mut Tx, id: Uuid, field: &str) -> Result<Conversation, Stop> {
     let mut sql = entity::select(Conversation::table());
     entity::push_visible(Conversation::table(), &tx.scope, DeletedRecords::Exclude, &mut sql);
     sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id))).push(" FOR NO KEY UPDATE OF t0");
     let found: Vec<Conversation> = sql.load(tx.conn()).await?;
-    found.into_iter().next().ok_or_else(|| not_found(field))
+    let found = found.into_iter().next().ok_or_else(|| not_found(field))?;
+    // Whoever waited for the lock may have been removed by the one who held it: that statement began before.
+    if !is_participant(&tx.scope, tx.reader(), id).await? {
+        return Err(not_found(field));
+    }
+    Ok(found)
 }
 
 /// What is told of a conversation that does not exist, or not for the caller.

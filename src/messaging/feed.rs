@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     events::Event,
     kit::{
-        feed::{ResyncRequired, Shown, shown},
+        feed::{Place, ResyncRequired, Shown, shown},
         id::Id,
         resolve::scope,
         scalars::DateTime,
@@ -35,10 +35,12 @@ macro_rules! event {
 
         impl $name {
             fn of(event: &Event) -> Result<Self> {
+                let mut record: $record = read(event, stringify!($field))?;
+                record.stands(event);
                 Ok($name {
                     cursor: event.cursor().encode(),
                     occurred_at: DateTime(event.at),
-                    $field: Arc::new(read(event, stringify!($field))?),
+                    $field: Arc::new(record),
                 })
             }
         }
@@ -52,6 +54,9 @@ event!(/// The title or topic changed.
     conversation: Conversation);
 event!(/// A member joined.
     ParticipantAdded, /// Who joined.
+    participant: Participant);
+event!(/// What a participant may do changed.
+    ParticipantUpdated, /// As they became.
     participant: Participant);
 event!(/// A member left or was removed; when it is you, this is the last event.
     ParticipantRemoved, /// Who left.
@@ -72,11 +77,26 @@ pub enum ConversationEvent {
     ConversationCreated(ConversationCreated),
     ConversationUpdated(ConversationUpdated),
     ParticipantAdded(ParticipantAdded),
+    ParticipantUpdated(ParticipantUpdated),
     ParticipantRemoved(ParticipantRemoved),
     MessageSent(MessageSent),
     MessageEdited(MessageEdited),
     MessageDeleted(MessageDeleted),
     ResyncRequired(ResyncRequired),
+}
+
+/// A record as an event tells it.
+trait Told {
+    /// Sets what follows from the event's place.
+    fn stands(&mut self, _event: &Event) {}
+}
+
+impl Told for Message {}
+impl Told for Participant {}
+impl Told for Conversation {
+    fn stands(&mut self, event: &Event) {
+        self.cursor = Place(event.cursor().encode());
+    }
 }
 
 fn read<T: DeserializeOwned>(event: &Event, member: &str) -> Result<T> {
@@ -117,6 +137,7 @@ fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
         "message_edited" => Is::MessageEdited(MessageEdited::of(event)?),
         "message_deleted" => Is::MessageDeleted(MessageDeleted::of(event)?),
         "participant_added" => Is::ParticipantAdded(ParticipantAdded::of(event)?),
+        "participant_updated" => Is::ParticipantUpdated(ParticipantUpdated::of(event)?),
         "participant_removed" => {
             let removed = ParticipantRemoved::of(event)?;
             let myself = removed.participant.member_id.0 == me;

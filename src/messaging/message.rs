@@ -3,7 +3,7 @@
 
 use super::{
     conversation::{Conversation, not_found, tell},
-    participant::in_own_conversations,
+    participant::{Participant, ParticipantRole, hold_own, in_own_conversations, is_participant},
 };
 use crate::{
     identity::Member,
@@ -15,6 +15,7 @@ use crate::{
         resolve::scope,
         rules::{Rule, Rules, tidy_text},
         scalars::DateTime,
+        scope::Scope,
         sql::Sql,
         user_error::{UserError, UserErrorCode, UserErrors},
         value::Bind,
@@ -113,7 +114,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The message.")] input: MessageSendInput,
     ) -> Option<MessagePayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| send(tx, input).await)).await
+        or_null(ctx, async { send(scope(ctx)?, input).await.map(Some) }).await
     }
 
     /// Edits one's own message.
@@ -136,23 +137,33 @@ impl MessageMutation {
 }
 
 async fn run(
-    scope: crate::Result<&crate::kit::scope::Scope>,
+    scope: crate::Result<&Scope>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Message, Stop>,
 ) -> crate::Result<Option<MessagePayload>> {
     let scope = scope?;
     let mut tx = scope.begin().await?;
     let result = write(&mut tx).await;
-    Ok(Some(match tx.finish(result).await? {
+    payload(scope, tx.finish(result).await?).await.map(Some)
+}
+
+async fn payload(scope: &Scope, result: Result<Message, Rejection>) -> crate::Result<MessagePayload> {
+    Ok(match result {
         Ok(message) => MessagePayload { message: Some(Arc::new(message)), ..Default::default() },
+        // A message that was sent before is not a fault of this request: there is a record, and no error.
         Err(Rejection { errors, current }) => {
             let message = match current {
                 Some(id) => entity::find(scope, id, &[]).await?,
                 None => None,
             };
-            // A message that was sent before is not a fault of this request.
-            MessagePayload { message, user_errors: errors.into(), ..Default::default() }
+            MessagePayload { message, ..errors.into() }
         }
-    }))
+    })
+}
+
+impl From<UserErrors> for MessagePayload {
+    fn from(errors: UserErrors) -> Self {
+        MessagePayload { user_errors: errors.into(), ..Default::default() }
+    }
 }
 
 fn checked(mut body: String) -> Result<String, UserErrors> {
@@ -164,95 +175,128 @@ fn checked(mut body: String) -> Result<String, UserErrors> {
     if errors.is_empty() { Ok(body) } else { Err(errors) }
 }
 
-async fn send(tx: &mut Tx, input: MessageSendInput) -> Result<Message, Stop> {
-    let body = checked(input.body)?;
+/// Three flights: BEGIN with the statement that numbers and stores, the event, COMMIT.
+async fn send(scope: &Scope, input: MessageSendInput) -> crate::Result<MessagePayload> {
+    let body = match checked(input.body) {
+        Ok(body) => body,
+        Err(errors) => return Ok(errors.into()),
+    };
     let key = input.client_id.as_deref();
     if key.is_some_and(|key| key.is_empty() || key.chars().count() > 100 || key.chars().any(char::is_control)) {
+        let mut errors = UserErrors::default();
         let message = "The key has 1 to 100 characters and no control characters.";
-        return Err(Stop::at("clientId", UserErrorCode::Invalid, message));
+        errors.add("clientId", UserErrorCode::Invalid, message);
+        return Ok(errors.into());
     }
-    let (actor, now) = (tx.scope.actor.clone(), tx.now);
-    let (id, conversation) = (Id::<Message>::fresh(), input.conversation_id);
-    // The row lock orders the messages of the conversation; who is not in it finds no row.
-    let mut sql = Sql::new("UPDATE conversations t0 SET last_seq = last_seq + 1, last_message_at = ");
-    sql.bind(Bind::Time(Some(now.0))).push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(actor.organization)));
-    sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(conversation.0)));
-    sql.push(" AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = t0.organization_id AND p.conversation_id = t0.id AND p.left_at IS NULL AND p.member_id = ");
-    sql.bind(Bind::Uuid(Some(actor.member))).push(") RETURNING last_seq AS seq");
-    let numbered: Vec<Numbered> = sql.load(tx.conn()).await?;
-    let Some(Numbered { seq }) = numbered.into_iter().next() else { return Err(not_found("conversationId")) };
-    let stored = diesel::insert_into(messages::table)
-        .values((
-            messages::organization_id.eq(actor.organization),
-            messages::id.eq(id.0),
-            messages::conversation_id.eq(conversation.0),
-            messages::seq.eq(seq),
-            messages::sender_id.eq(actor.member),
-            messages::client_id.eq(key),
-            messages::body.eq(&body),
-            messages::created_by.eq(actor.member),
-            messages::created_at.eq(now.0),
-            messages::updated_at.eq(now.0),
-        ))
-        .on_conflict_do_nothing()
-        .execute(tx.conn())
-        .await?;
-    if stored == 0 {
-        return Err(sent_before(tx, conversation, key.unwrap_or_default()).await?);
-    }
-    let message = Message {
-        id,
-        conversation_id: conversation,
-        seq,
-        sender_id: actor.member.into(),
+    let mut message = Message {
+        id: Id::fresh(),
+        conversation_id: input.conversation_id,
+        seq: 0,
+        sender_id: scope.actor.member.into(),
         client_id: input.client_id,
         body: Some(body),
         edited_at: None,
         deleted_at: None,
-        created_by: Some(actor.member.into()),
-        created_at: now,
-        updated_at: now,
+        created_by: Some(scope.actor.member.into()),
+        created_at: DateTime::now(),
+        updated_at: DateTime::now(),
         version: 1,
     };
-    tell_of(tx, &message, "message_sent")?;
-    Ok(message)
+    let organization = scope.actor.organization;
+    let (mut tx, stored) = scope
+        .begin_with(async |mut conn, now| insertion(organization, &message, now).load::<Stored>(&mut conn).await)
+        .await?;
+    let result = match stored {
+        Ok(stored) => match stored.into_iter().next() {
+            Some(Stored { seq, at }) => {
+                (message.seq, message.created_at, message.updated_at) = (seq, DateTime(at), DateTime(at));
+                tell_of(&mut tx, &message, "message_sent").map_err(Stop::from)
+            }
+            None => Err(not_stored(&mut tx, &message).await),
+        },
+        Err(fault) => Err(fault.into()),
+    };
+    payload(scope, tx.finish(result.map(|()| message)).await?).await
+}
+
+/// Takes the next number and stores the message, or does nothing when the sender is not in the conversation or has
+/// used the key before. The lock of the conversation's row orders its messages, in time as well. Whoever waited for it
+/// may have been removed meanwhile; the lock of the participant's row finds out, and holds off a removal until the
+/// message is there.
+fn insertion(organization: Uuid, message: &Message, now: DateTime) -> Sql {
+    let id = |id: Uuid| Bind::Uuid(Some(id));
+    let mut sql = Sql::new("WITH mine AS (SELECT ");
+    sql.bind(id(organization)).push("::uuid AS organization, ");
+    sql.bind(id(message.conversation_id.0)).push("::uuid AS conversation, ");
+    sql.bind(id(message.sender_id.0)).push("::uuid AS member), place AS (UPDATE conversations c SET last_seq = c.last_seq + 1, last_message_at = greatest(c.last_message_at, ");
+    sql.bind(Bind::Time(Some(now.0))).push(
+        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND EXISTS (
+            SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
+              AND p.conversation_id = mine.conversation AND p.member_id = mine.member AND p.left_at IS NULL
+          ) RETURNING c.organization_id, c.id, c.last_seq, c.last_message_at),
+        sender AS (SELECT place.*, p.member_id FROM place JOIN mine ON true JOIN participants p
+          ON p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member
+          WHERE p.left_at IS NULL FOR SHARE OF p)
+        INSERT INTO messages (organization_id, conversation_id, seq, sender_id, created_by, created_at, updated_at, id, client_id, body)
+        SELECT organization_id, id, last_seq, member_id, member_id, last_message_at, last_message_at, ",
+    );
+    sql.bind(id(message.id.0)).push("::uuid, ").bind(Bind::Text(message.client_id.clone())).push("::text, ");
+    sql.bind(Bind::Text(message.body.clone()));
+    sql.push("::text FROM sender ON CONFLICT DO NOTHING RETURNING seq, created_at AS at");
+    sql
 }
 
 #[derive(diesel::QueryableByName)]
-struct Numbered {
+struct Stored {
     #[diesel(sql_type = diesel::sql_types::BigInt)]
     seq: i64,
+    #[diesel(sql_type = diesel::sql_types::Timestamptz)]
+    at: chrono::DateTime<chrono::Utc>,
 }
 
-/// The message that the sender sent with this key before: rolls the number back and answers with it.
-async fn sent_before(tx: &mut Tx, conversation: Id<Conversation>, key: &str) -> Result<Stop, Stop> {
-    let before: Option<(Uuid, Uuid)> = messages::table
+/// Why nothing was stored: the sender has sent it before, has used the key elsewhere, or is not in the conversation.
+async fn not_stored(tx: &mut Tx, message: &Message) -> Stop {
+    match is_participant(&tx.scope, tx.reader(), message.conversation_id.0).await {
+        Ok(true) => {}
+        Ok(false) => return not_found("conversationId"),
+        Err(fault) => return fault.into(),
+    }
+    let before: diesel::QueryResult<Option<(Uuid, Uuid)>> = messages::table
         .filter(messages::organization_id.eq(tx.scope.actor.organization))
         .filter(messages::sender_id.eq(tx.scope.actor.member))
-        .filter(messages::client_id.eq(key))
+        .filter(messages::client_id.eq(&message.client_id))
         .select((messages::id, messages::conversation_id))
         .first(tx.conn())
         .await
-        .optional()?;
-    Ok(match before {
-        Some((id, place)) if place == conversation.0 => {
+        .optional();
+    match before {
+        Ok(Some((id, place))) if place == message.conversation_id.0 => {
             Stop::Rejected(Rejection { errors: UserErrors::default(), current: Some(id) })
         }
-        _ => Stop::at("clientId", UserErrorCode::NotUnique, "You used this key for a message in another conversation."),
-    })
+        Ok(Some(_)) => {
+            Stop::at("clientId", UserErrorCode::NotUnique, "You used this key for a message in another conversation.")
+        }
+        // They were taken out and back in between the two statements.
+        Ok(None) => not_found("conversationId"),
+        Err(fault) => fault.into(),
+    }
 }
 
-async fn lock(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
+/// The message, locked until the transaction ends, and the caller as participant.
+async fn lock(tx: &mut Tx, id: Uuid) -> Result<(Message, Participant), Stop> {
+    let gone = || Stop::at("id", UserErrorCode::NotFound, "There is no such message.");
     let mut sql = entity::select(Message::table());
     entity::push_visible(Message::table(), &tx.scope, DeletedRecords::Include, &mut sql);
     sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id))).push(" FOR NO KEY UPDATE OF t0");
     let found: Vec<Message> = sql.load(tx.conn()).await?;
-    found.into_iter().next().ok_or_else(|| Stop::at("id", UserErrorCode::NotFound, "There is no such message."))
+    let message = found.into_iter().next().ok_or_else(gone)?;
+    let me = hold_own(tx, message.conversation_id.0).await?.ok_or_else(gone)?;
+    Ok((message, me))
 }
 
 async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
     let body = checked(input.body)?;
-    let mut message = lock(tx, input.id.0).await?;
+    let (mut message, _) = lock(tx, input.id.0).await?;
     if message.sender_id.0 != tx.scope.actor.member {
         return Err(crate::Error::forbidden("Only the sender may edit a message.").into());
     }
@@ -275,10 +319,8 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
 }
 
 async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
-    let mut message = lock(tx, id).await?;
-    if message.sender_id.0 != tx.scope.actor.member
-        && !super::participant::moderates(tx, message.conversation_id.0).await?
-    {
+    let (mut message, me) = lock(tx, id).await?;
+    if message.sender_id != me.member_id && me.role == ParticipantRole::Member {
         return Err(crate::Error::forbidden("Only the sender, owners and moderators may delete a message.").into());
     }
     if message.deleted_at.is_some() {

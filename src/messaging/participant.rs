@@ -7,6 +7,7 @@ use crate::{
     identity::Member,
     kit::{
         id::Id,
+        permission::{Action, Resource},
         relation::or_null,
         resolve::scope,
         rules::Rules,
@@ -88,6 +89,17 @@ pub struct ParticipantInput {
     pub member_id: Id<Member>,
 }
 
+/// A participant to change.
+#[derive(Clone, Debug, InputObject)]
+pub struct ParticipantUpdateInput {
+    /// In which conversation.
+    pub conversation_id: Id<Conversation>,
+    /// Which member.
+    pub member_id: Id<Member>,
+    /// What they may do from now on.
+    pub role: ParticipantRole,
+}
+
 /// Which conversation to leave.
 #[derive(Clone, Debug, InputObject)]
 pub struct ConversationLeaveInput {
@@ -95,7 +107,7 @@ pub struct ConversationLeaveInput {
     pub id: Id<Conversation>,
 }
 
-/// What came of adding or removing a participant.
+/// What came of adding, changing or removing a participant.
 #[derive(SimpleObject, Default)]
 pub struct ParticipantPayload {
     /// The participant as they are now; null when nothing was written.
@@ -127,8 +139,17 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom, and from which conversation.")] input: ParticipantInput,
     ) -> Option<ParticipantPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input.conversation_id.0, input.member_id.0).await))
+        or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input.conversation_id.0, "conversationId", input.member_id.0).await))
             .await
+    }
+
+    /// Changes what a member may do in a group; owners may. A group always has an owner.
+    async fn participant_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom, in which conversation, and the role.")] input: ParticipantUpdateInput,
+    ) -> Option<ParticipantPayload> {
+        or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await)).await
     }
 
     /// Leaves a group. From then on one sees nothing of it.
@@ -141,7 +162,7 @@ impl ParticipantMutation {
             ctx,
             run(scope(ctx), async move |tx| {
                 let me = tx.scope.actor.member;
-                remove(tx, input.id.0, me).await
+                remove(tx, input.id.0, "id", me).await
             }),
         )
         .await
@@ -161,6 +182,7 @@ async fn run(
 }
 
 async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> {
+    tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
     if conversation.kind == ConversationKind::Direct {
         return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "A direct conversation has two members."));
@@ -168,25 +190,25 @@ async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> 
     if !write::exists(tx, <Member as crate::kit::entity::Entity>::table(), input.member_id.0).await? {
         return Err(Stop::at("memberId", UserErrorCode::NotFound, "There is no such member."));
     }
-    if let Some(here) = find(tx, conversation.id.0, input.member_id.0).await?.filter(|found| found.left_at.is_none()) {
-        return Ok(here);
+    if let Some(already) = here(tx, conversation.id.0, input.member_id.0).await? {
+        return Ok(already);
     }
     let added = join(tx, conversation.id, input.member_id, ParticipantRole::Member).await?;
     tell_of(tx, &added, "participant_added")?;
     Ok(added)
 }
 
-async fn remove(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Participant, Stop> {
-    let locked = lock_conversation(tx, conversation, "conversationId").await?;
+async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> Result<Participant, Stop> {
+    let locked = lock_conversation(tx, conversation, field).await?;
     if locked.kind == ConversationKind::Direct {
-        return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "Nobody leaves a direct conversation."));
+        return Err(Stop::at(field, UserErrorCode::Unsupported, "Nobody leaves a direct conversation."));
     }
-    let Some(mut gone) = find(tx, conversation, member).await?.filter(|found| found.left_at.is_none()) else {
+    let Some(mut gone) = here(tx, conversation, member).await? else {
         return Err(Stop::at("memberId", UserErrorCode::NotFound, "This member is not in the conversation."));
     };
     let me = tx.scope.actor.member;
     if member != me {
-        let mine = find(tx, conversation, me).await?.map(|own| own.role);
+        let mine = here(tx, conversation, me).await?.map(|own| own.role);
         let allowed = match mine {
             Some(ParticipantRole::Owner) => true,
             Some(ParticipantRole::Moderator) => gone.role != ParticipantRole::Owner,
@@ -198,17 +220,8 @@ async fn remove(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Partici
             );
         }
     }
-    let (organization, now) = (tx.scope.actor.organization, tx.now);
-    diesel::update(participants::table.find((organization, gone.id.0)))
-        .set((
-            participants::left_at.eq(now.0),
-            participants::updated_at.eq(now.0),
-            participants::version.eq(participants::version + 1),
-        ))
-        .execute(tx.conn())
-        .await?;
-    gone.left_at = Some(now);
-    gone.version += 1;
+    gone.left_at = Some(tx.now);
+    store(tx, &mut gone).await?;
     tell_of(tx, &gone, "participant_removed")?;
     if gone.role == ParticipantRole::Owner {
         hand_on(tx, conversation).await?;
@@ -216,34 +229,84 @@ async fn remove(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Partici
     Ok(gone)
 }
 
+async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participant, Stop> {
+    let conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
+    if conversation.kind == ConversationKind::Direct {
+        return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "In a direct conversation all are alike."));
+    }
+    let Some(mut changed) = here(tx, conversation.id.0, input.member_id.0).await? else {
+        return Err(Stop::at("memberId", UserErrorCode::NotFound, "This member is not in the conversation."));
+    };
+    let me = tx.scope.actor.member;
+    if here(tx, conversation.id.0, me).await?.is_none_or(|own| own.role != ParticipantRole::Owner) {
+        return Err(crate::Error::forbidden("Only owners of a conversation may change roles.").into());
+    }
+    if changed.role == input.role {
+        return Ok(changed);
+    }
+    // Whoever changes roles is an owner, so that only one's own role can be the last owner's.
+    if changed.member_id.0 == me && !all_here(tx, conversation.id.0).await?.iter().any(|other| other.member_id.0 != me && other.role == ParticipantRole::Owner) {
+        return Err(Stop::at("role", UserErrorCode::StateInvalid, "A group always has an owner: make somebody else one first."));
+    }
+    changed.role = input.role;
+    store(tx, &mut changed).await?;
+    tell_of(tx, &changed, "participant_updated")?;
+    Ok(changed)
+}
+
 /// When the last owner goes, who has been there longest becomes owner.
 async fn hand_on(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
-    let organization = tx.scope.actor.organization;
-    let here: Vec<(Uuid, String)> = participants::table
-        .filter(participants::organization_id.eq(organization))
-        .filter(participants::conversation_id.eq(conversation))
-        .filter(participants::left_at.is_null())
-        .order((participants::joined_at, participants::id))
-        .select((participants::id, participants::role))
-        .load(tx.conn())
-        .await?;
-    if here.iter().any(|(_, role)| role == ParticipantRole::Owner.word()) {
+    let here = all_here(tx, conversation).await?;
+    if here.iter().any(|participant| participant.role == ParticipantRole::Owner) {
         return Ok(());
     }
-    if let Some((id, _)) = here.into_iter().next() {
-        diesel::update(participants::table.find((organization, id)))
-            .set(participants::role.eq(ParticipantRole::Owner.word()))
-            .execute(tx.conn())
-            .await?;
+    if let Some(mut heir) = here.into_iter().min_by_key(|participant| (participant.joined_at.0, participant.id.0)) {
+        heir.role = ParticipantRole::Owner;
+        store(tx, &mut heir).await?;
+        tell_of(tx, &heir, "participant_updated")?;
     }
     Ok(())
 }
 
-async fn find(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
+async fn store(tx: &mut Tx, participant: &mut Participant) -> Result<(), Stop> {
+    participant.version += 1;
+    participant.updated_at = tx.now;
+    diesel::update(participants::table.find((tx.scope.actor.organization, participant.id.0)))
+        .set((
+            participants::role.eq(participant.role.word()),
+            participants::left_at.eq(participant.left_at.map(|time| time.0)),
+            participants::version.eq(participant.version),
+            participants::updated_at.eq(participant.updated_at.0),
+        ))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Who is in a conversation.
+fn of(scope: &Scope, conversation: Uuid) -> Sql {
     let mut sql = crate::kit::entity::select(<Participant as crate::kit::entity::Entity>::table());
-    sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
+    sql.push(" WHERE t0.left_at IS NULL AND t0.organization_id = ").bind(Bind::Uuid(Some(scope.actor.organization)));
     sql.push(" AND t0.conversation_id = ").bind(Bind::Uuid(Some(conversation)));
+    sql
+}
+
+async fn all_here(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Participant>, Stop> {
+    Ok(of(&tx.scope, conversation).load(tx.conn()).await?)
+}
+
+async fn here(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
+    let mut sql = of(&tx.scope, conversation);
     sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member)));
+    let found: Vec<Participant> = sql.load(tx.conn()).await?;
+    Ok(found.into_iter().next())
+}
+
+/// The caller in a conversation, held there as they are until the transaction ends: what they do comes before their
+/// removal in the log, or not at all. None: they are not in it, or not any more.
+pub async fn hold_own(tx: &mut Tx, conversation: Uuid) -> Result<Option<Participant>, Stop> {
+    let mut sql = of(&tx.scope, conversation);
+    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(tx.scope.actor.member))).push(" FOR SHARE OF t0");
     let found: Vec<Participant> = sql.load(tx.conn()).await?;
     Ok(found.into_iter().next())
 }
@@ -298,11 +361,4 @@ fn tell_of(tx: &mut Tx, participant: &Participant, kind: &'static str) -> crate:
     let payload: Json = json!({ "participant": serde_json::to_value(participant)? });
     tell(tx, participant.conversation_id, kind, "Participant", participant.id.0, payload);
     Ok(())
-}
-
-/// Whether the caller is owner or moderator of the conversation.
-pub async fn moderates(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> {
-    let me = tx.scope.actor.member;
-    let own = find(tx, conversation, me).await?.filter(|own| own.left_at.is_none());
-    Ok(own.is_some_and(|own| own.role != ParticipantRole::Member))
 }

@@ -18,7 +18,10 @@ use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// What is replaced after migrations, in this order.
-const FUNCTIONS: &[(&str, &str)] = &[("100_request_role.sql", include_str!("../../functions/100_request_role.sql"))];
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("100_request_role.sql", include_str!("../../functions/100_request_role.sql")),
+    ("200_conversation_cursor.sql", include_str!("../../functions/200_conversation_cursor.sql")),
+];
 
 /// How long a start waits for a database that does not answer yet, such as one that starts beside Stoa.
 const PATIENCE: Duration = Duration::from_secs(30);

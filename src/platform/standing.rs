@@ -1,5 +1,6 @@
-//! What is known of the sessions in use: whether they stand, whose they are and what their member may. Invariant:
-//! nothing is believed for longer than a second, so that what is revoked anywhere is gone within one.
+//! What is known without asking again: of the sessions in use whether they stand, whose they are and what their member
+//! may; of what all subscribers look up, what it is. Invariant: nothing is believed for longer than a second, so that
+//! what is revoked or changed anywhere is gone within one.
 
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use quick_cache::{
     sync::{Cache, EntryAction, EntryResult},
 };
 use std::{
+    hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +19,7 @@ use uuid::Uuid;
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a failure to ask is repeated, so that those who wait for a database that is away are told together.
 const FAILED: Duration = Duration::from_millis(100);
-/// Sessions remembered at most.
+/// Answers remembered at most.
 const REMEMBERED: u64 = 16_384;
 
 /// A session that stands, as the database has it.
@@ -36,56 +38,69 @@ pub struct Standing {
     pub currency: Arc<str>,
 }
 
-#[derive(Clone)]
-struct Entry {
+struct Entry<V> {
     until: Instant,
-    standing: Result<Arc<Standing>>,
+    answer: Result<Arc<V>>,
 }
 
-/// The standing of sessions by id. Cheap to clone.
-#[derive(Clone)]
-pub struct Standings(Arc<Cache<Uuid, Entry>>);
-
-impl Default for Standings {
-    fn default() -> Self {
-        Standings(Arc::new(Cache::with_weighter(256, REMEMBERED, UnitWeighter)))
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Entry { until: self.until, answer: self.answer.clone() }
     }
 }
 
-impl Standings {
-    /// The standing of a session, asked for with `load` when nothing fresh is known. Of those who want the same one
-    /// at once, one asks.
-    pub async fn get(&self, session: Uuid, load: impl Future<Output = Result<Arc<Standing>>>) -> Result<Arc<Standing>> {
-        if let Some(known) = self.0.get(&session).filter(|entry| entry.until > Instant::now()) {
-            return known.standing;
+/// The standing of sessions by id.
+pub type Standings = Fresh<Uuid, Standing>;
+
+/// Answers of the database, a second old at most. Cheap to clone.
+pub struct Fresh<K, V>(Arc<Cache<K, Entry<V>>>);
+
+impl<K, V> Clone for Fresh<K, V> {
+    fn clone(&self) -> Self {
+        Fresh(self.0.clone())
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Default for Fresh<K, V> {
+    fn default() -> Self {
+        Fresh(Arc::new(Cache::with_weighter(256, REMEMBERED, UnitWeighter)))
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Fresh<K, V> {
+    /// The answer for a key, asked for with `load` when nothing fresh is known. Of those who want the same one at
+    /// once, one asks.
+    pub async fn get(&self, key: K, load: impl Future<Output = Result<Arc<V>>>) -> Result<Arc<V>> {
+        if let Some(known) = self.0.get(&key).filter(|entry| entry.until > Instant::now()) {
+            return known.answer;
         }
-        let entry = self.0.entry_async(&session, |_, entry| {
+        let entry = self.0.entry_async(&key, |_, entry| {
             if entry.until > Instant::now() {
-                EntryAction::Retain(entry.standing.clone())
+                EntryAction::Retain(entry.answer.clone())
             } else {
                 EntryAction::ReplaceWithGuard
             }
         });
         match entry.await {
-            EntryResult::Retained(standing) => standing,
+            EntryResult::Retained(answer) => answer,
             EntryResult::Vacant(place) | EntryResult::Replaced(place, _) => {
                 let asked = Instant::now();
-                let standing = load.await;
-                let until = match &standing {
+                let answer = load.await;
+                let until = match &answer {
                     Ok(_) | Err(Error::Yours(_)) => asked + FRESH,
                     Err(Error::Ours(_) | Error::TooSlow(..)) => Instant::now() + FAILED,
                 };
                 // Refused when `forget` came in between: then it is already out of date.
-                let _ = place.insert(Entry { until, standing: standing.clone() });
-                standing
+                let _ = place.insert(Entry { until, answer: answer.clone() });
+                answer
             }
             EntryResult::Removed(..) | EntryResult::Timeout => load.await,
         }
     }
 
-    /// Forgets a session that this process has just changed.
-    pub fn forget(&self, session: Uuid) {
-        self.0.remove(&session);
+    /// Forgets what this process has just changed.
+    pub fn forget(&self, key: K) {
+        self.0.remove(&key);
     }
 }
 

@@ -10,11 +10,13 @@
 )]
 
 mod crm;
+mod crm_feed;
 mod http;
 mod idempotency;
 mod identity;
 mod kit;
 mod plan;
 mod schema;
+mod messaging;
 mod socket;
 mod wall;

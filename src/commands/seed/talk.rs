@@ -277,6 +277,7 @@ fn talk(
             last_seq: messages.last().map_or(0, |message| message.seq),
             last_message_at: messages.last().map(|message| message.created_at),
             archived_at: None,
+            cursor: Default::default(),
             created_by: opener,
             created_at: opened,
             updated_at: opened,

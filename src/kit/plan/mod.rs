@@ -130,8 +130,8 @@ fn object(table: &'static Table, selected: &ast::SelectionSet) -> Option<Object>
             let planned = if name == "__typename" {
                 Field::Typename
             } else if let Some(column) = table.columns.iter().find(|column| column.field == name) {
-                // An object in a column, of which parts are selected.
-                if !below.items.is_empty() {
+                // What Rust makes of it, or an object in a column, of which parts are selected.
+                if column.computed || !below.items.is_empty() {
                     return None;
                 }
                 Field::Column(place(column))

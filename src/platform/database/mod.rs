@@ -12,10 +12,15 @@ use crate::{
 };
 use address::Address;
 use deadpool::managed::{self, Object, PoolError, QueueMode};
+use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use pooled::{Manager, Owner};
 use std::{
     ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::timeout;
@@ -39,6 +44,7 @@ const PING: Duration = Duration::from_secs(1);
 pub struct Database {
     pool: Pool,
     wait: Duration,
+    taken: Arc<AtomicU64>,
 }
 
 /// The pool at one moment, for metrics.
@@ -66,7 +72,7 @@ impl Database {
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(Error::ours)?;
-        Ok(Database { pool, wait })
+        Ok(Database { pool, wait, taken: Arc::default() })
     }
 
     /// A connection that sees the rows of one organization. SERVICE_UNAVAILABLE when none is to be had
@@ -113,6 +119,11 @@ impl Database {
         Stats { size: status.size, available: status.available, waiting: status.waiting, max: status.max_size }
     }
 
+    /// How often somebody has taken a connection: what tells a read per subscriber from one for all.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Closes the pool: connections that rest are closed now, those in use when they come back, and nobody
     /// gets a new one.
     pub fn close(&self) {
@@ -120,6 +131,7 @@ impl Database {
     }
 
     async fn checkout(&self, owner: Owner) -> Result<Connection> {
+        self.taken.fetch_add(1, Ordering::Relaxed);
         timeout(self.wait, async {
             loop {
                 let mut object = self.pool.get().await.map_err(fault)?;
@@ -164,6 +176,23 @@ impl Connection {
         let mut transaction = Transaction { connection: self, open: true };
         transaction.batch_execute("BEGIN").await?;
         Ok(transaction)
+    }
+}
+
+impl Connection {
+    /// As `begin`, with the first statement in the same flight, behind the BEGIN. Its failure leaves the transaction
+    /// open, and failed, as always.
+    pub async fn begin_with<T>(
+        self,
+        first: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<T>,
+    ) -> Result<(Transaction, QueryResult<T>)> {
+        let transaction = Transaction { connection: self, open: true };
+        let connection: &AsyncPgConnection = &transaction;
+        // Polled in this order, so that BEGIN is the first on the wire.
+        let (begun, first) =
+            tokio::join!(biased; async { (&mut &*connection).batch_execute("BEGIN").await }, first(connection));
+        begun?;
+        Ok((transaction, first))
     }
 }
 

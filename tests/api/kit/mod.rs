@@ -111,7 +111,9 @@ impl Server {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        request.send().await.expect("an answer").json().await.expect("JSON")
+        // Kept connections must outlive the runtime of the test that made them.
+        let answering = async { request.send().await.expect("an answer").json().await.expect("JSON") };
+        RUNTIME.spawn(answering).await.expect("an answer")
     }
 
     /// Runs SQL as the superuser, outside the wall.
@@ -122,6 +124,11 @@ impl Server {
     /// What a query for one text answers, outside the wall.
     pub async fn text(&self, sql: &str) -> String {
         connect(&self.database).await.query_one(sql, &[]).await.expect("sound SQL").get(0)
+    }
+
+    /// A session of the superuser, outside the wall, that can hold locks.
+    pub async fn session(&self) -> tokio_postgres::Client {
+        postgres::admin().await
     }
 
     /// What a query for one number answers, outside the wall.

@@ -1,0 +1,134 @@
+//! Who is in a conversation, and as what.
+
+use super::Talk;
+use crate::kit::{Founder, Server, code, data, server, user_errors};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Who is in it: member and role, in the order of joining.
+async fn here(server: &Server, who: &Founder, talk: &Talk) -> Vec<(Value, String)> {
+    let query = "query($id: ID!) { conversation(id: $id) { participants(first: 100, filter: { leftAt: { isNull: true } },
+        orderBy: [{ field: JOINED_AT }]) { nodes { memberId role } } } }";
+    let answer = server.graphql(query, json!({ "id": talk.id }), Some(who)).await;
+    let nodes = data(&answer, "conversation.participants.nodes").as_array().expect("nodes").clone();
+    nodes.iter().map(|node| (node["memberId"].clone(), node["role"].as_str().expect("a role").to_owned())).collect()
+}
+
+#[tokio::test]
+async fn members_come_and_go_and_come_back() {
+    let server = server().await;
+    let (ada, stranger) = (server.founder().await, server.founder().await);
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[]).await;
+    let of = |member: Uuid| json!({ "conversationId": talk.id, "memberId": member });
+    for (version, role) in [(1, "MEMBER"), (1, "MEMBER")] {
+        let added = server.participant(&ada, "participantAdd", of(bob.member)).await;
+        assert_eq!(data(&added, "participantAdd.participant")["version"], version, "the second time changes nothing");
+        assert_eq!(data(&added, "participantAdd.participant")["role"], role);
+    }
+    for nobody in [stranger.member, Uuid::now_v7()] {
+        let answer = server.participant(&ada, "participantAdd", of(nobody)).await;
+        assert_eq!(user_errors(&answer, "participantAdd"), ["memberId NOT_FOUND"]);
+        let answer = server.participant(&ada, "participantRemove", of(nobody)).await;
+        assert_eq!(user_errors(&answer, "participantRemove"), ["memberId NOT_FOUND"]);
+    }
+    assert_eq!(code(&server.participant(&bob, "participantRemove", of(ada.member)).await), "FORBIDDEN");
+    let removed = server.participant(&ada, "participantRemove", of(bob.member)).await;
+    assert!(data(&removed, "participantRemove.participant")["leftAt"].is_string());
+    for mutation in ["participantAdd", "participantRemove"] {
+        let answer = server.participant(&bob, mutation, of(ada.member)).await;
+        assert_eq!(user_errors(&answer, mutation), ["conversationId NOT_FOUND"], "gone for who is gone");
+    }
+    let back = server.participant(&ada, "participantAdd", of(bob.member)).await;
+    assert_eq!(data(&back, "participantAdd.participant")["leftAt"], Value::Null);
+    assert_eq!(data(&back, "participantAdd.participant")["version"], 3);
+}
+
+#[tokio::test]
+async fn owners_give_roles_and_a_group_keeps_an_owner() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let give = async |by: &Founder, to: &Founder, role: &str| {
+        let input = json!({ "conversationId": talk.id, "memberId": to.member, "role": role });
+        server.participant(by, "participantUpdate", input).await
+    };
+    let of = |member: Uuid| json!({ "conversationId": talk.id, "memberId": member });
+    assert_eq!(code(&give(&bob, &bob, "OWNER").await), "FORBIDDEN");
+    assert_eq!(user_errors(&give(&ada, &ada, "MEMBER").await, "participantUpdate"), ["role STATE_INVALID"]);
+    assert_eq!(data(&give(&ada, &bob, "MODERATOR").await, "participantUpdate.participant")["role"], "MODERATOR");
+    assert_eq!(code(&give(&bob, &eve, "MODERATOR").await), "FORBIDDEN", "a moderator gives no roles");
+    assert_eq!(code(&server.participant(&bob, "participantRemove", of(ada.member)).await), "FORBIDDEN");
+    data(&server.participant(&bob, "participantRemove", of(eve.member)).await, "participantRemove.participant");
+    data(&give(&ada, &bob, "OWNER").await, "participantUpdate.participant");
+    data(&give(&ada, &ada, "MEMBER").await, "participantUpdate.participant");
+    let now = here(server, &ada, &talk).await;
+    assert_eq!(now.iter().map(|(_, role)| role.as_str()).collect::<Vec<_>>(), ["MEMBER", "OWNER"]);
+}
+
+#[tokio::test]
+async fn when_the_last_owner_leaves_the_oldest_inherits_and_everybody_hears_it() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let eve = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[]).await;
+    for who in [&bob, &eve] {
+        server.participant(&ada, "participantAdd", json!({ "conversationId": talk.id, "memberId": who.member })).await;
+    }
+    data(&server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await, "conversationLeave.participant");
+    let events = server.follow(&eve, &talk.id, Some(&talk.cursor)).await.take(4).await;
+    let told: Vec<_> = events.iter().map(|event| event["__typename"].as_str().expect("a type")).collect();
+    assert_eq!(told, ["ParticipantAdded", "ParticipantAdded", "ParticipantRemoved", "ParticipantUpdated"]);
+    assert_eq!(events[3]["participant"]["memberId"], json!(bob.member));
+    assert_eq!(events[3]["participant"]["role"], "OWNER");
+    assert_eq!(events[3]["participant"]["version"], 2);
+    assert_eq!(here(server, &eve, &talk).await, [(json!(bob.member), "OWNER".to_owned()), (json!(eve.member), "MEMBER".to_owned())]);
+    let again = server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await;
+    assert_eq!(user_errors(&again, "conversationLeave"), ["id NOT_FOUND"]);
+}
+
+/// Both are owners and remove each other at the same moment: one of them is first, and the other is gone by then.
+#[tokio::test]
+async fn two_who_remove_each_other_do_not_both_succeed() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    for _ in 0..12 {
+        let talk = server.group(&ada, &[&bob]).await;
+        let input = |member: Uuid| json!({ "conversationId": talk.id, "memberId": member });
+        let owner = json!({ "conversationId": talk.id, "memberId": bob.member, "role": "OWNER" });
+        data(&server.participant(&ada, "participantUpdate", owner).await, "participantUpdate.participant");
+        let (one, other) = tokio::join!(
+            server.participant(&ada, "participantRemove", input(bob.member)),
+            server.participant(&bob, "participantRemove", input(ada.member)),
+        );
+        let done = [one, other].iter().filter(|answer| answer["data"]["participantRemove"]["participant"].is_object()).count();
+        assert_eq!(done, 1);
+        let left = format!("SELECT count(*) FROM participants WHERE conversation_id = '{}' AND left_at IS NULL", talk.id);
+        assert_eq!(server.count(&left).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_direct_conversation_keeps_its_two() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let query = "mutation($input: ConversationCreateInput!) { conversationCreate(input: $input) { conversation { id } } }";
+    let input = json!({ "input": { "kind": "DIRECT", "memberIds": [bob.member] } });
+    let answer = server.graphql(query, input, Some(&ada)).await;
+    let id = data(&answer, "conversationCreate.conversation.id");
+    let of = |member: Uuid| json!({ "conversationId": id, "memberId": member });
+    let role = json!({ "conversationId": id, "memberId": bob.member, "role": "MEMBER" });
+    for (mutation, field, input) in [
+        ("participantAdd", "conversationId", of(eve.member)),
+        ("participantRemove", "conversationId", of(bob.member)),
+        ("participantUpdate", "conversationId", role),
+        ("conversationLeave", "id", json!({ "id": id })),
+    ] {
+        let answer = server.participant(&ada, mutation, input).await;
+        assert_eq!(user_errors(&answer, mutation), [format!("{field} UNSUPPORTED")], "{mutation}");
+    }
+}
