@@ -2,7 +2,7 @@
 //! Invariant: exit code 0 for done, 1 for failed (with one line that says why), 2 for wrong arguments or settings.
 
 mod doctor;
-mod migrate;
+pub mod migrate;
 mod schema;
 mod seed;
 mod serve;

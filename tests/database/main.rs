@@ -3,6 +3,7 @@
 
 mod cluster;
 mod pool;
+mod seed;
 mod tls;
 mod wall;
 

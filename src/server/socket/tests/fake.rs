@@ -8,7 +8,11 @@ use super::super::{
 use crate::{
     config::Config,
     error::{Code, Error, Result},
-    kit::scope::{Actor, RequestInfo},
+    identity,
+    kit::{
+        permission,
+        scope::{Actor, RequestInfo},
+    },
     server::engine::OperationKind,
 };
 use axum::http::Request;
@@ -96,6 +100,11 @@ fn member(member: u128, session: u128, lives: Duration) -> Actor {
         user: Uuid::from_u128(member),
         session: Uuid::from_u128(session),
         expires_at: chrono::Utc::now() + lives,
+        role: permission::Role::Guest,
+        permissions: identity::permissions(permission::Role::Guest),
+        team: Arc::default(),
+        time_zone: chrono_tz::UTC,
+        currency: "EUR".into(),
     }
 }
 
