@@ -5,6 +5,7 @@
 
 mod cluster;
 mod pool;
+mod seed;
 mod tls;
 mod wall;
 

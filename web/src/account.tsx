@@ -9,9 +9,9 @@ const DEMO = document.querySelector<HTMLMetaElement>('meta[name="stoa-demo"]')?.
 
 const DEMO_PASSWORD = 'password123';
 const DEMO_USERS = [
-  { email: 'admin@acme.com', role: 'Acme, administrator' },
-  { email: 'user@acme.com', role: 'Acme, sales' },
-  { email: 'admin@techstartup.com', role: 'Tech Startup, administrator' },
+  { email: 'admin@acme.com', role: 'Acme, owner' },
+  { email: 'user@acme.com', role: 'Acme, sales: sees only leads of her own' },
+  { email: 'admin@techstartup.com', role: 'TechStartup, owner: another organization' },
 ];
 
 export function Account() {

@@ -21,6 +21,10 @@ export interface ExampleGroup {
   examples: [Example, ...Example[]];
 }
 
+/** The newest lead that may still be changed. */
+const openLead = (tools: Tools) =>
+  tools.ask('{ leads(first: 1, filter: { status: { ne: CONVERTED } }) { nodes { id } } }', 'leads.nodes.0.id');
+
 /** The newest conversation of the member: the one that "Start a conversation" has just made. */
 const newestConversation = (tools: Tools) =>
   tools.ask('{ conversations(first: 1) { nodes { id } } }', 'conversations.nodes.0.id');
@@ -67,7 +71,7 @@ export const EXAMPLES: [ExampleGroup, ...ExampleGroup[]] = [
       },
       {
         title: 'Next page',
-        about: 'The page after the first five leads: `after` takes the `endCursor` of the page before.',
+        about: 'The page after the first five leads: $after takes the endCursor of the page before.',
         query: `query MoreLeads($after: String) {
   leads(first: 5, after: $after) {
     nodes { id firstName lastName }
@@ -86,10 +90,43 @@ export const EXAMPLES: [ExampleGroup, ...ExampleGroup[]] = [
   leadAggregate(groupBy: [{ field: STATUS }]) {
     count
     groups {
-      key
+      keys { field value }
       count
       avg { score }
     }
+  }
+}
+`,
+      },
+      {
+        title: 'Companies with their people',
+        about: 'Customers by size: where each stands in its group, whom one knows there, what is open.',
+        query: `query Customers {
+  accounts(
+    first: 5
+    filter: { type: { eq: CUSTOMER } }
+    orderBy: [{ field: EMPLOYEES, direction: DESC }]
+  ) {
+    nodes {
+      name
+      employees
+      ancestors { name }
+      children(first: 5) { nodes { name type } }
+      contacts(first: 3) { totalCount nodes { name title reportsTo { name } } }
+    }
+  }
+}
+`,
+      },
+      {
+        title: 'Who am I',
+        about: 'Your organization, your role and what it permits. Sign in as somebody else and compare.',
+        query: `query Me {
+  viewer {
+    user { fullName email }
+    organization { name slug timeZone currency }
+    role
+    permissions { resource action scope }
   }
 }
 `,
@@ -112,6 +149,46 @@ export const EXAMPLES: [ExampleGroup, ...ExampleGroup[]] = [
         variables: async () => ({
           input: { firstName: 'Ada', lastName: 'Lovelace', email: 'ada@example.com' },
         }),
+      },
+      {
+        title: 'Change a lead',
+        about: 'What is left out stays, null clears. history tells who changed what.',
+        query: `mutation ChangeLead($input: LeadUpdateInput!) {
+  leadUpdate(input: $input) {
+    lead {
+      id
+      score
+      notes
+      version
+      history(first: 5) {
+        action
+        occurredAt
+        actor { name }
+        changes { field old new }
+      }
+    }
+    userErrors { field message code }
+  }
+}
+`,
+        variables: async (tools) => ({ input: { id: await openLead(tools), score: 88, notes: null } }),
+      },
+      {
+        title: 'Watch leads',
+        about: 'Every change of a lead as it happens: run this, then create or change a lead in another tab.',
+        query: `subscription WatchLeads($after: String) {
+  recordEvents(entity: LEAD, after: $after) {
+    __typename
+    ... on FeedEvent { cursor occurredAt }
+    ... on RecordChanged {
+      action
+      recordId
+      actor { name }
+      changes { field old new }
+    }
+  }
+}
+`,
       },
     ],
   },
@@ -136,8 +213,7 @@ export const EXAMPLES: [ExampleGroup, ...ExampleGroup[]] = [
         query: `subscription WatchConversation($conversationId: ID!, $after: String) {
   conversationEvents(conversationId: $conversationId, after: $after) {
     __typename
-    cursor
-    occurredAt
+    ... on FeedEvent { cursor occurredAt }
     ... on MessageSent {
       message { id seq body sender { name } }
     }

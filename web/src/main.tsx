@@ -12,14 +12,14 @@ import { EXAMPLES_PANEL, FIRST_QUERY } from './examples-panel';
 import { fetcher } from './fetcher';
 import { tabsChanged } from './live';
 import { LIVE } from './live-panel';
-import { useEditorColors } from './theme';
+import { useEditorLook } from './theme';
 
 const PLUGINS = [EXAMPLES_PANEL, LIVE, HISTORY_PLUGIN];
 /** A custom scalar that takes any JSON; without this the variables editor calls objects wrong. */
 const SCALARS = { JSON: {}, JSONObject: { type: 'object' as const } };
 
 function Explorer() {
-  useEditorColors();
+  useEditorLook();
   return (
     <GraphiQL
       fetcher={fetcher}

@@ -82,10 +82,7 @@ fn refuse_production(config: &Config) -> Result<()> {
 /// False: somebody signs in here already, and nothing was written.
 async fn fill(config: &Config, database: &Database, passwords: &Passwords) -> Result<bool> {
     refuse_production(config)?;
-    let now = DateTime(DateTime::now().0.trunc_subsecs(0));
-    let worlds: Vec<World> = organization::ALL.iter().map(|organization| World::new(organization, now)).collect();
-    let [first, ..] = worlds.as_slice() else { return Ok(false) };
-    let mut tx = database.of(first.id).await?.begin().await?;
+    let mut tx = database.of_nobody().await?.begin().await?;
     // Two servers may start at once.
     Sql::new("SELECT pg_advisory_xact_lock(hashtextextended('stoa.demo', 0))").execute(&mut *tx).await?;
     // Organizations of others are behind the wall; users are not, and there is no organization without one.
@@ -95,8 +92,9 @@ async fn fill(config: &Config, database: &Database, passwords: &Passwords) -> Re
         return Ok(false);
     }
     let password_hash = passwords.hash(PASSWORD.to_owned()).await?;
-    for world in &worlds {
-        world.write(&mut tx, &password_hash, now).await?;
+    let now = DateTime(DateTime::now().0.trunc_subsecs(0));
+    for organization in &organization::ALL {
+        World::new(organization, now).write(&mut tx, &password_hash, now).await?;
     }
     tx.commit().await?;
     Ok(true)
@@ -129,7 +127,7 @@ impl World {
     /// A statement a table: the first start is waited for.
     async fn write(&self, tx: &mut Transaction, password_hash: &str, now: DateTime) -> Result<()> {
         let founded = Organization::founded(now).0;
-        // The transaction began for the first organization; the wall is that of this one until the commit.
+        // Until the next one, or the end of the transaction, the wall is that of this organization.
         let mut wall = Sql::new("SELECT set_config('stoa.organization', ");
         wall.bind(Bind::Text(Some(self.id.to_string()))).push(", true)");
         wall.execute(&mut **tx).await?;

@@ -9,13 +9,14 @@ import { after, test } from 'node:test';
 import WebSocket from 'ws';
 import {
   ConversationEventsDocument,
+  DemoConversationDocument,
   LeadsDocument,
   MessageSendDocument,
   type ConversationEventsSubscription,
   type ConversationEventsSubscriptionVariables,
 } from '../gen/graphql.js';
 import { openRelay } from './relay.js';
-import { authorization, conversation, hears, Inbox, say, SOCKET_URL } from './stoa.js';
+import { authorization, conversation, hears, Inbox, say, send, SOCKET_URL } from './stoa.js';
 
 const clients: Client[] = [];
 after(() => Promise.all(clients.map((client) => client.dispose())));
@@ -70,6 +71,17 @@ test('a mutation, whose client id makes the second send an echo of the first', a
 test('a subscription', async () => {
   const conversationId = await conversation();
   await hears(watch(connect(), { conversationId }), conversationId);
+});
+
+test('a conversation of the demo, whose messages are older than the log', async () => {
+  const { conversations } = await send(DemoConversationDocument, {}, await authorization());
+  const [demo] = conversations?.nodes ?? [];
+  assert.ok(demo?.cursor && demo.messages, 'the demo has this conversation');
+  assert.ok(demo.messages.pageInfo.hasNextPage, 'and it has a history');
+  const inbox = watch(connect(), { conversationId: demo.id, after: demo.cursor });
+  const sent = await say(demo.id, 'And now live');
+  assert.equal(sent, demo.lastSeq + 1, 'numbers go on where the history ends');
+  await inbox.expect(sent, sent);
 });
 
 test('two subscriptions on one socket', async () => {
