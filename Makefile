@@ -33,11 +33,12 @@ test: ## Run all tests: of the program and, where Node is, of Apollo Client, urq
 test-postgres: ## Run the tests that concern the database on each PostgreSQL (POSTGRES="14 15 16 17 18")
 	@scripts/test-postgres $(POSTGRES)
 
-check: ## See whether format, lints and generated files are in order; changes nothing
+check: ## See whether format, lints and documentation are in order; changes nothing
 	@scripts/toolchain
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
-	@scripts/schema check
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 schema: ## Write schema.graphql and src/schema.rs anew, after a change of the API or a migration
-	@scripts/schema write
+	@scripts/toolchain && scripts/postgres
+	@STOA_UPDATE_SCHEMA=1 cargo test --quiet --test api schema::
