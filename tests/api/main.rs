@@ -13,4 +13,5 @@ mod http;
 mod identity;
 #[allow(dead_code, reason = "words for whichever test needs them")]
 mod kit;
+mod outage;
 mod socket;

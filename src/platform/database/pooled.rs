@@ -1,7 +1,7 @@
 //! One connection of the pool: how it is opened, whose it is, when it is thrown away. Invariant: it runs as a
 //! role that row level security holds for, or it is not opened.
 
-use super::address::Address;
+use super::{address::Address, pulse::Pulse};
 use crate::error::{Error, Result};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use diesel::{QueryResult, connection::InstrumentationEvent, sql_types::Text};
@@ -61,11 +61,16 @@ struct Activity {
 }
 
 impl Activity {
-    fn note(&self, event: &InstrumentationEvent<'_>) {
+    fn note(&self, event: &InstrumentationEvent<'_>, pulse: &Pulse) {
         match event {
             InstrumentationEvent::CacheQuery { .. } => self.prepared.fetch_add(1, Ordering::Relaxed),
             InstrumentationEvent::StartQuery { .. } => self.running.fetch_add(1, Ordering::Relaxed),
-            InstrumentationEvent::FinishQuery { .. } => self.running.fetch_sub(1, Ordering::Relaxed),
+            InstrumentationEvent::FinishQuery { error, .. } => {
+                if error.is_none() {
+                    pulse.beat();
+                }
+                self.running.fetch_sub(1, Ordering::Relaxed)
+            }
             _ => 0,
         };
     }
@@ -125,11 +130,12 @@ impl Pooled {
 pub(super) struct Manager {
     address: Address,
     statement_timeout: Duration,
+    pulse: Arc<Pulse>,
 }
 
 impl Manager {
-    pub fn new(address: Address, statement_timeout: Duration) -> Self {
-        Manager { address, statement_timeout }
+    pub fn new(address: Address, statement_timeout: Duration, pulse: Arc<Pulse>) -> Self {
+        Manager { address, statement_timeout, pulse }
     }
 }
 
@@ -150,8 +156,8 @@ impl managed::Manager for Manager {
         }
         let mut connection = AsyncPgConnection::try_from(client).await.map_err(Error::unavailable)?;
         let activity = Arc::new(Activity::default());
-        let noted = activity.clone();
-        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| noted.note(&event));
+        let (noted, pulse) = (activity.clone(), self.pulse.clone());
+        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| noted.note(&event, &pulse));
         let address = self.address.clone();
         Ok(Pooled { connection, owner: Owner::Unknown, spoiled: false, driver, address, activity })
     }

@@ -1,9 +1,11 @@
 //! The server that tests talk to: one for all, on a PostgreSQL of the run's own, over HTTP and WebSocket as clients do.
 //! Every test makes organizations of its own, so that all run at once and each proves the wall as well.
 
+pub mod introspection;
 mod postgres;
 mod sign_in;
 
+pub use postgres::{connect, database};
 pub use sign_in::Founder;
 
 use reqwest::Client;
@@ -39,6 +41,8 @@ pub async fn server() -> &'static Server {
 /// A running server.
 pub struct Server {
     pub app: Arc<App>,
+    /// How a superuser gets to its database.
+    pub database: String,
     url: String,
     client: Client,
     stop: CancellationToken,
@@ -53,13 +57,18 @@ impl Server {
 
     /// A server with other settings. Limits of sign-ins are out of the way unless set.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(&postgres::url().await, change).await
+    }
+
+    /// A server on another database.
+    pub async fn on(database: &str, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config { data_dir: postgres::folder().join("data"), ..Config::default() };
         config.identity.sign_ins_per_minute = 100_000;
         config.identity.argon2_memory_kib = 64;
         config.identity.argon2_passes = 1;
         config.database.pool = 8;
         change(&mut config);
-        let url = postgres::url().await;
+        let url = database.to_owned();
         let starting = RUNTIME.spawn(async move {
             let app = App::new(config, &url).await.expect("an application");
             let server = server::Server::new(app.clone(), Engine::new(app.clone()), None).expect("sound settings");
@@ -72,7 +81,7 @@ impl Server {
             (app, format!("http://{address}"), stop, served)
         });
         let (app, url, stop, served) = starting.await.expect("a server");
-        Server { app, url, client: Client::new(), stop, served }
+        Server { app, database: postgres::as_superuser(database), url, client: Client::new(), stop, served }
     }
 
     /// `http://127.0.0.1:port`.
@@ -103,12 +112,12 @@ impl Server {
 
     /// Runs SQL as the superuser, outside the wall.
     pub async fn sql(&self, sql: &str) {
-        postgres::admin().await.batch_execute(sql).await.expect("sound SQL");
+        connect(&self.database).await.batch_execute(sql).await.expect("sound SQL");
     }
 
     /// What a query for one number answers, outside the wall.
     pub async fn count(&self, sql: &str) -> i64 {
-        postgres::admin().await.query_one(sql, &[]).await.expect("sound SQL").get(0)
+        connect(&self.database).await.query_one(sql, &[]).await.expect("sound SQL").get(0)
     }
 }
 

@@ -73,9 +73,30 @@ async fn start() -> String {
     told.await.expect("a PostgreSQL")
 }
 
-/// A connection outside the pool, and so outside the wall.
-pub async fn admin() -> Client {
-    let url = url().await;
-    let (client, _driver) = Address::parse(&url).expect("a URL").connect().await.expect("a connection");
+/// Another migrated database in the cluster of the run, of an owner who is made where there is none: no superuser,
+/// and may make no roles.
+pub async fn database(name: &str, owner: &str) -> String {
+    let shared = url().await;
+    let admin = connect(&shared).await;
+    let role = format!(
+        "DO $$ BEGIN CREATE ROLE {owner} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    );
+    admin.batch_execute(&role).await.expect("a role");
+    admin.batch_execute(&format!("CREATE DATABASE {name} OWNER {owner}")).await.expect("a database");
+    let url = shared.replace("postgres@", &format!("{owner}@")).replace("/stoa", &format!("/{name}"));
+    migrations::up(&url).await.expect("a migrated database");
+    url
+}
+
+/// The same database as the cluster's superuser.
+pub fn as_superuser(url: &str) -> String {
+    let Some((user, place)) = url.split_once('@') else { return url.to_owned() };
+    let scheme = user.split_once("://").map_or("postgres", |(scheme, _)| scheme);
+    format!("{scheme}://postgres@{place}")
+}
+
+/// A connection outside the pool; a superuser's is outside the wall.
+pub async fn connect(url: &str) -> Client {
+    let (client, _driver) = Address::parse(url).expect("a URL").connect().await.expect("a connection");
     client
 }
