@@ -13,5 +13,6 @@ mod http;
 mod identity;
 #[allow(dead_code, reason = "words for whichever test needs them")]
 mod kit;
+mod limits;
 mod outage;
 mod socket;

@@ -77,7 +77,8 @@ async fn told(server: &Server, query: &str, token: Option<&str>) -> (u16, Option
 }
 
 const LEADS: &str = "{ leads { nodes { id } } }";
-const CREATE: &str = r#"mutation { leadCreate(input: { firstName: "Ada", lastName: "Away" }) { lead { id } userErrors { code } } }"#;
+const CREATE: &str =
+    r#"mutation { leadCreate(input: { firstName: "Ada", lastName: "Away" }) { lead { id } userErrors { code } } }"#;
 
 async fn goes_away_and_comes_back(how: Wire) {
     let (state, url) = wire().await;
