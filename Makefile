@@ -38,11 +38,12 @@ bench: ## Measure speed and memory beside pgbench, in five minutes (ARGS="--only
 	@cargo build --release --locked --bin stoa
 	@cargo run --quiet --release --locked --package stoa-bench -- --stoa "$(TARGET)/release/stoa" $(ARGS)
 
-check: ## See whether format, lints and generated files are in order; changes nothing
+check: ## See whether format, lints and documentation are in order; changes nothing
 	@scripts/toolchain
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
-	@scripts/schema check
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 schema: ## Write schema.graphql and src/schema.rs anew, after a change of the API or a migration
-	@scripts/schema write
+	@scripts/toolchain && scripts/postgres
+	@STOA_UPDATE_SCHEMA=1 cargo test --quiet --test api schema::

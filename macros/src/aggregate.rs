@@ -1,6 +1,6 @@
 //! Aggregates of an entity.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(SimpleObject)] pub struct LeadNumbers { score: Option<Decimal>, … }
 //! #[derive(SimpleObject)] pub struct LeadGroup { keys: Vec<GroupKey>, count: i64, sum: LeadNumbers, … }
 //! #[derive(SimpleObject)] pub struct LeadAggregate { count: i64, sum: LeadNumbers, …, groups: Vec<LeadGroup> }

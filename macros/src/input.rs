@@ -1,6 +1,6 @@
 //! The create and update inputs and what a write needs to know.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(InputObject)] pub struct LeadCreateInput { id: Option<Id<Lead>>, first_name: String, email: Option<EmailAddress>, … }
 //! #[derive(InputObject)] pub struct LeadUpdateInput { id: Id<Lead>, expected_version: Option<i32>, first_name: MaybeUndefined<String>, … }
 //! impl Writable for Lead { … }

@@ -1,6 +1,6 @@
 //! The struct itself, as GraphQL object and as record of the log, and its relations.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(Clone, Debug, Serialize, Deserialize, SimpleObject)]
 //! #[graphql(complex)]
 //! pub struct Lead { … }

@@ -1,6 +1,6 @@
 //! The root fields of an entity and their payloads.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(Default)] pub struct LeadQuery;      // lead, leads, leadAggregate
 //! #[derive(Default)] pub struct LeadMutation;   // leadCreate, leadUpdate, leadDelete, leadRestore, leadPurge, leadBulk…
 //! ```

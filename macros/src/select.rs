@@ -1,6 +1,6 @@
 //! The filter and the order of an entity's lists.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(InputObject)] pub struct LeadFilter { first_name: Option<TextFilter>, owner: Option<Box<MemberFilter>>, and: …, … }
 //! #[derive(InputObject)] pub struct LeadListFilter { some: …, every: …, none: … }
 //! #[derive(Enum)] pub enum LeadOrderField { FirstName, … }

@@ -1,6 +1,6 @@
 //! The table as data, rows to records, and preloading.
 //!
-//! ```ignore
+//! ```text
 //! impl Lead { pub const FIRST_NAME: &'static Column = &Column { name: "first_name", field: "firstName", … }; }
 //! impl Entity for Lead { fn table() -> &'static Table { … } fn preload(…) { … } … }
 //! impl QueryableByName<Pg> for Lead { … }

@@ -420,7 +420,7 @@ pub fn push_enum<T: super::value::Value>(
 
 /// An enum of the schema that a text column holds, with its filter.
 ///
-/// ```ignore
+/// ```text
 /// db_enum! {
 ///     /// How far a lead has come.
 ///     pub enum LeadStatus, filter LeadStatusFilter {

@@ -13,13 +13,12 @@ mod tests;
 use super::{
     Server,
     client::{self, Credential},
-    engine::{Answer, GraphqlRequest, OperationKind, Prepared},
+    engine::{Answer, GraphqlRequest, OperationKind},
     explorer,
     fault::{self, Fault, Media, respond, status_of},
     socket,
 };
 use crate::{
-    config::millis,
     error::{Code, Error},
     kit::scope::{Caller, RequestInfo},
 };
@@ -77,9 +76,9 @@ async fn answer(
         _ => Sent::One(read::get(head.uri.query())?),
     };
     let _in_flight = limits.request()?;
-    let caller = client::caller(&server.app, credential, info.clone()).await?;
+    let caller = server.unless_away(client::caller(&server.app, credential, info.clone())).await??;
     match sent {
-        Sent::One(request) => one(server, request, caller, head.method != Method::POST, accept, info).await,
+        Sent::One(request) => one(server, request, caller, head.method != Method::POST, accept).await,
         Sent::Batch(requests) => batch(server, requests, caller, accept, info).await,
     }
 }
@@ -116,7 +115,6 @@ async fn one(
     caller: Caller,
     by_get: bool,
     accept: Accept,
-    info: &RequestInfo,
 ) -> Result<Response, Fault> {
     let media = accept.media().unwrap_or(Media::Json);
     let prepared = match server.engine.prepare(request, &caller) {
@@ -139,9 +137,7 @@ async fn one(
             let answers = server.engine.subscribe(prepared, caller.clone());
             Ok(sse::stream(answers, server.draining.clone(), sse::session(caller), permit))
         }
-        OperationKind::Query | OperationKind::Mutation => {
-            Ok(finish(media, &execute(server, prepared, caller, info).await))
-        }
+        OperationKind::Query | OperationKind::Mutation => Ok(finish(media, &server.execute(prepared, caller).await)),
     }
 }
 
@@ -173,7 +169,7 @@ async fn batch(
     let mutates = prepared.iter().flatten().any(|(prepared, _)| prepared.kind == OperationKind::Mutation);
     let answers = prepared.into_iter().map(|item| async {
         match item {
-            Ok((prepared, caller)) => execute(server, prepared, caller, info).await,
+            Ok((prepared, caller)) => server.execute(prepared, caller).await,
             Err(refusal) => refusal,
         }
     });
@@ -202,19 +198,6 @@ fn at_place(caller: &Caller, place: usize) -> Caller {
 
 fn numbered(request: &RequestInfo, place: usize) -> Option<Arc<str>> {
     request.idempotency_key.as_ref().map(|key| format!("{key} {place}").into())
-}
-
-/// Executes within the time limit. A mutation that takes longer goes on: only its answer is lost.
-async fn execute(server: &Server, prepared: Prepared, caller: Caller, info: &RequestInfo) -> Answer {
-    let name = prepared.name.clone();
-    match tokio::time::timeout(millis(server.app.config.http.timeout_ms), server.engine.execute(prepared, caller)).await
-    {
-        Ok(answer) => answer,
-        Err(elapsed) => {
-            tracing::warn!(request_id = %info.id, operation = name.as_deref(), "operation stopped by http.timeout_ms");
-            Answer::refusal(&Error::TooSlow(Code::Timeout, Arc::new(elapsed)), info)
-        }
-    }
 }
 
 /// The HTTP form of an answer.

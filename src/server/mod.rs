@@ -16,10 +16,15 @@ pub mod socket;
 
 pub use serve::serve;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    config::millis,
+    error::{Code, Error, Result as Answered},
+    kit::scope::Caller,
+};
 use client::Proxies;
 use edge::{cors::Cors, meters::Meters};
-use engine::Engine;
+use engine::{Answer, Engine, Prepared};
 use limits::Limits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::{
@@ -69,6 +74,30 @@ impl Server {
             engine,
             app,
         })
+    }
+
+    /// Executes a query or a mutation within the time limit, and not longer than the database answers at all. A mutation
+    /// that takes longer goes on: only its answer is lost.
+    pub async fn execute(&self, prepared: Prepared, caller: Caller) -> Answer {
+        let (info, name) = (caller.request().clone(), prepared.name.clone());
+        let work = tokio::time::timeout(millis(self.app.config.http.timeout_ms), self.engine.execute(prepared, caller));
+        match self.unless_away(work).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(elapsed)) => {
+                tracing::warn!(request_id = %info.id, operation = name.as_deref(), "operation stopped by http.timeout_ms");
+                Answer::refusal(&Error::TooSlow(Code::Timeout, Arc::new(elapsed)), &info)
+            }
+            Err(fault) => Answer::refusal(&fault, &info),
+        }
+    }
+
+    /// Work that asks the database; SERVICE_UNAVAILABLE within a second when that has fallen silent.
+    pub async fn unless_away<T>(&self, work: impl Future<Output = T>) -> Answered<T> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            fault = self.app.database.lost() => Err(fault),
+        }
     }
 
     /// Said by whoever migrated the database, once it has the schema of this build; `/health/ready` waits for it.

@@ -11,11 +11,11 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest, http::Uri},
 };
 
-struct Client(WebSocketStream<TcpStream>);
+pub struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
     /// Shakes hands and asks for a subprotocol.
-    async fn connect(server: &Server, headers: &[(&'static str, &str)]) -> Result<Self, tungstenite::Error> {
+    pub async fn connect(server: &Server, headers: &[(&'static str, &str)]) -> Result<Self, tungstenite::Error> {
         let uri: Uri = server.ws_url().parse().expect("a URL");
         let authority = uri.authority().expect("a host and a port").as_str().to_owned();
         let mut request = uri.into_client_request().expect("a request");
@@ -26,26 +26,26 @@ impl Client {
         client_async(request, stream).await.map(|(socket, _)| Client(socket))
     }
 
-    async fn silent(server: &Server) -> Self {
+    pub async fn silent(server: &Server) -> Self {
         Self::connect(server, &[("sec-websocket-protocol", "graphql-transport-ws")]).await.expect("a handshake")
     }
 
-    async fn open(server: &Server, token: Option<&str>) -> Self {
+    pub async fn open(server: &Server, token: Option<&str>) -> Self {
         let mut client = Self::silent(server).await;
         client.say(json!({"type": "connection_init", "payload": {"authorization": token}})).await;
         assert_eq!(client.hear().await, json!({"type": "connection_ack"}));
         client
     }
 
-    async fn say(&mut self, message: Value) {
+    pub async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.expect("an open socket");
     }
 
-    async fn subscribe(&mut self, id: &str, payload: Value) {
+    pub async fn subscribe(&mut self, id: &str, payload: Value) {
         self.say(json!({"type": "subscribe", "id": id, "payload": payload})).await;
     }
 
-    async fn receive(&mut self) -> Message {
+    pub async fn receive(&mut self) -> Message {
         loop {
             let message = timeout(Duration::from_secs(10), self.0.next()).await.expect("an answer in time");
             match message.expect("a message before the end").expect("a sound socket") {
@@ -55,13 +55,13 @@ impl Client {
         }
     }
 
-    async fn hear(&mut self) -> Value {
+    pub async fn hear(&mut self) -> Value {
         let message = self.receive().await;
         let Message::Text(text) = &message else { panic!("not a text: {message:?}") };
         serde_json::from_str(text).expect("JSON")
     }
 
-    async fn closed(&mut self) -> u16 {
+    pub async fn closed(&mut self) -> u16 {
         match self.receive().await {
             Message::Close(Some(frame)) => frame.code.into(),
             other => panic!("not closed: {other:?}"),

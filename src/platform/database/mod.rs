@@ -4,6 +4,7 @@
 
 pub mod address;
 mod pooled;
+mod pulse;
 mod tls;
 
 use crate::{
@@ -15,6 +16,7 @@ use deadpool::managed::{self, Object, PoolError, QueueMode};
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use pooled::{Manager, Owner};
+use pulse::Pulse;
 use std::{
     ops::{Deref, DerefMut},
     sync::{
@@ -45,6 +47,7 @@ pub struct Database {
     pool: Pool,
     wait: Duration,
     taken: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
 }
 
 /// The pool at one moment, for metrics.
@@ -65,14 +68,16 @@ impl Database {
     /// that Stoa starts and recovers by itself while the database is away; a bad URL is told at once.
     pub async fn connect(config: &DatabaseConfig, url: &str) -> Result<Self> {
         let wait = millis(config.wait_ms);
-        let manager = Manager::new(Address::parse(url)?, millis(config.statement_timeout_ms));
+        let address = Address::parse(url)?;
+        let pulse = Arc::new(Pulse::new(address.clone()));
+        let manager = Manager::new(address, millis(config.statement_timeout_ms), pulse.clone());
         // Last in, first out: few connections stay warm, and those that rest are noticed when they die.
         let pool = Pool::builder(manager)
             .max_size(config.pool.max(1))
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(Error::ours)?;
-        Ok(Database { pool, wait, taken: Arc::default() })
+        Ok(Database { pool, wait, taken: Arc::default(), pulse })
     }
 
     /// A connection that sees the rows of one organization. SERVICE_UNAVAILABLE when none is to be had
@@ -111,6 +116,12 @@ impl Database {
         })
         .await
         .unwrap_or_else(|_| Err(late(limit)))
+    }
+
+    /// Ends when the server has stopped answering (SERVICE_UNAVAILABLE), within a second; never while it answers others,
+    /// however long one statement takes. To be waited for beside work that asks the database.
+    pub async fn lost(&self) -> Error {
+        self.pulse.lost().await
     }
 
     /// How full the pool is.

@@ -1,7 +1,7 @@
 //! One connection of the pool: how it is opened, whose it is, when it is thrown away. Invariant: it runs as a
 //! role that row level security holds for, or it is not opened.
 
-use super::address::Address;
+use super::{address::Address, pulse::Pulse};
 use crate::error::{Error, Result};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use diesel::{
@@ -65,11 +65,16 @@ struct Activity {
 }
 
 impl Activity {
-    fn note(&self, event: &InstrumentationEvent<'_>) {
+    fn note(&self, event: &InstrumentationEvent<'_>, pulse: &Pulse) {
         match event {
             InstrumentationEvent::CacheQuery { .. } => self.prepared.fetch_add(1, Ordering::Relaxed),
             InstrumentationEvent::StartQuery { .. } => self.running.fetch_add(1, Ordering::Relaxed),
-            InstrumentationEvent::FinishQuery { .. } => self.running.fetch_sub(1, Ordering::Relaxed),
+            InstrumentationEvent::FinishQuery { error, .. } => {
+                if error.is_none() {
+                    pulse.beat();
+                }
+                self.running.fetch_sub(1, Ordering::Relaxed)
+            }
             _ => 0,
         };
     }
@@ -129,11 +134,12 @@ impl Pooled {
 pub(super) struct Manager {
     address: Address,
     statement_timeout: Duration,
+    pulse: Arc<Pulse>,
 }
 
 impl Manager {
-    pub fn new(address: Address, statement_timeout: Duration) -> Self {
-        Manager { address, statement_timeout }
+    pub fn new(address: Address, statement_timeout: Duration, pulse: Arc<Pulse>) -> Self {
+        Manager { address, statement_timeout, pulse }
     }
 }
 
@@ -154,11 +160,11 @@ impl managed::Manager for Manager {
         }
         let mut connection = AsyncPgConnection::try_from(client).await.map_err(Error::unavailable)?;
         let activity = Arc::new(Activity::default());
-        let noted = activity.clone();
+        let (noted, pulse) = (activity.clone(), self.pulse.clone());
         // What the program watches all connections with hears of this one as well.
         let mut others = get_default_instrumentation();
         connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-            noted.note(&event);
+            noted.note(&event, &pulse);
             if let Some(others) = &mut others {
                 others.on_connection_event(event);
             }

@@ -109,7 +109,14 @@ impl<S: Executor> Run<S> {
             )),
         };
         match executed {
-            Ok(response) => answer(response, &info, name.as_deref(), Some(spent)),
+            Ok(response) => {
+                let told = faults::tell(response.errors, &info, name.as_deref());
+                // Nothing came of it because the database is away: that is no answer but a reason to come again.
+                if nothing(&response.data) && told.iter().any(|told| told.code() == Code::ServiceUnavailable) {
+                    return Answer::of_refusals(&told);
+                }
+                Answer::of_data(&response.data, &told, Some(spent))
+            }
             Err(error) => Answer::refusal(&error, &info),
         }
     }
@@ -166,7 +173,7 @@ impl<S: Executor> Run<S> {
                 if let Some(Some(second)) = next {
                     events = stream::iter([second]).chain(events).boxed();
                 }
-                Some((answer(response, &info, name.as_deref(), None), Some((events, false))))
+                Some((answer(response, &info, name.as_deref()), Some((events, false))))
             }
         })
         .boxed()
@@ -197,9 +204,19 @@ fn request(prepared: &Prepared, caller: Option<Caller>) -> Request {
     }
 }
 
-fn answer(response: Response, info: &RequestInfo, name: Option<&str>, spent: Option<Spent>) -> Answer {
+/// One event.
+fn answer(response: Response, info: &RequestInfo, name: Option<&str>) -> Answer {
     let told = faults::tell(response.errors, info, name);
-    Answer::of_data(&response.data, &told, spent)
+    Answer::of_data(&response.data, &told, None)
+}
+
+/// Whether no root field has a value.
+fn nothing(data: &Value) -> bool {
+    match data {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(|field| *field == Value::Null),
+        _ => false,
+    }
 }
 
 /// What a panic said, for the log.

@@ -78,11 +78,11 @@ impl Operations for Arc<Server> {
     }
 
     async fn authenticate(&self, token: String, request: RequestInfo) -> Result<Scope> {
-        identity::authenticate(&self.app, &token, request).await
+        self.unless_away(identity::authenticate(&self.app, &token, request)).await?
     }
 
     async fn recheck(&self, member: Scope) -> Result<()> {
-        identity::recheck(&member).await
+        self.unless_away(identity::recheck(&member)).await?
     }
 
     fn refusal(&self, error: &Error, request: &RequestInfo) -> Bytes {
@@ -106,8 +106,8 @@ impl Operations for Arc<Server> {
                 let answers = match kind {
                     OperationKind::Subscription => self.engine.subscribe(prepared, caller).map(outcome).boxed(),
                     OperationKind::Query | OperationKind::Mutation => {
-                        let engine = self.engine.clone();
-                        once(async move { outcome(engine.execute(prepared, caller).await) }).boxed()
+                        let server = self.clone();
+                        once(async move { outcome(server.execute(prepared, caller).await) }).boxed()
                     }
                 };
                 Started { kind, answers }

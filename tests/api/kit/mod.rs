@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// Where servers run: a test's own runtime ends with the test.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
-        .thread_stack_size(16 * 1024 * 1024)
+        .thread_stack_size(stoa::commands::worker_stack(Config::default().documents.max_depth))
         .enable_all()
         .build()
         .expect("a runtime")
