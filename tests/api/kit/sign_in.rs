@@ -8,6 +8,7 @@ use uuid::Uuid;
 pub const PASSWORD: &str = "nine purple otters juggle";
 
 /// Somebody who is signed in; as a text, their access token.
+#[derive(Clone)]
 pub struct Founder {
     pub token: String,
     pub organization: Uuid,
