@@ -92,12 +92,17 @@ pub fn expand(entity: &Entity) -> TokenStream {
                 &self,
                 ctx: &::async_graphql::Context<'_>,
             ) -> ::async_graphql::ServerResult<Option<::async_graphql::Value>> {
-                #(
-                    if let Some(value) = ::async_graphql::ComplexObject::resolve_field(&#parts(self), ctx).await? {
-                        return Ok(Some(value));
-                    }
-                )*
-                ::async_graphql::ComplexObject::resolve_field(&crate::kit::history::History(self), ctx).await
+                // In a box: the future of a column would otherwise be as large as that of the largest relation, and
+                // is copied for each field of each record.
+                Box::pin(async move {
+                    #(
+                        if let Some(value) = ::async_graphql::ComplexObject::resolve_field(&#parts(self), ctx).await? {
+                            return Ok(Some(value));
+                        }
+                    )*
+                    ::async_graphql::ComplexObject::resolve_field(&crate::kit::history::History(self), ctx).await
+                })
+                .await
             }
         }
     }

@@ -12,7 +12,7 @@ use quote::{format_ident, quote};
 /// The arguments of a list field.
 pub fn list_arguments(filter: &Ident, order: &Ident) -> TokenStream {
     quote! {
-        #[graphql(desc = "Only records that fit.")] filter: Option<#filter>,
+        #[graphql(desc = "Only records that fit.")] filter: Option<Box<#filter>>,
         #[graphql(desc = "At most three keys; the id is always the last. Without it the newest come first.")] order_by: Option<Vec<#order>>,
         #[graphql(desc = "How many records from the start or behind `after`: 0 to 100, 25 unless said otherwise.")] first: Option<i32>,
         #[graphql(desc = "Behind the record with this cursor.")] after: Option<String>,

@@ -4,7 +4,7 @@
 use super::{
     filter::{Budget, DeletedRecords, Filter},
     order::{Order, OrderInput},
-    page::{Connection, Window},
+    page::{Connection, Page, Window},
     predicate::{Predicate, push_wall},
     scope::Scope,
     sql::Sql,
@@ -68,7 +68,8 @@ pub fn cell<'a, T: Value>(row: &impl Row<'a, Pg>, index: usize) -> deserialize::
 
 /// What a list is asked for.
 pub struct ListArgs<E: Entity> {
-    pub filter: Option<E::Filter>,
+    /// In a box, as large as it is: it travels through several futures.
+    pub filter: Option<Box<E::Filter>>,
     pub order_by: Option<Vec<E::Order>>,
     pub first: Option<i32>,
     pub after: Option<String>,
@@ -198,9 +199,9 @@ pub async fn list<E: Entity>(
     list.push_window(&mut sql);
     let conn = scope.reader().await?;
     let rows: Vec<E> = sql.load(&mut &*conn).await?;
-    let page = Connection::new(scope.clone(), list, rows);
+    let page = Arc::new(Page::new(Arc::new(list), rows));
     E::preload(scope, &conn, &page.rows, &page_selections(selections)).await?;
-    Ok(page)
+    Ok(Connection { scope: scope.clone(), page })
 }
 
 /// The selections on the records of a connection: those below `nodes` and `edges { node }`.

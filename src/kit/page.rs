@@ -67,9 +67,8 @@ pub struct PageInfo {
     pub end_cursor: Option<String>,
 }
 
-/// A page of a list.
-pub struct Connection<E: Entity> {
-    scope: Scope,
+/// A page of a list, for whoever may see it: what is fetched ahead is kept without its scope, which keeps it.
+pub struct Page<E> {
     list: Arc<List>,
     pub rows: Vec<Arc<E>>,
     has_next: bool,
@@ -78,22 +77,9 @@ pub struct Connection<E: Entity> {
     total: Option<i64>,
 }
 
-impl<E: Entity> Clone for Connection<E> {
-    fn clone(&self) -> Self {
-        Connection {
-            scope: self.scope.clone(),
-            list: self.list.clone(),
-            rows: self.rows.clone(),
-            has_next: self.has_next,
-            has_previous: self.has_previous,
-            total: self.total,
-        }
-    }
-}
-
-impl<E: Entity> Connection<E> {
+impl<E: Entity> Page<E> {
     /// From the rows of the window, which may have one more than it shows.
-    pub fn new(scope: Scope, list: List, mut rows: Vec<E>) -> Self {
+    pub fn new(list: Arc<List>, mut rows: Vec<E>) -> Self {
         let window = &list.window;
         let more = rows.len() > window.size as usize;
         rows.truncate(window.size as usize);
@@ -103,13 +89,19 @@ impl<E: Entity> Connection<E> {
         let from_middle = window.place.is_some();
         let (has_next, has_previous) = if window.backward { (from_middle, more) } else { (more, from_middle) };
         let rows = rows.into_iter().map(Arc::new).collect();
-        Connection { scope, list: Arc::new(list), rows, has_next, has_previous, total: None }
+        Page { list, rows, has_next, has_previous, total: None }
     }
 
     /// The same page, knowing how many records there are on all.
     pub fn counted(self, total: Option<i64>) -> Self {
-        Connection { total, ..self }
+        Page { total, ..self }
     }
+}
+
+/// A page of a list.
+pub struct Connection<E: Entity> {
+    pub scope: Scope,
+    pub page: Arc<Page<E>>,
 }
 
 impl<E: Entity> TypeName for Connection<E> {
@@ -123,32 +115,32 @@ impl<E: Entity> TypeName for Connection<E> {
 impl<E: Entity> Connection<E> {
     /// The records with the cursor of each.
     async fn edges(&self) -> Vec<Edge<E>> {
-        self.rows.iter().map(|node| Edge { list: self.list.clone(), node: node.clone() }).collect()
+        self.page.rows.iter().map(|node| Edge { list: self.page.list.clone(), node: node.clone() }).collect()
     }
 
     /// The records.
     async fn nodes(&self) -> &[Arc<E>] {
-        &self.rows
+        &self.page.rows
     }
 
     /// Where this page lies.
     async fn page_info(&self) -> PageInfo {
-        let cursor = |row: &Arc<E>| self.list.order.cursor(&**row);
+        let cursor = |row: &Arc<E>| self.page.list.order.cursor(&**row);
         PageInfo {
-            has_next_page: self.has_next,
-            has_previous_page: self.has_previous,
-            start_cursor: self.rows.first().map(cursor),
-            end_cursor: self.rows.last().map(cursor),
+            has_next_page: self.page.has_next,
+            has_previous_page: self.page.has_previous,
+            start_cursor: self.page.rows.first().map(cursor),
+            end_cursor: self.page.rows.last().map(cursor),
         }
     }
 
     /// How many records the filter fits, on all pages. Counted only when selected.
     async fn total_count(&self) -> async_graphql::Result<i64> {
-        if let Some(total) = self.total {
+        if let Some(total) = self.page.total {
             return Ok(total);
         }
         let conn = self.scope.reader().await?;
-        Ok(entity::count(&self.scope, &conn, &self.list).await?)
+        Ok(entity::count(&self.scope, &conn, &self.page.list).await?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     entity::{self, Entity, List, ListArgs, page_selections},
-    page::Connection,
+    page::{Connection, Page},
     permission::Action,
     predicate::{Compare, Predicate},
     resolve::scope,
@@ -78,13 +78,12 @@ impl Loads {
         self.records.lock().insert((TypeId::of::<E>(), id), record.map(|record| record as Shared));
     }
 
-    fn list<E: Entity>(&self, key: &ListKey) -> Option<Connection<E>> {
-        let found = self.lists.lock().get(key)?.clone();
-        found.downcast::<Connection<E>>().ok().map(|page| (*page).clone())
+    fn list<E: Entity>(&self, key: &ListKey) -> Option<Arc<Page<E>>> {
+        self.lists.lock().get(key)?.clone().downcast().ok()
     }
 
-    fn put_list<E: Entity>(&self, key: ListKey, page: Connection<E>) {
-        self.lists.lock().insert(key, Arc::new(page));
+    fn put_list<E: Entity>(&self, key: ListKey, page: Arc<Page<E>>) {
+        self.lists.lock().insert(key, page);
     }
 }
 
@@ -133,18 +132,19 @@ pub async fn or_null<T>(ctx: &Context<'_>, field: impl Future<Output = Result<Op
 
 /// The record that a reference names, if the caller may read it.
 pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Arc<E>> {
-    or_null(ctx, async {
-        let Some(id) = id else { return Ok(None) };
+    let id = id?;
+    if let Some(found) = scope(ctx).ok().and_then(|scope| scope.loads.record(id)) {
+        return found;
+    }
+    // In a box: a future is as large as the largest thing it may wait for, and is copied whole for each record.
+    Box::pin(or_null(ctx, async {
         let scope = scope(ctx)?;
-        if let Some(found) = scope.loads.record(id) {
-            return Ok(found);
-        }
         if matches!(E::table().wall, Wall::Shared) && scope.loads.shared.get().is_some() {
             return look_up(scope, id).await;
         }
         let loader = scope.loader::<E>().ok_or_else(|| Error::ours("a loader of another type"))?;
         loader.load_one(id).await
-    })
+    }))
     .await
 }
 
@@ -167,15 +167,15 @@ pub async fn to_many<E: Entity>(
     there: &'static Column,
     args: ListArgs<E>,
 ) -> Option<Connection<E>> {
-    or_null(ctx, async {
+    Box::pin(or_null(ctx, async {
         let scope = scope(ctx)?;
         let arguments = ctx.field().arguments().map_err(|fault| Error::bad_input(fault.message))?;
         if let Some(page) = scope.loads.list(&(parent, E::table().name, there.name, argument_key(&arguments))) {
-            return Ok(Some(page));
+            return Ok(Some(Connection { scope: scope.clone(), page }));
         }
         let selections: Vec<_> = ctx.field().selection_set().collect();
         entity::list(scope, args, &selections, Some(names(there, parent))).await.map(Some)
-    })
+    }))
     .await
 }
 
@@ -265,13 +265,13 @@ pub async fn preload_many<E: Entity>(
             for parent in wanted {
                 // What is counted or read on later is that below its own parent.
                 let own = List { fits: Predicate::All(vec![names(there, parent), list.fits.clone()]), ..list.clone() };
-                let page = Connection::new(scope.clone(), own, rows.remove(&parent).unwrap_or_default());
+                let page = Page::new(Arc::new(own), rows.remove(&parent).unwrap_or_default());
                 let total = counts.as_mut().map(|counts| counts.remove(&parent).unwrap_or(0));
-                scope.loads.put_list(key(parent), page.counted(total));
+                scope.loads.put_list(key(parent), Arc::new(page.counted(total)));
             }
         }
         let pages = parents.iter().filter_map(|parent| scope.loads.list::<E>(&key(*parent)));
-        let all: Vec<Arc<E>> = pages.flat_map(|page| page.rows).collect();
+        let all: Vec<Arc<E>> = pages.flat_map(|page| page.rows.clone()).collect();
         E::preload(scope, conn, &all, &page_selections(&below)).await?;
     }
     Ok(())

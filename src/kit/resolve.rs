@@ -1,5 +1,8 @@
 //! What the root fields that `#[entity]` writes do. Invariant: a root field that fails is null and its error
 //! stands at its own path; the other root fields are untouched.
+//!
+//! Each future is in a box: without, the future of every root field is as large as the largest of them all, and is
+//! copied whole from one level of the engine to the next.
 
 use super::{
     aggregate::{self, Aggregate, GroupBy, Having},
@@ -28,11 +31,11 @@ pub fn selections<'a>(ctx: &'a Context<'_>) -> Vec<SelectionField<'a>> {
 }
 
 pub async fn one<E: Entity>(ctx: &Context<'_>, id: Uuid) -> Option<Arc<E>> {
-    or_null(ctx, async { entity::find(scope(ctx)?, id, &selections(ctx)).await }).await
+    Box::pin(or_null(ctx, async { entity::find(scope(ctx)?, id, &selections(ctx)).await })).await
 }
 
 pub async fn list<E: Entity>(ctx: &Context<'_>, args: ListArgs<E>) -> Option<Connection<E>> {
-    or_null(ctx, async { entity::list(scope(ctx)?, args, &selections(ctx), None).await.map(Some) }).await
+    Box::pin(or_null(ctx, async { entity::list(scope(ctx)?, args, &selections(ctx), None).await.map(Some) })).await
 }
 
 pub async fn aggregate<E: Entity, A: Aggregate<E>>(
@@ -42,15 +45,16 @@ pub async fn aggregate<E: Entity, A: Aggregate<E>>(
     having: Option<Having>,
     first: Option<i32>,
 ) -> Option<A> {
-    or_null(ctx, async { aggregate::aggregate::<E, A>(scope(ctx)?, filter, groups, having, first).await.map(Some) })
-        .await
+    let aggregate =
+        async { aggregate::aggregate::<E, A>(scope(ctx)?, filter, groups, having, first).await.map(Some) };
+    Box::pin(or_null(ctx, aggregate)).await
 }
 
 pub async fn write<E: Writable, P: From<Outcome<E>>>(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>,
 ) -> Option<P> {
-    or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) }).await
+    Box::pin(or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) })).await
 }
 
 pub async fn bulk<E: Writable, I, P: From<Vec<Outcome<E>>>>(
@@ -61,8 +65,8 @@ pub async fn bulk<E: Writable, I, P: From<Vec<Outcome<E>>>>(
     changes: impl Fn(&I) -> Option<Uuid>,
     write: impl AsyncFn(&mut Tx, I) -> Result<E, Stop>,
 ) -> Option<P> {
-    or_null(ctx, async {
+    Box::pin(or_null(ctx, async {
         write::bulk(scope(ctx)?, list, items, policy, changes, write).await.map(|outcomes| Some(outcomes.into()))
-    })
+    }))
     .await
 }

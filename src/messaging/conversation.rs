@@ -160,7 +160,7 @@ impl ConversationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The new conversation.")] input: ConversationCreateInput,
     ) -> Option<ConversationPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| create(tx, input).await)).await
+        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| create(tx, input).await))).await
     }
 
     /// Changes the title or topic of a group.
@@ -169,7 +169,7 @@ impl ConversationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation, and what changes.")] input: ConversationUpdateInput,
     ) -> Option<ConversationPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await)).await
+        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await))).await
     }
 }
 

@@ -114,7 +114,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The message.")] input: MessageSendInput,
     ) -> Option<MessagePayload> {
-        or_null(ctx, async { send(scope(ctx)?, input).await.map(Some) }).await
+        Box::pin(or_null(ctx, async { send(scope(ctx)?, input).await.map(Some) })).await
     }
 
     /// Edits one's own message.
@@ -123,7 +123,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message, and the new text.")] input: MessageEditInput,
     ) -> Option<MessagePayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| edit(tx, input).await)).await
+        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| edit(tx, input).await))).await
     }
 
     /// Deletes a message: its body goes, its place stays. Deleting it again changes nothing.
@@ -132,7 +132,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message.")] input: MessageDeleteInput,
     ) -> Option<MessagePayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| delete(tx, input.id.0).await)).await
+        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| delete(tx, input.id.0).await))).await
     }
 }
 

@@ -130,7 +130,7 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom, and to which conversation.")] input: ParticipantInput,
     ) -> Option<ParticipantPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await)).await
+        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await))).await
     }
 
     /// Removes a member from a group; owners and moderators may. From then on the member sees nothing of it.
