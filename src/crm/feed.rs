@@ -7,6 +7,7 @@ use crate::{
     events::{Cursor, Event, stream_of_records},
     identity::Member,
     kit::{
+        audience::Told,
         entity::Entity,
         feed::{ResyncRequired, Shown, shown},
         filter::{Budget, Filter},
@@ -126,7 +127,7 @@ impl CrmSubscription {
             desc = "The cursor of the last event that you have, or of `changes`, asked before the records were fetched; left out: only what happens from now on."
         )]
         after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<RecordEvent>>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Told<RecordEvent>>>> {
         let scope = scope(ctx)?.clone();
         crate::kit::entity::may_list(entity.table(), &scope, Default::default())?;
         let fits = predicate(entity, filter)?;
@@ -138,7 +139,8 @@ impl CrmSubscription {
         };
         let deliveries = scope.follow(stream, after).await?;
         let viewer = scope.clone();
-        Ok(shown(scope, stream, deliveries, RecordEvent::ResyncRequired, move |event| {
+        let personal = |_: &Event| false;
+        Ok(shown(scope, stream, deliveries, RecordEvent::ResyncRequired, personal, move |event| {
             Ok(match view(&viewer, entity, &fits, &event)? {
                 Some(changed) => Shown::Event(RecordEvent::RecordChanged(changed)),
                 None => Shown::Nothing,

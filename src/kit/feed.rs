@@ -2,6 +2,7 @@
 //! see at that event, and a feed that cannot go on without a gap says so and ends.
 
 use super::{
+    audience::Told,
     scalars::DateTime,
     scope::Scope,
     value::{Bind, Kind, Value},
@@ -110,17 +111,34 @@ pub enum Shown<T> {
     Last(T),
 }
 
-/// Turns deliveries into what the subscriber sees; `resync` is made when the log cannot be continued.
+/// Turns deliveries into what the subscriber sees; `resync` is made when the log cannot be continued. Of an event that
+/// is `alike`, every subscriber who selects the same sees the same.
 pub fn shown<T: Send + 'static>(
     scope: Scope,
     stream_id: StreamId,
     deliveries: BoxStream<'static, Result<Delivery>>,
     resync: impl Fn(ResyncRequired) -> T + Send + Sync + 'static,
+    alike: impl Fn(&Event) -> bool + Send + 'static,
     mut show: impl FnMut(Arc<Event>) -> Result<Shown<T>> + Send + 'static,
-) -> impl Stream<Item = async_graphql::Result<T>> + Send {
+) -> impl Stream<Item = async_graphql::Result<Told<T>>> + Send {
+    let loads = scope.loads.clone();
     let show = move |delivery: Result<Delivery>| match delivery? {
         Delivery::Resync => Ok(None),
-        Delivery::Event(event) => show(event).map(Some),
+        Delivery::Event(event) => {
+            let audience = loads.audience.get().filter(|_| alike(&event));
+            Ok(Some(match audience.and_then(|audience| audience.heard(event.id)) {
+                Some(body) => Shown::Event(Told::Again(body)),
+                None => match show(event)? {
+                    Shown::Nothing => {
+                        // The next answer is about another event.
+                        audience.inspect(|audience| audience.tell(None));
+                        Shown::Nothing
+                    }
+                    Shown::Event(item) => Shown::Event(Told::Anew(item)),
+                    Shown::Last(item) => Shown::Last(Told::Anew(item)),
+                },
+            }))
+        }
     };
     scope.loads.share();
     let state = (scope, deliveries, Arc::new(resync), show, false);
@@ -136,7 +154,7 @@ pub fn shown<T: Send + 'static>(
                 Ok(Some(Shown::Nothing)) => continue,
                 Ok(Some(Shown::Event(item))) => (Ok(item), false),
                 Ok(Some(Shown::Last(item))) => (Ok(item), true),
-                Ok(None) => (self::resync_from(&scope, stream_id).await.map(|event| resync(event)), true),
+                Ok(None) => (self::resync_from(&scope, stream_id).await.map(|event| Told::Anew(resync(event))), true),
                 Err(fault) => (Err(fault), true),
             };
             return Some((item.map_err(Into::into), (scope, deliveries, resync, show, last)));

@@ -3,6 +3,7 @@
 #[macro_use]
 pub mod filter;
 pub mod aggregate;
+pub mod audience;
 pub mod entity;
 pub mod feed;
 pub mod history;

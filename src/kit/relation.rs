@@ -2,6 +2,7 @@
 //! cannot be read through a relation), and a page of records costs one query per relation, not one per record.
 
 use super::{
+    audience::Audience,
     entity::{self, Entity, List, ListArgs, page_selections},
     page::{Connection, Page},
     permission::Action,
@@ -49,6 +50,8 @@ pub struct Loads {
     records: Mutex<HashMap<(TypeId, Uuid), Option<Shared>>>,
     lists: Mutex<HashMap<ListKey, Shared>>,
     loaders: Mutex<HashMap<TypeId, Shared>>,
+    /// Of a subscription: with whom it shares its answers.
+    pub audience: OnceLock<Audience>,
 }
 
 /// What the events of subscriptions look up, shared by all subscribers of the node, so that an event costs reads by

@@ -9,9 +9,11 @@ use crate::{
     error::{Error, Result},
     events::Event,
     kit::{
+        audience::{self, only_columns},
+        entity::Entity,
         feed::{Place, ResyncRequired, Shown, shown},
         id::Id,
-        resolve::scope,
+        resolve::{scope, selections},
         scalars::DateTime,
     },
 };
@@ -117,7 +119,7 @@ impl MessagingSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation; you have to be in it.")] conversation_id: Id<Conversation>,
         #[graphql(desc = "The cursor of the last event that you have; left out: only what happens from now on.")] after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<ConversationEvent>>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<audience::Told<ConversationEvent>>>> {
         let scope = scope(ctx)?.clone();
         let stream = scope.stream(conversation_id.0);
         // First the stream, then the question: whoever is removed in between finds that in the stream.
@@ -126,7 +128,10 @@ impl MessagingSubscription {
             return Err(Error::not_found("There is no such conversation.").into());
         }
         let me = scope.actor.member;
-        Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, move |event| show(&event, me)))
+        // What a message says is the same for all; who sent it, as a record, may be hidden from some.
+        let common = only_columns(&selections(ctx), "message", Message::table());
+        let alike = move |event: &Event| common && event.kind.starts_with("message_");
+        Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, alike, move |event| show(&event, me)))
     }
 }
 

@@ -27,7 +27,10 @@ use async_graphql_value::Value;
 use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap, HashSet},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Put on fields that can fail, so that the engine asks `server::engine::nulls` what becomes of an error: the field is
@@ -36,9 +39,14 @@ pub const NULLABLE: &str = "stoa_nullable";
 /// As `NULLABLE`, for a field that is not nullable.
 pub const REQUIRED: &str = "stoa_required";
 
+/// Plans made so far.
+static PLANS: AtomicU64 = AtomicU64::new(0);
+
 /// An operation as it is executed.
 #[derive(Debug)]
 pub struct Plan {
+    /// No other plan has it, also when this one is gone.
+    pub id: u64,
     pub document: engine::ExecutableDocument,
     pub cost: Cost,
     reads: OnceLock<Option<crate::kit::plan::Plan>>,
@@ -95,6 +103,7 @@ pub fn flatten(
     };
     let operation = engine::OperationDefinition { ty, variable_definitions, directives: Vec::new(), selection_set };
     Ok(Plan {
+        id: PLANS.fetch_add(1, Ordering::Relaxed),
         document: engine::ExecutableDocument {
             operations: DocumentOperations::Single(Positioned::new(operation, pos)),
             fragments: HashMap::new(),

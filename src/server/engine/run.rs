@@ -5,8 +5,11 @@ use super::{Answer, GraphqlRequest, OperationKind, Prepared, answer::Spent, faul
 use crate::{
     config::{Config, millis},
     error::{Code, Error, Result},
-    kit::plan::TableOf,
-    kit::scope::{Caller, RequestInfo},
+    kit::{
+        audience::{Answers, Audience, again},
+        plan::TableOf,
+        scope::{Caller, RequestInfo},
+    },
     server::documents::Documents,
 };
 use async_graphql::{
@@ -29,6 +32,8 @@ pub struct Run<S> {
     /// What queries may be read from without the executor.
     tables: &'static [TableOf],
     mutations: TaskTracker,
+    /// What subscribers have been told, for those who are told the same.
+    answers: Answers,
 }
 
 impl<Q, M, S> Run<Schema<Q, M, S>>
@@ -57,7 +62,15 @@ where
         let sdl = schema.sdl_with_options(options);
         let documents = Documents::new(&sdl, config.documents.clone())?;
         let timeout = millis(config.http.timeout_ms);
-        Ok(Run { schema, sdl, documents, timeout, tables, mutations: TaskTracker::new() })
+        Ok(Run {
+            schema,
+            sdl,
+            documents,
+            timeout,
+            tables,
+            mutations: TaskTracker::new(),
+            answers: Answers::default(),
+        })
     }
 }
 
@@ -150,12 +163,19 @@ impl<S: Executor> Run<S> {
             return stream::once(async move { self.execute(prepared, info, caller).await }).boxed();
         }
         let name = prepared.name.clone();
+        let audience = match &caller {
+            Some(Caller::Member(scope)) => {
+                scope.loads.audience.get_or_init(|| Audience::new(self.answers.clone(), prepared.ready.plan.id));
+                Some(scope.loads.clone())
+            }
+            _ => None,
+        };
         let events = self.schema.execute_stream(request(&prepared, caller), None);
         let events = AssertUnwindSafe(events).catch_unwind().boxed();
         // The first answer decides whether there is a subscription at all; after a panic nothing follows.
         let state = Some((events, true));
         stream::unfold(state, move |state| {
-            let (info, name) = (info.clone(), name.clone());
+            let (info, name, audience) = (info.clone(), name.clone(), audience.clone());
             async move {
                 let (mut events, first) = state?;
                 let response = match events.next().await? {
@@ -173,7 +193,15 @@ impl<S: Executor> Run<S> {
                 if let Some(Some(second)) = next {
                     events = stream::iter([second]).chain(events).boxed();
                 }
-                Some((answer(response, &info, name.as_deref()), Some((events, false))))
+                if let Some(body) = again(&response.data) {
+                    return Some((Answer { body, refused: None }, Some((events, false))));
+                }
+                let sound = response.errors.is_empty();
+                let answer = answer(response, &info, name.as_deref());
+                if let Some(audience) = audience.as_ref().and_then(|loads| loads.audience.get()) {
+                    audience.tell(sound.then_some(&answer.body));
+                }
+                Some((answer, Some((events, false))))
             }
         })
         .boxed()
