@@ -297,6 +297,7 @@ async fn existing(tx: &mut Tx, direct_key: Option<String>) -> Result<Conversatio
 }
 
 async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversation, Stop> {
+    tx.scope.actor.demand(crate::kit::permission::Resource::Conversation, Action::Update)?;
     let old = lock_conversation(tx, input.id.0, "id").await?;
     if input.expected_version.is_some_and(|expected| expected != old.version) {
         let mut errors = UserErrors::default();

@@ -7,6 +7,7 @@ use crate::{
     identity::Member,
     kit::{
         id::Id,
+        permission::{Action, Resource},
         relation::or_null,
         resolve::scope,
         rules::Rules,
@@ -14,7 +15,7 @@ use crate::{
         scope::{Actor, Scope},
         sql::Sql,
         user_error::{UserError, UserErrorCode},
-        value::{Bind, Value},
+        value::Bind,
         write::{self, Stop, Tx},
     },
     schema::participants,
@@ -161,6 +162,7 @@ async fn run(
 }
 
 async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> {
+    tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
     if conversation.kind == ConversationKind::Direct {
         return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "A direct conversation has two members."));
@@ -186,6 +188,7 @@ async fn remove(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Partici
     };
     let me = tx.scope.actor.member;
     if member != me {
+        tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
         let mine = find(tx, conversation, me).await?.map(|own| own.role);
         let allowed = match mine {
             Some(ParticipantRole::Owner) => true,
