@@ -34,7 +34,7 @@ COMMENT ON TABLE accounts IS 'Companies that one sells to, buys from or competes
 COMMENT ON COLUMN accounts.parent_id IS 'The company this one belongs to. No cycles, at most 10 levels.';
 CREATE INDEX accounts_parent ON accounts (organization_id, parent_id, created_at DESC, id DESC) WHERE parent_id IS NOT NULL;
 CREATE INDEX accounts_name ON accounts (organization_id, name, id) WHERE deleted_at IS NULL;
-CREATE INDEX accounts_domain ON accounts (organization_id, domain) WHERE domain IS NOT NULL;
+CREATE INDEX accounts_domain ON accounts (organization_id, domain, id) WHERE deleted_at IS NULL;
 CREATE INDEX accounts_type ON accounts (organization_id, type, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX accounts_industry ON accounts (organization_id, industry, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX accounts_newest ON accounts (organization_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
@@ -43,5 +43,4 @@ CREATE INDEX accounts_owner ON accounts (organization_id, owner_id, created_at D
 CREATE INDEX accounts_created_by ON accounts (organization_id, created_by);
 CREATE INDEX accounts_deleted ON accounts (organization_id, deleted_at, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX accounts_deleted_by ON accounts (organization_id, deleted_by) WHERE deleted_by IS NOT NULL;
-CREATE INDEX accounts_tags ON accounts USING gin (tags);
 SELECT stoa_wall('accounts');

@@ -52,7 +52,8 @@ CREATE INDEX leads_score ON leads (organization_id, score DESC, id DESC) WHERE d
 CREATE INDEX leads_source ON leads (organization_id, source, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX leads_last_name ON leads (organization_id, last_name, id) WHERE deleted_at IS NULL;
 CREATE INDEX leads_company ON leads (organization_id, company, id) WHERE deleted_at IS NULL;
-CREATE INDEX leads_email ON leads (organization_id, email) WHERE email IS NOT NULL;
+CREATE INDEX leads_email ON leads (organization_id, email, id) WHERE deleted_at IS NULL;
+CREATE INDEX leads_last_contacted ON leads (organization_id, last_contacted_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX leads_assigned_to ON leads (organization_id, assigned_to_id, created_at DESC, id DESC) WHERE assigned_to_id IS NOT NULL;
 CREATE INDEX leads_account ON leads (organization_id, account_id, created_at DESC, id DESC) WHERE account_id IS NOT NULL;
 CREATE INDEX leads_contact ON leads (organization_id, contact_id, created_at DESC, id DESC) WHERE contact_id IS NOT NULL;
@@ -62,5 +63,5 @@ CREATE INDEX leads_owner ON leads (organization_id, owner_id, created_at DESC, i
 CREATE INDEX leads_created_by ON leads (organization_id, created_by);
 CREATE INDEX leads_deleted ON leads (organization_id, deleted_at, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX leads_deleted_by ON leads (organization_id, deleted_by) WHERE deleted_by IS NOT NULL;
-CREATE INDEX leads_tags ON leads USING gin (tags);
+-- None for tags: containment is not leakproof, so that under a policy no index serves it.
 SELECT stoa_wall('leads');

@@ -1,12 +1,16 @@
-//! Members: users in an organization, whom records belong to. Every member may see who the others are.
+//! Members: users in an organization, whom records belong to. Who may not see all of them sees those whom it talks
+//! with, since a message without a sender says little.
 
 use crate::{
     db_enum,
     kit::{
         id::Id,
-        permission::Role,
+        permission::{Action, Reach, Resource, Role},
         rules::Rules,
         scalars::{DateTime, EmailAddress},
+        scope::Actor,
+        sql::Sql,
+        value::Bind,
     },
 };
 use stoa_macros::entity;
@@ -24,7 +28,7 @@ db_enum! {
 }
 
 /// A user in an organization.
-#[entity(resource = Member, plural = memberships, wall = shared, read_only)]
+#[entity(resource = Member, plural = memberships, visible_by = known_to, read_only)]
 pub struct Member {
     pub id: Id<Member>,
     /// The id of the user; the same in every organization.
@@ -54,3 +58,16 @@ pub struct Member {
 }
 
 impl Rules for Member {}
+
+/// The wall: all members, or oneself and those in one's conversations.
+fn known_to(actor: &Actor, sql: &mut Sql, alias: &'static str) {
+    if actor.may(Resource::Member, Action::Read) == Some(Reach::All) {
+        return;
+    }
+    sql.push(" AND (").push(alias).push(".id = ").bind(Bind::Uuid(Some(actor.member)));
+    sql.push(" OR EXISTS (SELECT 1 FROM participants mine JOIN participants theirs ");
+    sql.push("ON theirs.organization_id = mine.organization_id AND theirs.conversation_id = mine.conversation_id ");
+    sql.push("WHERE mine.organization_id = ").push(alias).push(".organization_id AND mine.left_at IS NULL ");
+    sql.push("AND theirs.member_id = ").push(alias).push(".id AND mine.member_id = ");
+    sql.bind(Bind::Uuid(Some(actor.member))).push("))");
+}

@@ -1,7 +1,7 @@
 //! The built-in roles: what each may do. Invariant: a role that is not known may do nothing.
 //!
-//! How to read a cell: `own` is what the member owns (of conversations: takes part in; of members: itself), `team` also
-//! what those who report to it own, `all` everything in the organization, `-` nothing. CREATE within `own` or `team`
+//! How to read a cell: `own` is what the member owns (of conversations: takes part in; of members: itself and whom it
+//! talks with), `team` also what those who report to it own, `all` everything in the organization, `-` nothing. CREATE within `own` or `team`
 //! is for an owner within that reach. Conversations are `own` for everybody, the owner included: only who takes part
 //! may read.
 

@@ -208,6 +208,7 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
     };
     let me = tx.scope.actor.member;
     if member != me {
+        tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
         let mine = here(tx, conversation, me).await?.map(|own| own.role);
         let allowed = match mine {
             Some(ParticipantRole::Owner) => true,

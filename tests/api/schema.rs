@@ -138,8 +138,26 @@ async fn everything_has_a_description() {
 
 /// What a mutation does, as the last part of its name.
 const VERBS: [&str; 20] = [
-    "BulkCreate", "BulkDelete", "BulkUpdate", "Add", "Change", "Convert", "Create", "Delete", "Edit", "Leave", "Purge",
-    "Refresh", "Remove", "Restore", "Revoke", "Send", "Switch", "Update", "Verify", "Complete",
+    "BulkCreate",
+    "BulkDelete",
+    "BulkUpdate",
+    "Add",
+    "Change",
+    "Convert",
+    "Create",
+    "Delete",
+    "Edit",
+    "Leave",
+    "Purge",
+    "Refresh",
+    "Remove",
+    "Restore",
+    "Revoke",
+    "Send",
+    "Switch",
+    "Update",
+    "Verify",
+    "Complete",
 ];
 /// Words that everybody knows from elsewhere.
 const WORDS: [&str; 3] = ["login", "logout", "register"];
@@ -158,7 +176,10 @@ async fn names_and_shapes_follow_the_rules() {
         for value in list(&of["enumValues"]) {
             let loud = name(value).chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
             if !loud || known.ends_with("Enum") {
-                faults.push(format!("{known}.{}: enum values are SCREAMING_SNAKE, their types without suffix", name(value)));
+                faults.push(format!(
+                    "{known}.{}: enum values are SCREAMING_SNAKE, their types without suffix",
+                    name(value)
+                ));
             }
         }
         if known.ends_with("Connection") {

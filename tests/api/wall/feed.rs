@@ -5,7 +5,10 @@ use super::{
     fill::{Extent, Filler, Selected, Source},
     world::World,
 };
-use crate::kit::{Server, data, introspection::{Types, list, name}};
+use crate::kit::{
+    Server, data,
+    introspection::{Types, list, name},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -23,7 +26,10 @@ pub struct Feed {
 impl Feed {
     pub async fn open(server: &Server, document: &str, variables: &Value, token: Option<&str>) -> Self {
         let body = json!({ "query": document, "variables": variables });
-        let mut request = reqwest::Client::new().post(format!("{}/graphql", server.url())).json(&body).header("accept", "text/event-stream");
+        let mut request = reqwest::Client::new()
+            .post(format!("{}/graphql", server.url()))
+            .json(&body)
+            .header("accept", "text/event-stream");
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -33,7 +39,9 @@ impl Feed {
     /// Reads what comes within the time.
     pub async fn read(&mut self, wait: Duration) {
         let until = Instant::now() + wait;
-        while !self.ended && let Ok(chunk) = timeout(until - Instant::now(), self.response.chunk()).await {
+        while !self.ended
+            && let Ok(chunk) = timeout(until - Instant::now(), self.response.chunk()).await
+        {
             match chunk.expect("a stream") {
                 Some(bytes) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
                 None => self.ended = true,
@@ -53,10 +61,12 @@ pub async fn something_happens(server: &Server, world: &World, types: &Types) ->
     let mut made = Vec::new();
     for kind in types.values("RecordType") {
         let kind = kind.to_lowercase();
-        let field = types.fields("Mutation").iter().find(|field| name(field) == format!("{kind}Create")).expect("a creator");
+        let field =
+            types.fields("Mutation").iter().find(|field| name(field) == format!("{kind}Create")).expect("a creator");
         let filler = Filler::new(types);
         let input = filler.arguments(field, Extent::Needed, &[], world).expect("values");
-        let (document, variables) = Selected::document("mutation", &[filler.select("Mutation", field, "made", input, 1)]);
+        let (document, variables) =
+            Selected::document("mutation", &[filler.select("Mutation", field, "made", input, 1)]);
         let answer = world.ask(server, &document, variables).await;
         made.push(data(&answer, &format!("made.{kind}.id")).as_str().expect("an id").to_owned());
     }
@@ -64,18 +74,26 @@ pub async fn something_happens(server: &Server, world: &World, types: &Types) ->
 }
 
 /// Follows every feed as somebody of another organization, from now and from each of the others' cursors.
-pub async fn nothing_crosses(faults: &mut Vec<String>, server: &Server, filler: &Filler<'_>, theirs: &World, own: &World) {
+pub async fn nothing_crosses(
+    faults: &mut Vec<String>,
+    server: &Server,
+    filler: &Filler<'_>,
+    theirs: &World,
+    own: &World,
+) {
     let types = filler.types;
     let mut open = Vec::new();
     for field in types.fields("Subscription") {
-        let afters: Vec<Option<String>> = std::iter::once(None).chain(theirs.cursors("changes").into_iter().take(24).map(Some)).collect();
+        let afters: Vec<Option<String>> =
+            std::iter::once(None).chain(theirs.cursors("changes").into_iter().take(24).map(Some)).collect();
         for after in afters {
             let mut input = filler.arguments(field, Extent::Needed, &[], theirs).expect("values");
             if let Some(after) = after {
                 assert!(list(&field["args"]).iter().any(|argument| name(argument) == "after"), "a feed without after");
                 input.insert("after".to_owned(), json!(after));
             }
-            let (document, variables) = Selected::document("subscription", &[filler.select("Subscription", field, "told", input, 2)]);
+            let (document, variables) =
+                Selected::document("subscription", &[filler.select("Subscription", field, "told", input, 2)]);
             let feed = Feed::open(server, &document, &variables, Some(&own.founder)).await;
             open.push((feed, document, variables));
         }
@@ -92,8 +110,14 @@ pub async fn nothing_crosses(faults: &mut Vec<String>, server: &Server, filler: 
         }
     }
     // What was new has ids that were not known before.
-    let mut now = World { ids: theirs.ids.clone(), cursors: theirs.cursors.clone(), secrets: theirs.secrets.clone(), marker: theirs.marker.clone(),
-        founder: theirs.founder.clone(), colleague: theirs.colleague.clone() };
+    let mut now = World {
+        ids: theirs.ids.clone(),
+        cursors: theirs.cursors.clone(),
+        secrets: theirs.secrets.clone(),
+        marker: theirs.marker.clone(),
+        founder: theirs.founder.clone(),
+        colleague: theirs.colleague.clone(),
+    };
     now.look_up(server).await;
     for (feed, document, variables) in &open {
         for answer in feed.answers() {

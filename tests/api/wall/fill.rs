@@ -85,11 +85,19 @@ impl<'a> Filler<'a> {
         found
     }
 
-    fn places_below(&self, at: &Input, path: &mut Place, inside: &mut Vec<String>, most: usize, found: &mut Vec<Place>) {
+    fn places_below(
+        &self,
+        at: &Input,
+        path: &mut Place,
+        inside: &mut Vec<String>,
+        most: usize,
+        found: &mut Vec<Place>,
+    ) {
         path.push(at.name.clone());
         if at.of.name == "ID" || is_cursor(at) {
             found.push(path.clone());
-        } else if self.types.kind(&at.of.name) == "INPUT_OBJECT" && !inside.contains(&at.of.name) && inside.len() < most {
+        } else if self.types.kind(&at.of.name) == "INPUT_OBJECT" && !inside.contains(&at.of.name) && inside.len() < most
+        {
             inside.push(at.of.name.clone());
             for inner in self.types.inputs(&at.of.name) {
                 self.places_below(&inner, path, inside, most, found);
@@ -100,7 +108,13 @@ impl<'a> Filler<'a> {
     }
 
     /// Arguments of a field: what is needed (or all), and the place in focus. None: something needed is not there yet.
-    pub fn arguments(&self, field: &Value, extent: Extent, focus: &[String], source: &dyn Source) -> Option<Map<String, Value>> {
+    pub fn arguments(
+        &self,
+        field: &Value,
+        extent: Extent,
+        focus: &[String],
+        source: &dyn Source,
+    ) -> Option<Map<String, Value>> {
         let mut filled = Map::new();
         for argument in arguments(field) {
             let rest = focus.split_first().filter(|(first, _)| **first == argument.name).map(|(_, rest)| rest);
@@ -112,7 +126,14 @@ impl<'a> Filler<'a> {
         Some(filled)
     }
 
-    fn value(&self, of: &Reference, trail: &[String], extent: Extent, focus: Option<&[String]>, source: &dyn Source) -> Option<Value> {
+    fn value(
+        &self,
+        of: &Reference,
+        trail: &[String],
+        extent: Extent,
+        focus: Option<&[String]>,
+        source: &dyn Source,
+    ) -> Option<Value> {
         let inner = |of: &Reference| Reference { list: false, ..of.clone() };
         if of.name == "ID" {
             let fresh = extent == Extent::Full && trail.last().is_some_and(|last| last == "id");
@@ -135,7 +156,9 @@ impl<'a> Filler<'a> {
                 json!(source.cursors(&trail[0]).first()?)
             }
             "String" if last.to_lowercase().contains("password") => json!("seven red herrings fly"),
-            "String" if last == "clientId" || last.ends_with("Slug") => json!(format!("{marker}-{}", &Uuid::new_v4().simple().to_string()[..8])),
+            "String" if last == "clientId" || last.ends_with("Slug") => {
+                json!(format!("{marker}-{}", &Uuid::new_v4().simple().to_string()[..8]))
+            }
             "String" if last == "email" => json!(format!("{marker}-{}@example.com", Uuid::new_v4().simple())),
             "String" => json!(format!("{marker} {last}")),
             "EmailAddress" => json!(format!("{marker}-{last}@example.com")),
@@ -153,11 +176,21 @@ impl<'a> Filler<'a> {
         })
     }
 
-    fn object(&self, of: &str, trail: &[String], extent: Extent, focus: Option<&[String]>, source: &dyn Source) -> Option<Value> {
+    fn object(
+        &self,
+        of: &str,
+        trail: &[String],
+        extent: Extent,
+        focus: Option<&[String]>,
+        source: &dyn Source,
+    ) -> Option<Value> {
         let one_of = self.types.get(of)["isOneOf"] == true;
         let mut filled = Map::new();
         for inner in self.types.inputs(of) {
-            let rest = focus.and_then(<[String]>::split_first).filter(|(first, _)| **first == inner.name).map(|(_, rest)| rest);
+            let rest = focus
+                .and_then(<[String]>::split_first)
+                .filter(|(first, _)| **first == inner.name)
+                .map(|(_, rest)| rest);
             let wanted = inner.needed || rest.is_some() || (extent == Extent::Full && !one_of);
             if !wanted && !(one_of && focus.is_none_or(<[String]>::is_empty) && filled.is_empty()) {
                 continue;
@@ -183,7 +216,9 @@ impl<'a> Filler<'a> {
             }
             let low = word.to_lowercase();
             let alias = ALIASES.iter().find(|(alias, _)| low.starts_with(&alias.to_lowercase())).map(|(_, kind)| *kind);
-            if let Some(kind) = alias.or_else(|| entities.iter().find(|entity| low.contains(&entity.to_lowercase())).copied()) {
+            if let Some(kind) =
+                alias.or_else(|| entities.iter().find(|entity| low.contains(&entity.to_lowercase())).copied())
+            {
                 return kind.to_owned();
             }
         }
@@ -191,7 +226,14 @@ impl<'a> Filler<'a> {
     }
 
     /// A root field under an alias, with all that can be selected of it. `entities`: how many entities deep.
-    pub fn select(&self, root: &str, field: &Value, alias: &str, filled: Map<String, Value>, entities: usize) -> Selected {
+    pub fn select(
+        &self,
+        root: &str,
+        field: &Value,
+        alias: &str,
+        filled: Map<String, Value>,
+        entities: usize,
+    ) -> Selected {
         let known = arguments(field);
         let mut selected = Selected { declarations: Vec::new(), variables: Map::new(), text: String::new() };
         let mut given = Vec::new();
@@ -249,7 +291,8 @@ impl<'a> Filler<'a> {
     pub fn missed(&self) -> Vec<String> {
         let covered = self.covered.borrow();
         let objects = self.types.iter().filter(|(_, of)| of["kind"] == "OBJECT");
-        let fields = objects.flat_map(|(of, known)| list(&known["fields"]).iter().map(move |field| format!("{of}.{}", name(field))));
+        let fields = objects
+            .flat_map(|(of, known)| list(&known["fields"]).iter().map(move |field| format!("{of}.{}", name(field))));
         fields.filter(|field| !covered.contains(field)).collect()
     }
 }

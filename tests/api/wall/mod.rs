@@ -6,6 +6,8 @@ mod catalog;
 mod feed;
 mod fill;
 mod neighbour;
+mod plans;
+mod roles;
 mod stranger;
 mod world;
 

@@ -6,7 +6,10 @@ use super::{
     loosened,
     world::{World, uuids},
 };
-use crate::kit::{Server, database, introspection::{Types, list, name}};
+use crate::kit::{
+    Server, database,
+    introspection::{Types, list, name},
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -63,10 +66,12 @@ impl<'a> Walk<'a> {
         }
         let seen = self.theirs.seen_in(&answer, &format!("{variables}{}", self.sent));
         if !seen.is_empty() {
-            self.faults.push(format!("{seen:?} of the other organization are in the answer to\n{document}\n{variables}"));
+            self.faults
+                .push(format!("{seen:?} of the other organization are in the answer to\n{document}\n{variables}"));
         }
         let codes = list(&answer["errors"]).iter().map(|error| &error["extensions"]["code"]);
-        let ours = ["INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"];
+        let ours =
+            ["INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"];
         for broken in codes.filter(|code| code.as_str().is_none_or(|code| ours.contains(&code))) {
             self.faults.push(format!("{broken} for\n{document}\n{variables}\n{}", answer["errors"]));
         }
@@ -104,7 +109,8 @@ impl<'a> Walk<'a> {
         for field in self.filler.types.fields("Query") {
             let source = Theirs { theirs: self.theirs, own: self.own, all: true };
             let input = self.filler.arguments(field, Extent::Needed, &[], &source).expect("values");
-            let (document, variables) = Selected::document("query", &[self.filler.select("Query", field, "all", input, 3)]);
+            let (document, variables) =
+                Selected::document("query", &[self.filler.select("Query", field, "all", input, 3)]);
             self.compare(&document, &variables, whole).await;
             for place in self.filler.places(field, 3) {
                 let input = self.filler.arguments(field, Extent::Needed, &place, &source).expect("values");
@@ -126,7 +132,8 @@ impl<'a> Walk<'a> {
             for place in places {
                 let source = Theirs { theirs: self.theirs, own: self.own, all: place.is_empty() };
                 let input = self.filler.arguments(field, Extent::Needed, &place, &source).expect("values");
-                let (document, variables) = Selected::document("mutation", &[self.filler.select("Mutation", field, "done", input, 1)]);
+                let (document, variables) =
+                    Selected::document("mutation", &[self.filler.select("Mutation", field, "done", input, 1)]);
                 self.compare(&document, &variables, verdict).await;
             }
         }
@@ -137,7 +144,8 @@ impl<'a> Walk<'a> {
         let mut found = String::new();
         for field in self.filler.types.fields("Query") {
             let input = self.filler.arguments(field, Extent::Needed, &[], self.own).expect("values");
-            let (document, variables) = Selected::document("query", &[self.filler.select("Query", field, "own", input, 3)]);
+            let (document, variables) =
+                Selected::document("query", &[self.filler.select("Query", field, "own", input, 3)]);
             let answer = self.ask(&document, &variables).await;
             if !list(&answer["errors"]).is_empty() {
                 self.faults.push(format!("{}: {}", name(field), answer["errors"]));
@@ -175,7 +183,11 @@ fn whole(answer: &Value) -> Value {
 fn verdict(answer: &Value) -> Value {
     let told = |payload: &Value| -> Vec<Value> {
         let per_item = list(&payload["results"]).iter().flat_map(|result| list(&result["userErrors"]));
-        list(&payload["userErrors"]).iter().chain(per_item).map(|error| json!([error["field"], error["code"]])).collect()
+        list(&payload["userErrors"])
+            .iter()
+            .chain(per_item)
+            .map(|error| json!([error["field"], error["code"]]))
+            .collect()
     };
     json!({ "userErrors": told(&answer["data"]["done"]), "none": answer["data"]["done"].is_null(), "errors": codes(answer) })
 }
@@ -197,7 +209,8 @@ pub async fn nothing_crosses(server: &Server) {
     let before = theirs.rows(server).await;
     walk.mutations().await;
     let after = theirs.rows(server).await;
-    let touched: Vec<&String> = before.iter().filter(|(table, rows)| after.get(*table) != Some(rows)).map(|(table, _)| table).collect();
+    let touched: Vec<&String> =
+        before.iter().filter(|(table, rows)| after.get(*table) != Some(rows)).map(|(table, _)| table).collect();
     assert!(touched.is_empty(), "the neighbour has changed rows of {touched:?}");
     let faults = walk.faults;
     let shown: Vec<String> = faults.iter().take(12).map(|fault| fault.chars().take(3000).collect()).collect();
@@ -228,10 +241,14 @@ async fn a_neighbour_finds_nothing_under_a_plain_owner() {
 async fn a_neighbour_finds_nothing_without_row_level_security() {
     let url = database("no_policies", "postgres").await;
     let server = Server::on(&url, loosened).await;
-    server.sql("DO $$ DECLARE walled record; BEGIN
+    server
+        .sql(
+            "DO $$ DECLARE walled record; BEGIN
         FOR walled IN SELECT oid::regclass AS name FROM pg_class WHERE relrowsecurity LOOP
             EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', walled.name);
-        END LOOP; END $$").await;
+        END LOOP; END $$",
+        )
+        .await;
     nothing_crosses(&server).await;
     server.stop().await;
 }

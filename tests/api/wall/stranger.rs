@@ -7,17 +7,23 @@ use super::{
     loosened,
     world::World,
 };
-use crate::kit::{Server, introspection::{Types, list, name}};
+use crate::kit::{
+    Server,
+    introspection::{Types, list, name},
+};
 use std::{collections::BTreeSet, time::Duration};
 
 /// `Query.version` from `Query.version: why`.
 fn exceptions() -> BTreeSet<&'static str> {
-    let lines = include_str!("../wall-exceptions.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.map(|line| {
-        let (field, why) = line.split_once(": ").unwrap_or_else(|| panic!("{line}: without a reason"));
-        assert!(why.len() > 5, "{line}: without a reason");
-        field
-    }).collect()
+    let lines =
+        include_str!("../wall-exceptions.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| {
+            let (field, why) = line.split_once(": ").unwrap_or_else(|| panic!("{line}: without a reason"));
+            assert!(why.len() > 5, "{line}: without a reason");
+            field
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -40,11 +46,14 @@ async fn a_stranger_is_asked_to_sign_in() {
             } else {
                 vec![server.graphql(&document, variables.clone(), None).await]
             };
-            let refused = !answers.is_empty() && answers.iter().all(|answer| {
-                let errors = list(&answer["errors"]);
-                errors.len() == 1 && errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
-                    && errors[0]["extensions"]["reason"] == "MISSING" && answer["data"]["asked"].is_null()
-            });
+            let refused = !answers.is_empty()
+                && answers.iter().all(|answer| {
+                    let errors = list(&answer["errors"]);
+                    errors.len() == 1
+                        && errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
+                        && errors[0]["extensions"]["reason"] == "MISSING"
+                        && answer["data"]["asked"].is_null()
+                });
             if !refused {
                 open.insert(format!("{root}.{}", name(field)));
             }
@@ -57,8 +66,15 @@ async fn a_stranger_is_asked_to_sign_in() {
         }
     }
     let listed = exceptions();
-    faults.extend(open.iter().filter(|field| !listed.contains(field.as_str())).map(|field| format!("{field} answers a stranger")));
-    faults.extend(listed.iter().filter(|field| !open.contains(**field)).map(|field| format!("{field} is listed and refuses strangers")));
+    faults.extend(
+        open.iter().filter(|field| !listed.contains(field.as_str())).map(|field| format!("{field} answers a stranger")),
+    );
+    faults.extend(
+        listed
+            .iter()
+            .filter(|field| !open.contains(**field))
+            .map(|field| format!("{field} is listed and refuses strangers")),
+    );
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert_eq!(world.rows(&server).await, before, "a stranger has changed something");
     server.stop().await;

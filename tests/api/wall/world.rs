@@ -1,7 +1,10 @@
 //! An organization with every kind of record, and a word in every text that is found nowhere else.
 
 use super::fill::{ANY, Extent, Filler, Selected, Source};
-use crate::kit::{Founder, Server, connect, data, introspection::{list, name, reference}};
+use crate::kit::{
+    Founder, Server, connect, data,
+    introspection::{list, name, reference},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +44,9 @@ impl Source for World {
 
 /// Makes records of a kind until all are made: those that others refer to come first.
 fn creators<'a>(filler: &Filler<'a>) -> Vec<&'a Value> {
-    let made = |field: &&Value| (name(field).ends_with("Create") && !name(field).contains("Bulk")) || name(field).ends_with("Send");
+    let made = |field: &&Value| {
+        (name(field).ends_with("Create") && !name(field).contains("Bulk")) || name(field).ends_with("Send")
+    };
     filler.types.fields("Mutation").iter().filter(made).collect()
 }
 
@@ -50,7 +55,14 @@ impl World {
         let founder = server.founder().await;
         let colleague = server.member(&founder, "sales_rep", Some(founder.member)).await;
         let marker = format!("zq{}", &Uuid::new_v4().simple().to_string()[..12]);
-        let mut world = World { founder, colleague, marker, ids: BTreeMap::new(), secrets: BTreeSet::new(), cursors: BTreeMap::new() };
+        let mut world = World {
+            founder,
+            colleague,
+            marker,
+            ids: BTreeMap::new(),
+            secrets: BTreeSet::new(),
+            cursors: BTreeMap::new(),
+        };
         let (organization, marker) = (world.founder.organization, &world.marker);
         server.sql(&format!(
             "UPDATE organizations SET name = '{marker} organization', slug = '{marker}' WHERE id = '{organization}';
@@ -73,7 +85,8 @@ impl World {
             world.look_up(server).await;
         }
         world.harvest(server, filler).await;
-        let missing: Vec<&str> = filler.types.entities().into_iter().filter(|entity| !world.ids.contains_key(*entity)).collect();
+        let missing: Vec<&str> =
+            filler.types.entities().into_iter().filter(|entity| !world.ids.contains_key(*entity)).collect();
         assert!(missing.is_empty(), "the wall test has made no record of these kinds: {missing:?}");
         world
     }
@@ -102,9 +115,10 @@ impl World {
         }
     }
 
-    async fn create_one(&self, server: &Server, filler: &Filler<'_>, field: &Value, mut input: Map<String, Value>) {
+    pub async fn create_one(&self, server: &Server, filler: &Filler<'_>, field: &Value, mut input: Map<String, Value>) {
         loop {
-            let (document, variables) = Selected::document("mutation", &[filler.select("Mutation", field, "made", input.clone(), 0)]);
+            let (document, variables) =
+                Selected::document("mutation", &[filler.select("Mutation", field, "made", input.clone(), 0)]);
             let answer = self.ask(server, &document, variables).await;
             let errors = list(&data(&answer, "made")["userErrors"]);
             if errors.is_empty() {
@@ -120,7 +134,9 @@ impl World {
     /// Takes back what was refused: a long text becomes a short one, everything else goes.
     fn mended(&self, input: &mut Value, path: &[&str]) -> bool {
         let Some((last, before)) = path.split_last() else { return false };
-        let Some(Value::Object(parent)) = input.pointer_mut(&before.iter().map(|part| format!("/{part}")).collect::<String>()) else {
+        let Some(Value::Object(parent)) =
+            input.pointer_mut(&before.iter().map(|part| format!("/{part}")).collect::<String>())
+        else {
             return false;
         };
         match parent.get_mut(*last) {
@@ -142,9 +158,10 @@ impl World {
         let (mut named, mut all) = (Vec::new(), BTreeSet::new());
         for row in client.query(columns, &[]).await.unwrap() {
             let (table, column, key): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
-            let values = format!("SELECT DISTINCT {column}::text FROM {table} WHERE organization_id = '{organization}' AND {column} IS NOT NULL");
-            let values: Vec<String> = client.query(&values, &[]).await.unwrap().iter()
-                .map(|row| row.get(0)).collect();
+            let values = format!(
+                "SELECT DISTINCT {column}::text FROM {table} WHERE organization_id = '{organization}' AND {column} IS NOT NULL"
+            );
+            let values: Vec<String> = client.query(&values, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
             if key {
                 named.extend(values.iter().cloned());
             }
@@ -152,7 +169,9 @@ impl World {
         }
         self.secrets = all;
         for ids in named.chunks(100) {
-            let answer = self.ask(server, "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }", json!({ "ids": ids })).await;
+            let answer = self
+                .ask(server, "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }", json!({ "ids": ids }))
+                .await;
             for node in list(data(&answer, "nodes")).iter().filter(|node| !node.is_null()) {
                 let ids = self.ids.entry(node["__typename"].as_str().expect("a type").to_owned()).or_default();
                 let id = node["id"].as_str().expect("an id").to_owned();
@@ -202,16 +221,21 @@ impl World {
     /// Its rows in every table, as one fingerprint a table.
     pub async fn rows(&self, server: &Server) -> BTreeMap<String, String> {
         let (client, organization) = (connect(&server.database).await, self.founder.organization);
-        let tables = "SELECT c.relname::text, 'organization_id' FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        let tables =
+            "SELECT c.relname::text, 'organization_id' FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attname = 'organization_id'
             UNION ALL SELECT 'organizations', 'id'";
         let mut rows = BTreeMap::new();
         for row in client.query(tables, &[]).await.unwrap() {
             let (table, key): (String, String) = (row.get(0), row.get(1));
-            let all = format!("SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {table} t WHERE {key} = '{organization}'");
+            let all = format!(
+                "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {table} t WHERE {key} = '{organization}'"
+            );
             rows.insert(table, client.query_one(&all, &[]).await.unwrap().get(0));
         }
-        let users = format!("SELECT coalesce(md5(string_agg(u::text, '|' ORDER BY u.id)), '') FROM users u JOIN memberships m ON m.user_id = u.id WHERE m.organization_id = '{organization}'");
+        let users = format!(
+            "SELECT coalesce(md5(string_agg(u::text, '|' ORDER BY u.id)), '') FROM users u JOIN memberships m ON m.user_id = u.id WHERE m.organization_id = '{organization}'"
+        );
         rows.insert("users".to_owned(), client.query_one(&users, &[]).await.unwrap().get(0));
         rows
     }
@@ -221,7 +245,9 @@ fn cursors(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| cursors(item, found)),
         Value::Object(members) => members.iter().for_each(|(key, inner)| match inner {
-            Value::String(text) if key.to_lowercase().ends_with("cursor") && found.len() < 8 => _ = found.insert(text.clone()),
+            Value::String(text) if key.to_lowercase().ends_with("cursor") && found.len() < 8 => {
+                _ = found.insert(text.clone())
+            }
             inner => cursors(inner, found),
         }),
         _ => {}
@@ -239,9 +265,11 @@ fn strings(value: &Value, with: &mut impl FnMut(&str)) {
 
 /// Everything in a text that has the form of a UUID.
 pub fn uuids(text: &str) -> impl Iterator<Item = &str> {
-    let form = |text: &&str| text.bytes().enumerate().all(|(place, byte)| match place {
-        8 | 13 | 18 | 23 => byte == b'-',
-        _ => byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase(),
-    });
+    let form = |text: &&str| {
+        text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase(),
+        })
+    };
     (0..text.len().saturating_sub(35)).filter_map(move |start| text.get(start..start + 36)).filter(form)
 }
