@@ -170,7 +170,18 @@ fn request(prepared: &Prepared, caller: Option<Caller>) -> Request {
 
 fn answer(response: Response, info: &RequestInfo, name: Option<&str>, spent: Option<Spent>) -> Answer {
     let told = faults::tell(response.errors, info, name);
-    Answer::of_data(&response.data, &told, spent)
+    let mut answer = Answer::of_data(&response.data, &told, spent);
+    // The database is away, and nothing came of the request: said by the status as well, for those who try again.
+    // An event of a subscription is followed by others.
+    let nothing = match &response.data {
+        Value::Object(fields) => fields.values().all(|field| *field == Value::Null),
+        data => *data == Value::Null,
+    };
+    let away = !told.is_empty() && told.iter().all(|error| error.code() == Code::ServiceUnavailable);
+    if spent.is_some() && nothing && away {
+        answer.refused = Some(Code::ServiceUnavailable);
+    }
+    answer
 }
 
 /// What a panic said, for the log.
