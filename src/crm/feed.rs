@@ -59,11 +59,11 @@ impl RecordType {
 #[derive(Clone, Debug, OneofObject)]
 pub enum RecordFilter {
     /// For accounts.
-    Account(AccountFilter),
+    Account(Box<AccountFilter>),
     /// For contacts.
-    Contact(ContactFilter),
+    Contact(Box<ContactFilter>),
     /// For leads.
-    Lead(LeadFilter),
+    Lead(Box<LeadFilter>),
 }
 
 /// A record.
