@@ -21,7 +21,9 @@ use crate::{
         table::Table,
     },
 };
-use async_graphql::{ComplexObject, Context, Enum, ID, Object, OneofObject, SelectionField, SimpleObject, Subscription, Union};
+use async_graphql::{
+    ComplexObject, Context, Enum, ID, Object, OneofObject, SelectionField, SimpleObject, Subscription, Union,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::Stream;
 use serde_json::Value as Json;
@@ -322,7 +324,8 @@ async fn read_changes(
     for (kind, event) in &page {
         events.extend(view(scope, *kind, &Predicate::always(), event)?);
     }
-    let below: Vec<_> = selections.iter().filter(|field| field.name() == "events").flat_map(|e| e.selection_set()).collect();
+    let below: Vec<_> =
+        selections.iter().filter(|field| field.name() == "events").flat_map(|e| e.selection_set()).collect();
     let actors = events.iter().filter_map(|event| event.actor);
     preload_one::<Member>(scope, &*scope.reader().await?, &below, "actor", actors).await?;
     Ok(ChangePage { events, cursor: encode(&places), has_more, resync_required })

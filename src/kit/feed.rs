@@ -72,11 +72,7 @@ impl OutputType for Place {
         <String as OutputType>::create_type_info(registry)
     }
 
-    async fn resolve(
-        &self,
-        _: &ContextSelectionSet<'_>,
-        _: &Positioned<Field>,
-    ) -> ServerResult<async_graphql::Value> {
+    async fn resolve(&self, _: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<async_graphql::Value> {
         Ok(async_graphql::Value::String(self.0.clone()))
     }
 }

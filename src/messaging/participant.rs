@@ -139,8 +139,13 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom, and from which conversation.")] input: ParticipantInput,
     ) -> Option<ParticipantPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input.conversation_id.0, "conversationId", input.member_id.0).await))
-            .await
+        or_null(
+            ctx,
+            run(scope(ctx), async move |tx| {
+                remove(tx, input.conversation_id.0, "conversationId", input.member_id.0).await
+            }),
+        )
+        .await
     }
 
     /// Changes what a member may do in a group; owners may. A group always has an owner.
@@ -246,8 +251,17 @@ async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participan
         return Ok(changed);
     }
     // Whoever changes roles is an owner, so that only one's own role can be the last owner's.
-    if changed.member_id.0 == me && !all_here(tx, conversation.id.0).await?.iter().any(|other| other.member_id.0 != me && other.role == ParticipantRole::Owner) {
-        return Err(Stop::at("role", UserErrorCode::StateInvalid, "A group always has an owner: make somebody else one first."));
+    if changed.member_id.0 == me
+        && !all_here(tx, conversation.id.0)
+            .await?
+            .iter()
+            .any(|other| other.member_id.0 != me && other.role == ParticipantRole::Owner)
+    {
+        return Err(Stop::at(
+            "role",
+            UserErrorCode::StateInvalid,
+            "A group always has an owner: make somebody else one first.",
+        ));
     }
     changed.role = input.role;
     store(tx, &mut changed).await?;

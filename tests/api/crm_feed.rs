@@ -18,7 +18,13 @@ struct Kind {
 }
 
 const KINDS: [Kind; 3] = [
-    Kind { name: "Account", one: "account", many: "accounts", new: |n| json!({ "name": n }), texts: ["name", "industry"] },
+    Kind {
+        name: "Account",
+        one: "account",
+        many: "accounts",
+        new: |n| json!({ "name": n }),
+        texts: ["name", "industry"],
+    },
     Kind { name: "Contact", one: "contact", many: "contacts", new: person, texts: ["firstName", "title"] },
     Kind { name: "Lead", one: "lead", many: "leads", new: person, texts: ["firstName", "company"] },
 ];
@@ -53,14 +59,16 @@ impl Kind {
             "subscription($after: String) {{ recordEvents(entity: {}, after: $after {filter}) {{
                 __typename ... on FeedEvent {{ cursor }} ... on RecordChanged {{ action recordId changes {{ field }}
                 actor {{ id }} record {{ ... on {} {{ {fields} }} }} }} }} }}",
-            self.entity(), self.name
+            self.entity(),
+            self.name
         );
         Feed::open(&server.ws_url(), who, &query, json!({ "after": after })).await.expect("a server")
     }
 
     /// All that `who` can list, by id.
     async fn fetch(&self, server: &Server, who: &Founder, fields: &str, filter: &str) -> BTreeMap<String, Value> {
-        let query = format!("{{ {}(first: 100 {filter}) {{ nodes {{ {fields} }} pageInfo {{ hasNextPage }} }} }}", self.many);
+        let query =
+            format!("{{ {}(first: 100 {filter}) {{ nodes {{ {fields} }} pageInfo {{ hasNextPage }} }} }}", self.many);
         let answer = server.graphql(&query, json!({}), Some(who)).await;
         let page = data(&answer, self.many);
         assert_eq!(page["pageInfo"]["hasNextPage"], false);
@@ -125,7 +133,8 @@ async fn a_snapshot_and_its_events_are_a_fresh_fetch() {
         let fields = kind.fields(server, &ada).await;
         let filter = format!("filter: {{ {}: {{ contains: \"1\" }} }}", kind.texts[0]);
         let of_feed = format!("filter: {{ {}: {{ {}: {{ contains: \"1\" }} }} }}", kind.one, kind.texts[0]);
-        let views = [(&ada, "", ""), (&boss, "", ""), (&rep, "", ""), (&ada, &*filter, &*of_feed), (&rep, &*filter, &*of_feed)];
+        let views =
+            [(&ada, "", ""), (&boss, "", ""), (&rep, "", ""), (&ada, &*filter, &*of_feed), (&rep, &*filter, &*of_feed)];
         let owners = [ada.member, boss.member, rep.member];
         let seed = number as u64 * 100;
         let disturbing = join_all((0..3).map(|writer| disturb(server, kind, seed + writer, &ada, &owners)));
@@ -178,11 +187,13 @@ async fn whose_view_a_record_leaves_learns_no_more_than_that() {
     change(json!({ "id": id, "ownerId": boss.member })).await;
     change(json!({ "id": id, "ownerId": rep.member })).await;
     let fields = "id company ownerId";
-    let brief = |event: &Value| (event["record"]["company"].clone(), event["changes"].as_array().expect("changes").len());
+    let brief =
+        |event: &Value| (event["record"]["company"].clone(), event["changes"].as_array().expect("changes").len());
     let of_rep: Vec<_> = lead.follow(server, &rep, fields, "", &start).await.take(4).await.iter().map(brief).collect();
     let back = (json!("More secret"), 1);
     assert_eq!(of_rep, [(Value::Null, 0), (json!("ACME"), 1), (Value::Null, 0), back.clone()]);
-    let of_boss: Vec<_> = lead.follow(server, &boss, fields, "", &start).await.take(5).await.iter().map(brief).collect();
+    let of_boss: Vec<_> =
+        lead.follow(server, &boss, fields, "", &start).await.take(5).await.iter().map(brief).collect();
     assert_eq!(of_boss, [(Value::Null, 0), (json!("ACME"), 1), (Value::Null, 0), back.clone(), back]);
 }
 
@@ -280,7 +291,8 @@ async fn pages_of_changes_are_the_log() {
         }
         assert_eq!(read.len(), 60, "pages of {size}");
         for kind in &KINDS {
-            let of_log = kind.follow(server, &ada, "id", "", &start).await.take(if kind.one == "lead" { 40 } else { 10 }).await;
+            let of_log =
+                kind.follow(server, &ada, "id", "", &start).await.take(if kind.one == "lead" { 40 } else { 10 }).await;
             let of_log: Vec<_> = of_log.iter().map(|event| &event["cursor"]).collect();
             let of_pages: Vec<_> =
                 read.iter().filter(|event| event["type"] == kind.entity()).map(|event| &event["cursor"]).collect();
@@ -303,8 +315,12 @@ async fn changes_that_cannot_be_continued_say_so_kind_by_kind() {
     for name in ["two", "three"] {
         KINDS[1].create(server, &ada, name).await;
     }
-    server.sql(&format!("UPDATE stream_heads SET floor_seq = 2 WHERE organization_id = '{organization}' AND stream_id IN
-        (SELECT stream_id FROM events WHERE organization_id = '{organization}' AND entity = 'Contact')")).await;
+    server
+        .sql(&format!(
+            "UPDATE stream_heads SET floor_seq = 2 WHERE organization_id = '{organization}' AND stream_id IN
+        (SELECT stream_id FROM events WHERE organization_id = '{organization}' AND entity = 'Contact')"
+        ))
+        .await;
     KINDS[0].create(server, &ada, "two").await;
     let page = changes(server, &ada, &start, "").await;
     assert_eq!(page["resyncRequired"], json!(["CONTACT"]));
@@ -323,7 +339,8 @@ async fn changes_that_cannot_be_continued_say_so_kind_by_kind() {
         assert_eq!(code(&answer), "INVALID_CURSOR", "{after}");
     }
     for first in ["0", "-1", "101"] {
-        let answer = server.graphql(&format!("{{ changes(first: {first}) {{ cursor }} }}"), json!({}), Some(&ada)).await;
+        let answer =
+            server.graphql(&format!("{{ changes(first: {first}) {{ cursor }} }}"), json!({}), Some(&ada)).await;
         assert_eq!(code(&answer), "BAD_USER_INPUT");
     }
 }
@@ -341,7 +358,8 @@ async fn the_history_of_a_record_is_read_on_behind_a_cursor() {
         lead.mutate(server, &ada, "Update", json!({ "id": id, "company": number.to_string() })).await;
     }
     let page = async |after: Value, first: i32| {
-        let query = "query($id: ID!, $after: String, $first: Int) { lead(id: $id) { history(first: $first, after: $after) {
+        let query =
+            "query($id: ID!, $after: String, $first: Int) { lead(id: $id) { history(first: $first, after: $after) {
             cursor action changes { field old new } actor { name } } } }";
         server.graphql(query, json!({ "id": id, "after": after, "first": first }), Some(&ada)).await
     };

@@ -125,7 +125,7 @@ async fn talk_through(program: &mut Program, count: usize, calamity: impl AsyncF
     let sending = join_all((0..CLIENTS).map(async |client| {
         let mut done = Vec::new();
         for number in 0..count / CLIENTS {
-            done.push(insist(program, &talk, &format!("{client}.{number}")).await);
+            done.push(insist(program, &talk, &format!("{talk} {client}.{number}")).await);
             acknowledged.fetch_add(1, Ordering::Relaxed);
         }
         done

@@ -37,14 +37,19 @@ impl Program {
         let folder = tempfile::Builder::new().prefix("stoa-faults-").tempdir().expect("a folder");
         // PostgreSQL's user has to get there when the tests run as root.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a port").to_string();
+        let address =
+            TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a port").to_string();
         let process = Mutex::new(launch(&folder, &address));
         let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
         let mut program = Program { process, folder, address, client, token: String::new() };
-        let register = "mutation { register(input: { email: \"ada@example.com\", password: \"nine purple otters juggle\",
+        let register =
+            "mutation { register(input: { email: \"ada@example.com\", password: \"nine purple otters juggle\",
             fullName: \"Ada\", organizationName: \"Faults\" }) { session { accessToken } userErrors { message } } }";
         let (_, answer) = program.graphql(register, json!({})).await.expect("an answer");
-        program.token = answer["data"]["register"]["session"]["accessToken"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+        program.token = answer["data"]["register"]["session"]["accessToken"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer}"))
+            .to_owned();
         program
     }
 
@@ -82,8 +87,10 @@ impl Program {
 
     /// Kills PostgreSQL, which the program has started.
     pub fn kill_postgres(&self) {
-        let file = fs::read_to_string(self.folder.path().join("postgres/postmaster.pid")).expect("a running PostgreSQL");
-        let pid = file.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw).expect("a number");
+        let file =
+            fs::read_to_string(self.folder.path().join("postgres/postmaster.pid")).expect("a running PostgreSQL");
+        let pid =
+            file.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw).expect("a number");
         kill_process(pid, Signal::KILL).expect("killed");
     }
 }

@@ -15,7 +15,8 @@ use serde_json::value::RawValue;
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub body: Bytes,
-    /// Set when the request failed before execution: there is no `data`.
+    /// Set when the request failed before execution, where there is no `data`; SERVICE_UNAVAILABLE also when all of it
+    /// came to nothing because the database is away.
     pub refused: Option<Code>,
 }
 

@@ -1,15 +1,25 @@
 //! The promise of the feed: every participant sees every event once and in order, wherever they come in, until they
 //! leave.
 
-use super::{EVENTS, Talk, live::{Feed, Said, Socket}, text};
+use super::{
+    EVENTS, Talk,
+    live::{Feed, Said, Socket},
+    text,
+};
 use crate::kit::{Founder, Server, data, server};
-use futures_util::{StreamExt, future::{join, join_all}};
+use futures_util::{
+    StreamExt,
+    future::{join, join_all},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
 
 fn seqs(events: &[Value]) -> Vec<i64> {
-    events.iter().map(|event| event["message"]["seq"].as_i64().unwrap_or_else(|| panic!("no message in {event}"))).collect()
+    events
+        .iter()
+        .map(|event| event["message"]["seq"].as_i64().unwrap_or_else(|| panic!("no message in {event}")))
+        .collect()
 }
 
 async fn say_many(server: &Server, by: &Founder, talk: &Talk, count: usize) {
@@ -135,7 +145,9 @@ async fn removal_is_exact_while_everybody_talks() {
         assert!(server.numbers(&ada, &talk).await.len() >= heard.len(), "the others went on");
         let behind = format!(
             "SELECT count(*) FROM events e, events r WHERE e.stream_id = '{0}' AND r.stream_id = '{0}'
-             AND r.kind = 'participant_removed' AND e.seq > r.seq AND e.actor_id = '{1}'", talk.id, bob.member);
+             AND r.kind = 'participant_removed' AND e.seq > r.seq AND e.actor_id = '{1}'",
+            talk.id, bob.member
+        );
         assert_eq!(server.count(&behind).await, 0, "nothing of a removed member behind the removal");
         let again = server.follow(&bob, &talk.id, Some(text(last, "cursor"))).await.hear().await;
         assert_eq!(again, Said::Refused("NOT_FOUND".into()));
@@ -150,7 +162,10 @@ async fn who_leaves_hears_no_more() {
     let talk = server.group(&ada, &[&bob]).await;
     let mut feed = server.follow(&bob, &talk.id, Some(&talk.cursor)).await;
     server.say(&ada, &talk, "stay").await;
-    data(&server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await, "conversationLeave.participant");
+    data(
+        &server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await,
+        "conversationLeave.participant",
+    );
     server.say(&ada, &talk, "behind the back").await;
     assert_eq!(feed.next().await["message"]["body"], "stay");
     assert_eq!(feed.next().await["__typename"], "ParticipantRemoved");
@@ -186,7 +201,8 @@ async fn the_feed_comes_over_server_sent_events_as_well() {
     let (mut bytes, mut told) = (answer.bytes_stream(), String::new());
     let mut wait_for = async |what: &str| {
         while !told.contains(what) {
-            let more = timeout(Duration::from_secs(20), bytes.next()).await.expect("in time").expect("more").expect("bytes");
+            let more =
+                timeout(Duration::from_secs(20), bytes.next()).await.expect("in time").expect("more").expect("bytes");
             told.push_str(std::str::from_utf8(&more).expect("text"));
         }
     };
@@ -214,7 +230,10 @@ async fn many_subscribers_cost_no_more_reads_than_one() {
     let hear_all = async |socket: &mut Socket| {
         for _ in 0..50 {
             let heard = socket.hear().await.expect("a message");
-            assert_eq!(heard["payload"]["data"]["conversationEvents"]["message"]["sender"]["name"], "Ada Founder", "{heard}");
+            assert_eq!(
+                heard["payload"]["data"]["conversationEvents"]["message"]["sender"]["name"], "Ada Founder",
+                "{heard}"
+            );
         }
     };
     server.say(&ada, &talk, "now all are there").await;

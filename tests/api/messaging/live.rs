@@ -55,13 +55,16 @@ impl Socket {
 
     /// The next message; None: the connection is gone.
     pub async fn hear(&mut self) -> Option<Value> {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("something in time")?.ok()? {
-                Message::Text(text) => return Some(serde_json::from_str(&text).expect("JSON")),
-                Message::Ping(_) | Message::Pong(_) => {}
-                _ => return None,
+        let heard = async {
+            loop {
+                match self.0.next().await?.ok()? {
+                    Message::Text(text) => return Some(serde_json::from_str(&text).expect("JSON")),
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    _ => return None,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, heard).await.expect("something in time")
     }
 }
 

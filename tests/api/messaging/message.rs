@@ -36,12 +36,23 @@ async fn the_same_key_is_the_same_message() {
     let other_text = json!({ "conversationId": talk.id, "body": "something else", "clientId": "k-1" });
     assert_eq!(data(&server.send(&ada, other_text).await, "messageSend.message")["body"], "once");
     assert_eq!(server.say(&ada, &talk, "next").await["seq"], 2, "no number was lost");
-    assert_eq!(data(&server.send(&bob, input.clone()).await, "messageSend.message")["seq"], 3, "keys are the sender's own");
+    assert_eq!(
+        data(&server.send(&bob, input.clone()).await, "messageSend.message")["seq"],
+        3,
+        "keys are the sender's own"
+    );
     let elsewhere = server.group(&ada, &[]).await;
     let there = server.send(&ada, json!({ "conversationId": elsewhere.id, "body": "once", "clientId": "k-1" })).await;
     assert_eq!(user_errors(&there, "messageSend"), ["clientId NOT_UNIQUE"]);
-    data(&server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await, "conversationLeave.participant");
-    assert_eq!(user_errors(&server.send(&bob, input).await, "messageSend"), ["conversationId NOT_FOUND"], "left is left");
+    data(
+        &server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await,
+        "conversationLeave.participant",
+    );
+    assert_eq!(
+        user_errors(&server.send(&bob, input).await, "messageSend"),
+        ["conversationId NOT_FOUND"],
+        "left is left"
+    );
 }
 
 #[tokio::test]
@@ -64,8 +75,11 @@ async fn writers_at_once_are_numbered_without_a_gap_and_in_time() {
         talk.id
     );
     assert_eq!(server.count(&disorder).await, 0, "who is later in number is not earlier in time");
-    let row = format!("SELECT count(*) FROM conversations c WHERE id = '{}' AND last_seq = 80 AND version = 1 AND last_message_at =
-        (SELECT max(created_at) FROM messages WHERE conversation_id = c.id)", talk.id);
+    let row = format!(
+        "SELECT count(*) FROM conversations c WHERE id = '{}' AND last_seq = 80 AND version = 1 AND last_message_at =
+        (SELECT max(created_at) FROM messages WHERE conversation_id = c.id)",
+        talk.id
+    );
     assert_eq!(server.count(&row).await, 1);
 }
 
@@ -94,7 +108,9 @@ async fn what_cannot_be_sent_is_told() {
     let lines = "  two\n\tlines  ";
     assert_eq!(server.say(&ada, &talk, &longest).await["body"], json!(longest));
     assert_eq!(server.say(&ada, &talk, lines).await["body"], "two\n\tlines");
-    for (by, id) in [(&ada, json!(Uuid::now_v7())), (&ada, json!(theirs.id)), (&bob, json!(talk.id)), (&stranger, json!(talk.id))] {
+    for (by, id) in
+        [(&ada, json!(Uuid::now_v7())), (&ada, json!(theirs.id)), (&bob, json!(talk.id)), (&stranger, json!(talk.id))]
+    {
         let answer = server.send(by, json!({ "conversationId": id, "body": "hello", "clientId": "k" })).await;
         assert_eq!(user_errors(&answer, "messageSend"), ["conversationId NOT_FOUND"]);
     }
@@ -119,7 +135,8 @@ async fn messages_are_paged_in_both_directions() {
         );
         let answer = server.graphql(&query, json!({ "id": talk.id, "at": cursor }), Some(&ada)).await;
         let page = data(&answer, "conversation.messages").clone();
-        let seqs: Vec<i64> = page["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["seq"].as_i64()).collect();
+        let seqs: Vec<i64> =
+            page["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["seq"].as_i64()).collect();
         (seqs, page["pageInfo"].clone())
     };
     let (newest, info) = page("first: 3", &Value::Null).await;
@@ -153,7 +170,10 @@ async fn a_message_is_edited_by_its_sender_only() {
     let same = edit(&bob, json!({ "id": id, "body": "hello" })).await;
     assert_eq!(data(&same, "messageEdit.message")["version"], 2, "a change of nothing is none");
     assert_eq!(user_errors(&edit(&bob, json!({ "id": id, "body": "" })).await, "messageEdit"), ["body REQUIRED"]);
-    data(&server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await, "conversationLeave.participant");
+    data(
+        &server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await,
+        "conversationLeave.participant",
+    );
     let gone = edit(&bob, json!({ "id": id, "body": "again" })).await;
     assert_eq!(user_errors(&gone, "messageEdit"), ["id NOT_FOUND"]);
 }

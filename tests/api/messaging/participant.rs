@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 /// Who is in it: member and role, in the order of joining.
 async fn here(server: &Server, who: &Founder, talk: &Talk) -> Vec<(Value, String)> {
-    let query = "query($id: ID!) { conversation(id: $id) { participants(first: 100, filter: { leftAt: { isNull: true } },
+    let query =
+        "query($id: ID!) { conversation(id: $id) { participants(first: 100, filter: { leftAt: { isNull: true } },
         orderBy: [{ field: JOINED_AT }]) { nodes { memberId role } } } }";
     let answer = server.graphql(query, json!({ "id": talk.id }), Some(who)).await;
     let nodes = data(&answer, "conversation.participants.nodes").as_array().expect("nodes").clone();
@@ -77,14 +78,20 @@ async fn when_the_last_owner_leaves_the_oldest_inherits_and_everybody_hears_it()
     for who in [&bob, &eve] {
         server.participant(&ada, "participantAdd", json!({ "conversationId": talk.id, "memberId": who.member })).await;
     }
-    data(&server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await, "conversationLeave.participant");
+    data(
+        &server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await,
+        "conversationLeave.participant",
+    );
     let events = server.follow(&eve, &talk.id, Some(&talk.cursor)).await.take(4).await;
     let told: Vec<_> = events.iter().map(|event| event["__typename"].as_str().expect("a type")).collect();
     assert_eq!(told, ["ParticipantAdded", "ParticipantAdded", "ParticipantRemoved", "ParticipantUpdated"]);
     assert_eq!(events[3]["participant"]["memberId"], json!(bob.member));
     assert_eq!(events[3]["participant"]["role"], "OWNER");
     assert_eq!(events[3]["participant"]["version"], 2);
-    assert_eq!(here(server, &eve, &talk).await, [(json!(bob.member), "OWNER".to_owned()), (json!(eve.member), "MEMBER".to_owned())]);
+    assert_eq!(
+        here(server, &eve, &talk).await,
+        [(json!(bob.member), "OWNER".to_owned()), (json!(eve.member), "MEMBER".to_owned())]
+    );
     let again = server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await;
     assert_eq!(user_errors(&again, "conversationLeave"), ["id NOT_FOUND"]);
 }
@@ -104,9 +111,11 @@ async fn two_who_remove_each_other_do_not_both_succeed() {
             server.participant(&ada, "participantRemove", input(bob.member)),
             server.participant(&bob, "participantRemove", input(ada.member)),
         );
-        let done = [one, other].iter().filter(|answer| answer["data"]["participantRemove"]["participant"].is_object()).count();
+        let done =
+            [one, other].iter().filter(|answer| answer["data"]["participantRemove"]["participant"].is_object()).count();
         assert_eq!(done, 1);
-        let left = format!("SELECT count(*) FROM participants WHERE conversation_id = '{}' AND left_at IS NULL", talk.id);
+        let left =
+            format!("SELECT count(*) FROM participants WHERE conversation_id = '{}' AND left_at IS NULL", talk.id);
         assert_eq!(server.count(&left).await, 1);
     }
 }
@@ -116,7 +125,8 @@ async fn a_direct_conversation_keeps_its_two() {
     let server = server().await;
     let ada = server.founder().await;
     let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
-    let query = "mutation($input: ConversationCreateInput!) { conversationCreate(input: $input) { conversation { id } } }";
+    let query =
+        "mutation($input: ConversationCreateInput!) { conversationCreate(input: $input) { conversation { id } } }";
     let input = json!({ "input": { "kind": "DIRECT", "memberIds": [bob.member] } });
     let answer = server.graphql(query, input, Some(&ada)).await;
     let id = data(&answer, "conversationCreate.conversation.id");

@@ -45,7 +45,9 @@ impl Shown {
             }
         };
         match text(event, "__typename") {
-            "ConversationUpdated" if event["conversation"]["version"].as_i64() > self.conversation["version"].as_i64() => {
+            "ConversationUpdated"
+                if event["conversation"]["version"].as_i64() > self.conversation["version"].as_i64() =>
+            {
                 for field in ["title", "topic", "version", "updatedAt"] {
                     self.conversation[field] = event["conversation"][field].clone();
                 }
@@ -71,7 +73,13 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
     let by = if dice.random_bool(0.5) { owner } else { &members[dice.random_range(0..members.len())] };
     let whom = &members[dice.random_range(0..members.len())];
     let of = json!({ "conversationId": talk.id, "memberId": whom.member });
-    let newest = server.graphql("query($id: ID!) { conversation(id: $id) { messages(first: 5) { nodes { id } } } }", json!({ "id": talk.id }), Some(by)).await;
+    let newest = server
+        .graphql(
+            "query($id: ID!) { conversation(id: $id) { messages(first: 5) { nodes { id } } } }",
+            json!({ "id": talk.id }),
+            Some(by),
+        )
+        .await;
     let newest = newest["data"]["conversation"]["messages"]["nodes"].as_array().cloned().unwrap_or_default();
     let some = newest.get(dice.random_range(0..5)).map_or(Value::Null, |message| message["id"].clone());
     let word = format!("{}", dice.next_u32());
@@ -82,7 +90,13 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
             let mutation = "mutation($id: ID!, $body: String!) { messageEdit(input: { id: $id, body: $body }) { message { id } } }";
             run(mutation, json!({ "id": some, "body": word })).await;
         }
-        4 => _ = run("mutation($id: ID!) { messageDelete(input: { id: $id }) { message { id } } }", json!({ "id": some })).await,
+        4 => {
+            _ = run(
+                "mutation($id: ID!) { messageDelete(input: { id: $id }) { message { id } } }",
+                json!({ "id": some }),
+            )
+            .await
+        }
         5 => {
             let mutation = "mutation($id: ID!, $word: String!) { conversationUpdate(input: { id: $id, topic: $word }) { conversation { id } } }";
             run(mutation, json!({ "id": talk.id, "word": word })).await;
