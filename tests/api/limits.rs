@@ -230,3 +230,20 @@ async fn a_server_can_keep_its_schema_to_itself() {
     let (_, message) = refused(&server.graphql("{ leeds { id } }", json!({}), None).await);
     assert!(!message.contains("leads"), "{message}");
 }
+
+#[tokio::test]
+async fn who_signs_in_too_often_is_told_when_to_come_again() {
+    let server = Server::with(|config| config.identity.sign_ins_per_minute = 2).await;
+    let login = r#"mutation { login(input: { email: "a@example.com", password: "no such password" }) { userErrors { code } } }"#;
+    let body = json!({ "query": login }).to_string();
+    let mut last = (0, None, Value::Null);
+    for _ in 0..3 {
+        let response = post(&server, body.clone()).send().await.expect("an answer");
+        let retry = response.headers().get("retry-after").cloned();
+        last = (response.status().as_u16(), retry, response.json().await.expect("JSON"));
+    }
+    let (status, retry, answer) = last;
+    assert_eq!((status, refused(&answer).0.as_str()), (429, "RATE_LIMITED"));
+    let seconds: u32 = retry.expect("Retry-After").to_str().expect("text").parse().expect("seconds");
+    assert!((1..=60).contains(&seconds), "{seconds}");
+}

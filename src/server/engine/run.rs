@@ -124,8 +124,10 @@ impl<S: Executor> Run<S> {
         match executed {
             Ok(response) => {
                 let told = faults::tell(response.errors, &info, name.as_deref());
-                // Nothing came of it because the database is away: that is no answer but a reason to come again.
-                if nothing(&response.data) && told.iter().any(|told| told.code() == Code::ServiceUnavailable) {
+                // Nothing came of it because the database is away, or the caller comes too often: that is no answer but a
+                // reason to come again.
+                let again = |told: &faults::Told| matches!(told.code(), Code::ServiceUnavailable | Code::RateLimited);
+                if nothing(&response.data) && !told.is_empty() && told.iter().all(again) {
                     return Answer::of_refusals(&told);
                 }
                 Answer::of_data(&response.data, &told, Some(spent))
