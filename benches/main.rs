@@ -252,7 +252,10 @@ async fn flatness(stoa: &Stoa, world: &World, list: &str, cursors: &[Option<Stri
     let mut times = vec![Vec::new(); cursors.len()];
     for round in 0..300 {
         for (cursor, times) in cursors.iter().zip(&mut times) {
-            let query = format!("query($after: String) {{ {} {{ nodes {{ id lastName status }} }} }}", list.replace(')', ", after: $after)"));
+            let query = format!(
+                "query($after: String) {{ {} {{ nodes {{ id lastName status }} }} }}",
+                list.replace(')', ", after: $after)")
+            );
             let body = json!({ "query": query, "variables": { "after": cursor } }).to_string();
             let request = request(Some(&world.token), &body);
             let begin = Instant::now();

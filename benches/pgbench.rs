@@ -38,6 +38,8 @@ pub async fn load(
         .output()
         .await
         .expect("pgbench is installed");
+    // Its backends end after it: their time counts once the postmaster has seen them end.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let said = String::from_utf8_lossy(&output.stdout);
     let fault = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !fault.contains("ERROR"), "pgbench: {fault}");

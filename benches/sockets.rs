@@ -147,7 +147,8 @@ struct Sender {
 
 impl Sender {
     async fn open(address: &str, token: &str) -> Self {
-        let query = "mutation($input: MessageSendInput!) { messageSend(input: $input) { message { id } userErrors { code } } }";
+        let query =
+            "mutation($input: MessageSendInput!) { messageSend(input: $input) { message { id } userErrors { code } } }";
         let body = format!(
             r#"{{"query":"{query}","variables":{{"input":{{"conversationId":"{CONVERSATION}{}","body":"A message about something that matters to all of us."}}}}}}"#,
             digits(7)

@@ -151,8 +151,7 @@ impl World {
         if database.text(organization).await.is_none() {
             let input = json!({ "email": EMAIL, "password": PASSWORD, "fullName": "Fay Founder",
                 "organizationName": "Bench", "organizationSlug": "bench" });
-            let mutation =
-                "mutation($input: RegisterInput!) { register(input: $input) { userErrors { message } session { accessToken } } }";
+            let mutation = "mutation($input: RegisterInput!) { register(input: $input) { userErrors { message } session { accessToken } } }";
             ask(address, None, mutation, json!({ "input": input })).await;
             members(database).await;
         }
@@ -282,7 +281,8 @@ async fn members(database: &Database) {
 }
 
 async fn sign_in(address: &str, email: &str) -> String {
-    let mutation = "mutation($input: LoginInput!) { login(input: $input) { userErrors { message } session { accessToken } } }";
+    let mutation =
+        "mutation($input: LoginInput!) { login(input: $input) { userErrors { message } session { accessToken } } }";
     let input = json!({ "email": email, "password": PASSWORD });
     let answer = ask(address, None, mutation, json!({ "input": input })).await;
     let token = answer["data"]["login"]["session"]["accessToken"].as_str();

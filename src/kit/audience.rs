@@ -123,11 +123,8 @@ mod tests {
     #[test]
     fn an_answer_is_kept_for_the_same_event_and_plan() {
         let answers = Answers::default();
-        let (one, same, other) = (
-            Audience::new(answers.clone(), 1),
-            Audience::new(answers.clone(), 1),
-            Audience::new(answers, 2),
-        );
+        let (one, same, other) =
+            (Audience::new(answers.clone(), 1), Audience::new(answers.clone(), 1), Audience::new(answers, 2));
         let event = Uuid::now_v7();
         assert!(one.heard(event).is_none());
         one.tell(Some(&Bytes::from_static(b"{}")));

@@ -32,7 +32,8 @@ impl<E: Entity> History<'_, E> {
         #[graphql(desc = "How many entries: 1 to 100, 25 unless said otherwise.")] first: Option<i32>,
         #[graphql(desc = "The cursor of the last entry that you have, to read on behind it.")] after: Option<String>,
     ) -> Option<Vec<HistoryEntry>> {
-        or_null(ctx, async {
+        // In a box, as relations are: what it may wait for would weigh on every relation of every record.
+        Box::pin(or_null(ctx, async {
             let first = first.unwrap_or(25);
             let most = usize::try_from(first).ok().filter(|_| (1..=MOST).contains(&first));
             let most = most.ok_or_else(|| Error::bad_input(format!("first is 1 to {MOST} entries.")))?;
@@ -47,7 +48,7 @@ impl<E: Entity> History<'_, E> {
             let actors = events.iter().filter_map(|event| event.actor);
             preload_one::<Member>(scope, &conn, &selections(ctx), "actor", actors).await?;
             Ok(Some(events.into_iter().map(|event| HistoryEntry::of::<E>(event)).collect()))
-        })
+        }))
         .await
     }
 }

@@ -45,8 +45,7 @@ pub async fn aggregate<E: Entity, A: Aggregate<E>>(
     having: Option<Having>,
     first: Option<i32>,
 ) -> Option<A> {
-    let aggregate =
-        async { aggregate::aggregate::<E, A>(scope(ctx)?, filter, groups, having, first).await.map(Some) };
+    let aggregate = async { aggregate::aggregate::<E, A>(scope(ctx)?, filter, groups, having, first).await.map(Some) };
     Box::pin(or_null(ctx, aggregate)).await
 }
 

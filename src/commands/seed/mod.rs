@@ -195,7 +195,13 @@ async fn insert_rows(
     more: &[&'static str],
     rows: Json,
 ) -> Result<()> {
-    let names: Vec<&'static str> = table.columns.iter().filter(|column| !column.computed).map(|column| column.name).chain(more.iter().copied()).collect();
+    let names: Vec<&'static str> = table
+        .columns
+        .iter()
+        .filter(|column| !column.computed)
+        .map(|column| column.name)
+        .chain(more.iter().copied())
+        .collect();
     let mut sql = Sql::new("INSERT INTO ");
     sql.name(table.name).push(" (organization_id");
     for name in &names {

@@ -62,15 +62,7 @@ where
         let sdl = schema.sdl_with_options(options);
         let documents = Documents::new(&sdl, config.documents.clone())?;
         let timeout = millis(config.http.timeout_ms);
-        Ok(Run {
-            schema,
-            sdl,
-            documents,
-            timeout,
-            tables,
-            mutations: TaskTracker::new(),
-            answers: Answers::default(),
-        })
+        Ok(Run { schema, sdl, documents, timeout, tables, mutations: TaskTracker::new(), answers: Answers::default() })
     }
 }
 
