@@ -7,7 +7,7 @@ use crate::{
     messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
     node::NodeQuery,
 };
-use async_graphql::{MergedObject, MergedSubscription, Object, Schema, SchemaBuilder};
+use async_graphql::{MergedObject, MergedSubscription, Object, SDLExportOptions, Schema, SchemaBuilder};
 
 pub type StoaSchema = Schema<Query, Mutation, Subscription>;
 
@@ -37,6 +37,16 @@ impl ServerQuery {
 
 /// The tables that queries may be read from without the executor.
 pub const TABLES: &[TableOf] = &[Member::table, Account::table, Contact::table, Lead::table, Conversation::table];
+
+/// How the schema is written down: sorted, as in `schema.graphql`.
+pub fn sdl_options() -> SDLExportOptions {
+    SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .sorted_enum_items()
+        .include_specified_by()
+        .use_space_ident()
+}
 
 /// The schema before limits and data are added: sorted, so that `schema.graphql` is stable.
 pub fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {

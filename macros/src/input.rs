@@ -16,7 +16,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
     }
     let name = &entity.name;
     let (create, update) = (entity.named("CreateInput"), entity.named("UpdateInput"));
-    let noun = entity.noun();
+    let (noun, a_noun) = (entity.noun(), entity.a_noun());
     let created: Vec<_> = entity.fields.iter().filter(|field| field.create).collect();
     let create_fields = created.iter().map(|field| {
         let (ident, ty, inner, docs) = (&field.ident, &field.ty, field.inner(), &field.docs);
@@ -90,7 +90,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
         }
     });
     let create_doc = format!("A new {noun}. What is left out has its default.");
-    let update_doc = format!("Changes to a {noun}: what is left out stays, null clears.");
+    let update_doc = format!("Changes to {a_noun}: what is left out stays, null clears.");
     let id_doc = "An id of the client's own making (a UUID, best version 7), so that an interface can show the record at once. Left out: the server makes one.";
     quote! {
         #[doc = #create_doc]

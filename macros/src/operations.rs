@@ -113,18 +113,18 @@ fn payload(entity: &Entity, verb: &str, doc: String, types: &mut Vec<TokenStream
 
 fn mutations(entity: &Entity) -> TokenStream {
     let (name, one) = (&entity.name, entity.snake());
-    let noun = entity.noun();
+    let (noun, a_noun) = (entity.noun(), entity.a_noun());
     let mutation = entity.named("Mutation");
     let (create_input, update_input) = (entity.named("CreateInput"), entity.named("UpdateInput"));
     let id_type = quote!(crate::kit::id::Id<#name>);
     let mut types = Vec::new();
     let mut fields = Vec::new();
 
-    let created = payload(entity, "Create", format!("What came of creating a {noun}."), &mut types);
-    let updated = payload(entity, "Update", format!("What came of changing a {noun}."), &mut types);
+    let created = payload(entity, "Create", format!("What came of creating {a_noun}."), &mut types);
+    let updated = payload(entity, "Update", format!("What came of changing {a_noun}."), &mut types);
     let (create, update) = (format_ident!("{one}_create"), format_ident!("{one}_update"));
     let (create_doc, update_doc) =
-        (format!("Creates a {noun}."), format!("Changes a {noun}: what the input leaves out stays, null clears."));
+        (format!("Creates {a_noun}."), format!("Changes {a_noun}: what the input leaves out stays, null clears."));
     fields.push(quote! {
         #[doc = #create_doc]
         async fn #create(
@@ -146,12 +146,12 @@ fn mutations(entity: &Entity) -> TokenStream {
     });
 
     if entity.soft_delete {
-        let deleted = payload(entity, "Delete", format!("What came of deleting a {noun}."), &mut types);
-        let restored = payload(entity, "Restore", format!("What came of restoring a {noun}."), &mut types);
+        let deleted = payload(entity, "Delete", format!("What came of deleting {a_noun}."), &mut types);
+        let restored = payload(entity, "Restore", format!("What came of restoring {a_noun}."), &mut types);
         let purged = payload(
             entity,
             "Purge",
-            format!("What came of purging a {noun}; the record is as it last was."),
+            format!("What came of purging {a_noun}; the record is as it last was."),
             &mut types,
         );
         let (delete_input, id_input) = (entity.named("DeleteInput"), entity.named("IdInput"));
@@ -176,7 +176,7 @@ fn mutations(entity: &Entity) -> TokenStream {
         let (delete, restore, purge) =
             (format_ident!("{one}_delete"), format_ident!("{one}_restore"), format_ident!("{one}_purge"));
         let docs = (
-            format!("Deletes a {noun}. It can be restored until the organization's retention is over."),
+            format!("Deletes {a_noun}. It can be restored until the organization's retention is over."),
             format!("Restores a deleted {noun}."),
             format!("Removes a deleted {noun} for good. Its history stays."),
         );

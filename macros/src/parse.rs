@@ -100,6 +100,13 @@ impl Entity {
         if self.plural == "memberships" { format_ident!("members") } else { self.plural.clone() }
     }
 
+    /// `a lead` in prose, or `an account`.
+    pub fn a_noun(&self) -> String {
+        let noun = self.noun();
+        let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        format!("{article} {noun}")
+    }
+
     /// `lead` in prose.
     pub fn noun(&self) -> String {
         self.name.to_string().to_snake_case().replace('_', " ")

@@ -104,14 +104,14 @@ pub fn expand(entity: &Entity) -> TokenStream {
         let (variant, constant) = (field.variant(), field.constant());
         quote!(#order_field::#variant => #name::#constant,)
     });
-    let noun = entity.noun();
+    let a_noun = entity.a_noun();
     let filter_doc = format!(
         "Narrows a list of records of type {name}. All conditions given must hold; at most 50, nested at most five deep."
     );
     let list_doc = format!("Conditions on a list of records of type {name}.");
     let (field_doc, order_doc) = (
         format!("What a list of records of type {name} can be ordered by."),
-        format!("A key of the order of a {noun} list."),
+        format!("A key of the order of {a_noun} list."),
     );
     quote! {
         #[doc = #filter_doc]

@@ -7,7 +7,7 @@ use crate::{
 use std::io::{self, ErrorKind, Write};
 
 pub(super) fn run() -> Result<()> {
-    match io::stdout().write_all(graphql::builder().finish().sdl().as_bytes()) {
+    match io::stdout().write_all(graphql::builder().finish().sdl_with_options(graphql::sdl_options()).as_bytes()) {
         // The reader has seen enough (`stoa schema | head`).
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.map_err(Error::ours),

@@ -7,13 +7,15 @@ use super::{
     resolve::{scope, selections},
     scalars::{AnyJson, DateTime},
     table::Column,
+    value::Kind,
 };
 use crate::{
     error::Error,
     events::{Cursor, Event},
     identity::Member,
 };
-use async_graphql::{ComplexObject, Context, SimpleObject};
+use async_graphql::{ComplexObject, Context, ScalarType, SimpleObject};
+use serde::Deserialize;
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -108,8 +110,12 @@ pub fn changes<E: Entity>(payload: &Json) -> Vec<FieldChange> {
     let Some(Json::Object(changes)) = payload.get("changes") else { return Vec::new() };
     let shown = |column: &Column, value: &Json| match value {
         Json::Null => None,
-        // As the field itself shows it: enum values in capitals.
+        // As the field itself shows it: enum values in capitals, times with milliseconds.
         Json::String(word) if column.is_enum => Some(AnyJson(Json::from(word.to_uppercase()))),
+        Json::String(_) if column.kind == Kind::Time => {
+            let time = DateTime::deserialize(value).ok().and_then(|time| time.to_value().into_json().ok());
+            Some(AnyJson(time.unwrap_or_else(|| value.clone())))
+        }
         other => Some(AnyJson(other.clone())),
     };
     E::table()

@@ -343,7 +343,7 @@ fn from_now(text: &str) -> Option<chrono::DateTime<Utc>> {
 /// Where somebody is or gets post.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SimpleObject, InputObject)]
 #[graphql(input_name = "AddressInput")]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Address {
     /// Street and number, at most 300 characters.
     pub street: Option<String>,

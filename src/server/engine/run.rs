@@ -13,8 +13,7 @@ use crate::{
     server::documents::Documents,
 };
 use async_graphql::{
-    Executor, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder, SubscriptionType, ValidationMode,
-    Value,
+    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, SubscriptionType, ValidationMode, Value,
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -53,13 +52,7 @@ where
             .limit_recursive_depth(usize::MAX)
             .disable_suggestions()
             .finish();
-        let options = SDLExportOptions::new()
-            .sorted_fields()
-            .sorted_arguments()
-            .sorted_enum_items()
-            .include_specified_by()
-            .use_space_ident();
-        let sdl = schema.sdl_with_options(options);
+        let sdl = schema.sdl_with_options(crate::graphql::sdl_options());
         let documents = Documents::new(&sdl, config.documents.clone())?;
         let timeout = millis(config.http.timeout_ms);
         Ok(Run { schema, sdl, documents, timeout, tables, mutations: TaskTracker::new(), answers: Answers::default() })
