@@ -5,6 +5,7 @@ pub mod introspection;
 mod postgres;
 mod sign_in;
 
+#[allow(unused_imports, reason = "words for whichever test needs them")]
 pub use postgres::{connect, database};
 pub use sign_in::Founder;
 
