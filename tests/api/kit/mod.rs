@@ -6,6 +6,7 @@ mod postgres;
 mod sign_in;
 pub mod statements;
 
+#[allow(unused_imports, reason = "words for whichever test needs them")]
 pub use postgres::{connect, database};
 pub use sign_in::Founder;
 
