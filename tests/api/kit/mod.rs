@@ -81,7 +81,7 @@ impl Server {
             (app, format!("http://{address}"), stop, served)
         });
         let (app, url, stop, served) = starting.await.expect("a server");
-        Server { app, database: postgres::as_superuser(database), url, client: Client::new(), stop, served }
+        Server { app, database: postgres::as_superuser(database), url, client: client(), stop, served }
     }
 
     /// `http://127.0.0.1:port`.
@@ -119,6 +119,12 @@ impl Server {
     pub async fn count(&self, sql: &str) -> i64 {
         connect(&self.database).await.query_one(sql, &[]).await.expect("sound SQL").get(0)
     }
+}
+
+/// Keeps no connection for later: it would belong to the runtime of the test that opened it, and end with that test in
+/// the middle of another's request.
+fn client() -> Client {
+    Client::builder().pool_max_idle_per_host(0).build().expect("a client")
 }
 
 /// The members of `path` in an answer that has no errors.
