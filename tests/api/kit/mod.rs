@@ -85,8 +85,7 @@ impl Server {
             (app, format!("http://{address}"), stop, served)
         });
         let (app, url, stop, served) = starting.await.expect("a server");
-        let client = Client::builder().pool_max_idle_per_host(0).build().expect("a client");
-        Server { app, database: postgres::as_superuser(database), url, client, stop, served }
+        Server { app, database: postgres::as_superuser(database), url, client: client(), stop, served }
     }
 
     /// `http://127.0.0.1:port`.
@@ -129,13 +128,19 @@ impl Server {
 
     /// A session of the superuser, outside the wall, that can hold locks.
     pub async fn session(&self) -> tokio_postgres::Client {
-        postgres::admin().await
+        connect(&self.database).await
     }
 
     /// What a query for one number answers, outside the wall.
     pub async fn count(&self, sql: &str) -> i64 {
         connect(&self.database).await.query_one(sql, &[]).await.expect("sound SQL").get(0)
     }
+}
+
+/// Keeps no connection for later: it would belong to the runtime of the test that opened it, and end with that test in
+/// the middle of another's request.
+fn client() -> Client {
+    Client::builder().pool_max_idle_per_host(0).build().expect("a client")
 }
 
 /// The members of `path` in an answer that has no errors.

@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
             let source = Theirs { theirs: self.theirs, own: self.own, all: true };
             let input = self.filler.arguments(field, Extent::Needed, &[], &source).expect("values");
             let (document, variables) =
-                Selected::document("query", &[self.filler.select("Query", field, "all", input, 3)]);
+                Selected::document("query", &[self.filler.select("Query", field, "all", input, 2)]);
             self.compare(&document, &variables, whole).await;
             for place in self.filler.places(field, 3) {
                 let input = self.filler.arguments(field, Extent::Needed, &place, &source).expect("values");
@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
         for field in self.filler.types.fields("Query") {
             let input = self.filler.arguments(field, Extent::Needed, &[], self.own).expect("values");
             let (document, variables) =
-                Selected::document("query", &[self.filler.select("Query", field, "own", input, 3)]);
+                Selected::document("query", &[self.filler.select("Query", field, "own", input, 2)]);
             let answer = self.ask(&document, &variables).await;
             if !list(&answer["errors"]).is_empty() {
                 self.faults.push(format!("{}: {}", name(field), answer["errors"]));
