@@ -17,6 +17,7 @@ mod identity;
 #[allow(dead_code, reason = "words for whichever test needs them")]
 mod kit;
 mod limits;
+mod memory;
 mod messaging;
 mod outage;
 mod plan;

@@ -1,7 +1,7 @@
 //! GraphQL over WebSocket against a running server, with a raw client: that the driver, the engine and identity are
 //! joined as the protocol says. The protocol itself, row by row, is tested beside the driver.
 
-use crate::kit::Server;
+use crate::kit::{Server, data};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -140,5 +140,48 @@ async fn the_handshake_is_checked() {
     match Client::connect(&server, &[("sec-websocket-version", "8")]).await {
         Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 426),
         _ => panic!("a version that nobody speaks was accepted"),
+    }
+}
+
+#[tokio::test]
+async fn one_message_reaches_everybody_as_each_has_asked() {
+    let server = Server::start().await;
+    let founder = server.founder().await;
+    let member = server.member(&founder, "member", None).await;
+    let create = "mutation($input: ConversationCreateInput!) { conversationCreate(input: $input) {
+        conversation { id cursor } userErrors { field message } } }";
+    let input = json!({ "input": { "title": "All", "memberIds": [member.member] } });
+    let answer = server.graphql(create, input, Some(&founder)).await;
+    let conversation = data(&answer, "conversationCreate.conversation").clone();
+    let columns = "message { body senderId }";
+    let mut sockets = Vec::new();
+    for (who, selection) in [
+        (&founder, columns),
+        (&member, columns),
+        (&member, "message { said: body }"),
+        (&founder, "message { sender { id } }"),
+        (&member, "message { sender { id } }"),
+        (&member, columns),
+    ] {
+        let mut client = Client::open(&server, Some(&format!("Bearer {}", who.token))).await;
+        let query = format!(
+            "subscription($id: ID!, $after: String) {{ conversationEvents(conversationId: $id, after: $after) {{
+                ... on MessageSent {{ {selection} }} }} }}"
+        );
+        let variables = json!({ "id": conversation["id"], "after": conversation["cursor"] });
+        client.subscribe("1", json!({ "query": query, "variables": variables })).await;
+        sockets.push(client);
+    }
+    let send = "mutation($input: MessageSendInput!) { messageSend(input: $input) { message { id } } }";
+    for body in ["one", "two"] {
+        let input = json!({ "input": { "conversationId": conversation["id"], "body": body } });
+        data(&server.graphql(send, input, Some(&founder)).await, "messageSend.message.id");
+        let plain = json!({ "message": { "body": body, "senderId": founder.member } });
+        let sender = json!({ "message": { "sender": { "id": founder.member } } });
+        let wanted = [&plain, &plain, &json!({ "message": { "said": body } }), &sender, &sender, &plain];
+        for (client, wanted) in sockets.iter_mut().zip(wanted) {
+            let next = client.hear().await;
+            assert_eq!(next["payload"], json!({ "data": { "conversationEvents": wanted } }), "{next}");
+        }
     }
 }
