@@ -12,7 +12,8 @@ async fn what_was_fetched_ahead_goes_with_the_operation() {
     let create = "mutation($input: AccountCreateInput!) { accountCreate(input: $input) { account { id } } }";
     let answer = server.graphql(create, json!({ "input": { "name": "Acme" } }), Some(&founder)).await;
     data(&answer, "accountCreate.account.id");
-    let nested = "{ accounts { nodes { name contacts(first: 5) { nodes { id owner { id } } } children { nodes { id } } } } }";
+    let nested =
+        "{ accounts { nodes { name contacts(first: 5) { nodes { id owner { id } } } children { nodes { id } } } } }";
     // Every scope has the application, and every page that is fetched ahead could hold its scope.
     let mut held = Vec::new();
     for _ in 0..8 {

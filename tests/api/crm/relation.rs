@@ -1,7 +1,7 @@
 //! Relations: a page costs a fixed number of statements, however many records it has.
 
 use super::{account, ask, created};
-use crate::kit::{Founder, data, server, statements};
+use crate::kit::{Founder, server, statements};
 use serde_json::{Value, json};
 
 /// `count` accounts with two contacts and a lead each, owned by different members.
