@@ -97,8 +97,9 @@ pub async fn note(scope: &Scope, conn: &mut AsyncPgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the answer of a request that wrote something; the key of one that did not is free again.
-pub async fn settle(scope: &Scope, key: &str, answer: &[u8]) -> Result<()> {
+/// Keeps the answer of a request that wrote something; the key of one that did not is free again. None: there is no
+/// answer worth keeping, because something was away.
+pub async fn settle(scope: &Scope, key: &str, answer: Option<&[u8]>) -> Result<()> {
     let actor = &scope.actor;
     let row = keys::table.find((actor.organization, actor.member, key));
     let mut conn = scope.reader().await?;

@@ -241,8 +241,9 @@ pub fn push_wall(table: &Table, actor: &Actor, alias: &'static str, sql: &mut Sq
         (None, _) => {
             sql.push(" AND FALSE");
         }
+        // Whoever reaches all sees what all others who do see: answers may be shared between them.
+        (Some(Reach::All), _) | (_, Wall::Shared) => {}
         (_, Wall::Custom(condition)) => condition(actor, sql, alias),
-        (_, Wall::Shared) | (Some(Reach::All), Wall::Owned) => {}
         (Some(Reach::Team), Wall::Owned) => {
             sql.push(" AND ").push(alias).push(".owner_id = ANY(").bind(Bind::Uuids(actor.team.to_vec())).push(")");
         }

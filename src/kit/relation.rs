@@ -5,12 +5,12 @@ use super::{
     audience::Audience,
     entity::{self, Entity, List, ListArgs, page_selections},
     page::{Connection, Page},
-    permission::Action,
+    permission::{Action, Reach},
     predicate::{Compare, Predicate},
     resolve::scope,
     scope::Scope,
     sql::Sql,
-    table::{Column, Wall},
+    table::Column,
     value::Bind,
 };
 use crate::{
@@ -55,8 +55,8 @@ pub struct Loads {
 }
 
 /// What the events of subscriptions look up, shared by all subscribers of the node, so that an event costs reads by
-/// what it names and not by how many watch. Only of entities that everybody with the permission sees alike
-/// (`Wall::Shared`); by organization, type and id.
+/// what it names and not by how many watch. Only for members whose
+/// permission reaches all records of the type, from whom nothing is hidden; by organization, type and id.
 pub type Lookups = Fresh<(Uuid, TypeId, Uuid), Option<Shared>>;
 
 impl Loads {
@@ -142,7 +142,8 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
     // In a box: a future is as large as the largest thing it may wait for, and is copied whole for each record.
     Box::pin(or_null(ctx, async {
         let scope = scope(ctx)?;
-        if matches!(E::table().wall, Wall::Shared) && scope.loads.shared.get().is_some() {
+        let alike = scope.actor.may(E::table().resource, Action::Read) == Some(Reach::All);
+        if alike && scope.loads.shared.get().is_some() {
             return look_up(scope, id).await;
         }
         let loader = scope.loader::<E>().ok_or_else(|| Error::ours("a loader of another type"))?;
@@ -151,11 +152,8 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
     .await
 }
 
-/// As `entity::find`, of an entity that all who may read it see alike; a second old at most.
+/// As `entity::find`, for those who may read all records of the type; a second old at most.
 async fn look_up<E: Entity>(scope: &Scope, id: Uuid) -> Result<Option<Arc<E>>> {
-    if scope.actor.may(E::table().resource, Action::Read).is_none() {
-        return Ok(None);
-    }
     let found = scope.app.lookups.get((scope.actor.organization, TypeId::of::<E>(), id), async {
         let found: Option<Arc<E>> = entity::find(scope, id, &[]).await?;
         Ok(Arc::new(found.map(|record| record as Shared)))

@@ -51,7 +51,7 @@ pub enum Wall {
     Owned,
     /// All of them, with the permission to read.
     Shared,
-    /// What this condition says; it is pushed behind `AND`, about the given alias.
+    /// All of them for whoever reaches ALL; for others what this condition says, pushed behind `AND` about the alias.
     Custom(fn(&Actor, &mut Sql, &'static str)),
 }
 

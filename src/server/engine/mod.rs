@@ -135,7 +135,9 @@ async fn once(
             let request = scope.request.clone();
             let answer = run.execute(prepared, request.clone(), Some(Caller::Member(scope.clone()))).await;
             // Its answer is this client's whatever becomes of the copy.
-            if let Err(fault) = idempotency::settle(&scope, &key, &answer.body).await {
+            if let Err(fault) =
+                idempotency::settle(&scope, &key, answer.refused.is_none().then_some(&*answer.body)).await
+            {
                 tracing::error!(request_id = %request.id, ?fault, "cannot keep the answer of an idempotent request");
             }
             Ok(answer)
