@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # More arguments for `make run`, such as ARGS="--listen 0.0.0.0:4000".
 ARGS ?=
 
-.PHONY: help run build web test test-postgres bench check schema
+.PHONY: help run build web test test-postgres proof bench check schema
 
 help: ## List what can be made
 	@if [ -t 1 ]; then name=$$'\e[1;36m'; plain=$$'\e[0m'; else name= plain=; fi; \
@@ -32,6 +32,10 @@ test: ## Run all tests: of the program and, where Node is, of Apollo Client, urq
 
 test-postgres: ## Run the tests that concern the database on each PostgreSQL (POSTGRES="14 15 16 17 18")
 	@scripts/test-postgres $(POSTGRES)
+
+proof: ## Kill the program and its database while people talk: five rounds of 2 000 messages each
+	@scripts/toolchain && scripts/postgres
+	@STOA_PROOF=1 cargo test --locked --test faults -- --nocapture
 
 bench: ## Measure speed and memory beside pgbench, in five minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
 	@scripts/toolchain
