@@ -42,11 +42,11 @@ async fn filled(server: &Server) -> (Founder, Vec<String>) {
             let tags: Vec<String> = (0..n % 3).map(|tag| format!("t\"{tag}")).collect();
             json!({
                 "firstName": format!("L{n:02}"), "lastName": "Tab\u{e9}", "score": n * 8, "notes": "line\none\ttwo \u{1F600} \u{2028}",
-                "email": (n % 2 == 0).then(|| format!("l{n}@example.com")), "accountId": (n % 3 != 0).then_some(account),
+                "email": n.is_multiple_of(2).then(|| format!("l{n}@example.com")), "accountId": (!n.is_multiple_of(3)).then_some(account),
                 "annualRevenue": (["0", "0.05", "10000", "99999.90", "123456789.01"].get(n)),
                 "status": (["NEW", "CONTACTED", "QUALIFIED"][n % 3]), "tags": tags,
                 "customFields": { "a": n, "b": [1.5, null, "x"], "c": { "d": true } },
-                "lastContactedAt": (n % 4 == 0).then_some("2025-12-31T23:59:59.999Z"),
+                "lastContactedAt": n.is_multiple_of(4).then_some("2025-12-31T23:59:59.999Z"),
             })
         })
         .collect();

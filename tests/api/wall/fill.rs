@@ -192,7 +192,7 @@ impl<'a> Filler<'a> {
                 .filter(|(first, _)| **first == inner.name)
                 .map(|(_, rest)| rest);
             let wanted = inner.needed || rest.is_some() || (extent == Extent::Full && !one_of);
-            if !wanted && !(one_of && focus.is_none_or(<[String]>::is_empty) && filled.is_empty()) {
+            if !(wanted || one_of && focus.is_none_or(<[String]>::is_empty) && filled.is_empty()) {
                 continue;
             }
             let mut trail = trail.to_vec();
