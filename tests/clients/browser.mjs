@@ -30,6 +30,12 @@ if (!executablePath) {
   process.exit(0);
 }
 
+const page_ = await fetch(URL_, { headers: { accept: 'text/html' } }).then((answer) => answer.text());
+if (!page_.includes('name="stoa-demo"')) {
+  console.error('SKIPPED: the server was built without the GraphiQL page (make web, then build it again).');
+  process.exit(0);
+}
+
 const browser = await chromium.launch({
   executablePath,
   args: [
