@@ -43,29 +43,65 @@ impl Hub {
             .collect();
         let numbered = changes.into_iter().zip(ids).zip(behind).filter_map(|((change, id), behind)| {
             let (head, at) = heads.get(&change.stream)?;
-            Some(Arc::new(Event {
-                organization,
-                stream: change.stream,
-                seq: head - behind,
-                id,
-                kind: change.kind.into(),
-                entity: change.entity.into(),
-                entity_id: change.entity_id,
-                actor,
-                payload: change.payload,
-                request_id: request_id.map(Into::into),
-                at: *at,
-            }))
+            Some(change.stored(id, head - behind, *at, organization, actor, request_id))
         });
         Ok(numbered.collect())
     }
 }
 
+impl Change {
+    /// The event that this has become.
+    pub fn stored(
+        self,
+        id: Uuid,
+        seq: i64,
+        at: DateTime<Utc>,
+        organization: Uuid,
+        actor: Option<Uuid>,
+        request_id: Option<&str>,
+    ) -> Arc<Event> {
+        Arc::new(Event {
+            organization,
+            stream: self.stream,
+            seq,
+            id,
+            kind: self.kind.into(),
+            entity: self.entity.into(),
+            entity_id: self.entity_id,
+            actor,
+            payload: self.payload,
+            request_id: request_id.map(Into::into),
+            at,
+        })
+    }
+}
+
 /// UUIDv7 whose last eight bytes are random (RFC 9562, 5.7, without a counter): they are the tag of cursors.
-fn event_id() -> Uuid {
+pub fn event_id() -> Uuid {
     let millis = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
     Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
 }
+
+/// The part of a statement that numbers and stores events. Before it stand `wanted (organization, stream, kind, count)`,
+/// a row a stream, and `change (stream, behind, id, kind, entity, entity_id, payload, actor, request_id)`, a row an
+/// event; behind it `head (organization_id, stream_id, head_seq, at)` can be read. For a statement that writes a record
+/// and its event at once; all others use `Hub::append`.
+pub const NUMBER_AND_STORE: &str = "
+    head AS (
+      INSERT INTO stream_heads AS h (organization_id, stream_id, head_seq)
+      SELECT organization, stream, count FROM wanted ORDER BY stream
+      ON CONFLICT (organization_id, stream_id) DO UPDATE SET head_seq = h.head_seq + excluded.head_seq
+      RETURNING organization_id, stream_id, head_seq, clock_timestamp() AS at
+    ), opened AS (
+      INSERT INTO streams (organization_id, stream_id, kind)
+      SELECT organization, stream, kind FROM wanted JOIN head ON stream_id = stream AND head_seq = count
+      ON CONFLICT DO NOTHING
+    ), written AS (
+      INSERT INTO events (organization_id, stream_id, seq, id, kind, entity, entity_id, actor_id, payload,
+        request_id, at)
+      SELECT organization_id, stream_id, head_seq - behind, id, kind, entity, entity_id, actor, payload,
+        request_id, at FROM change JOIN head ON stream_id = stream
+    )";
 
 /// The statement. A type of its own, as `sql_query` is parsed and planned anew with every call, in a round trip
 /// of its own.
@@ -147,25 +183,9 @@ impl QueryFragment<Pg> for Append<'_> {
         out.push_bind_param::<Array<SqlUuid>, _>(&self.entity_ids)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Jsonb>, _>(&self.payloads)?;
-        out.push_sql(
-            ") AS c (stream, behind, id, kind, entity, entity_id, payload)
-            ), head AS (
-              INSERT INTO stream_heads AS h (organization_id, stream_id, head_seq)
-              SELECT organization, stream, count FROM wanted ORDER BY stream
-              ON CONFLICT (organization_id, stream_id) DO UPDATE SET head_seq = h.head_seq + excluded.head_seq
-              RETURNING organization_id, stream_id, head_seq, clock_timestamp() AS at
-            ), opened AS (
-              INSERT INTO streams (organization_id, stream_id, kind)
-              SELECT organization, stream, kind FROM wanted JOIN head ON stream_id = stream AND head_seq = count
-              ON CONFLICT DO NOTHING
-            ), written AS (
-              INSERT INTO events (organization_id, stream_id, seq, id, kind, entity, entity_id, actor_id, payload,
-                request_id, at)
-              SELECT organization_id, stream_id, head_seq - behind, id, kind, entity, entity_id, actor, payload,
-                request_id, at FROM change JOIN head ON stream_id = stream
-            )
-            SELECT stream_id, head_seq, at FROM head",
-        );
+        out.push_sql(") AS c (stream, behind, id, kind, entity, entity_id, payload)), ");
+        out.push_sql(NUMBER_AND_STORE);
+        out.push_sql(" SELECT stream_id, head_seq, at FROM head");
         Ok(())
     }
 }

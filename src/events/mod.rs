@@ -18,6 +18,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use append::{NUMBER_AND_STORE, event_id};
 pub use bus::{Bus, InProcess};
 pub use cursor::Cursor;
 pub use hub::Hub;

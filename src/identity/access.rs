@@ -61,7 +61,7 @@ async fn standing(app: &App, organization: Uuid, session: Uuid) -> Result<Arc<St
         let mut connection = app.database.of(organization).await?;
         load(&mut connection, organization, session).await.map(Arc::new)
     };
-    let standing = app.standings.get(session, load).await?;
+    let standing = app.standings.get(session, Box::pin(load)).await?;
     if standing.expires_at <= Utc::now() { Err(expired()) } else { Ok(standing) }
 }
 

@@ -75,6 +75,27 @@ impl Sql {
     }
 }
 
+impl Sql {
+    /// The text, with `$1`, `$2` … for the values, and these.
+    pub fn written(&self) -> (String, Vec<&Bind>) {
+        let (mut text, mut values) = (String::with_capacity(512), Vec::new());
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(piece) => text.push_str(piece),
+                // None has a quote in it: they are those of `schema.rs`.
+                Piece::Name(name) => text.extend(["\"", name, "\""]),
+                Piece::Number(number) => text.push_str(&number.to_string()),
+                Piece::Bind(value) => {
+                    values.push(value);
+                    text.push('$');
+                    text.push_str(&values.len().to_string());
+                }
+            }
+        }
+        (text, values)
+    }
+}
+
 impl QueryFragment<Pg> for Sql {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         if !Shapes::known(self) {

@@ -5,6 +5,7 @@ use super::{
     id::Id,
     scalars::{Address, Date, DateTime, Decimal, EmailAddress, JsonObject, Url},
 };
+use bytes::BytesMut;
 use chrono::{NaiveDate, Utc};
 use diesel::{
     deserialize::{self, FromSql},
@@ -14,6 +15,7 @@ use diesel::{
     sql_types::{self, Nullable},
 };
 use serde_json::Value as Json;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 /// The SQL type of a column.
@@ -95,6 +97,35 @@ impl Bind {
             Bind::Dates(v) => out.push_bind_param::<sql_types::Array<sql_types::Date>, _>(v),
         }
     }
+}
+
+impl ToSql for Bind {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Bind::Bool(v) => v.to_sql_checked(ty, out),
+            Bind::Int(v) => v.to_sql_checked(ty, out),
+            Bind::BigInt(v) => v.to_sql_checked(ty, out),
+            Bind::Decimal(v) => v.to_sql_checked(ty, out),
+            Bind::Text(v) => v.to_sql_checked(ty, out),
+            Bind::Uuid(v) => v.to_sql_checked(ty, out),
+            Bind::Time(v) => v.to_sql_checked(ty, out),
+            Bind::Date(v) => v.to_sql_checked(ty, out),
+            Bind::Json(v) => v.to_sql_checked(ty, out),
+            Bind::Texts(v) => v.to_sql_checked(ty, out),
+            Bind::Ints(v) => v.to_sql_checked(ty, out),
+            Bind::Decimals(v) => v.to_sql_checked(ty, out),
+            Bind::Uuids(v) => v.to_sql_checked(ty, out),
+            Bind::Times(v) => v.to_sql_checked(ty, out),
+            Bind::Dates(v) => v.to_sql_checked(ty, out),
+        }
+    }
+
+    /// Each value sees for itself.
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
 }
 
 /// A Rust type that a column can hold.

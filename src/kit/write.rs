@@ -19,10 +19,7 @@ use crate::{
     platform::database::Transaction,
 };
 use async_graphql::{Enum, InputType, MaybeUndefined};
-use diesel::{
-    QueryResult,
-    result::{DatabaseErrorKind, Error::DatabaseError},
-};
+use diesel::result::{DatabaseErrorKind, Error::DatabaseError};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use serde_json::{Map, Value as Json, json};
 use std::{collections::HashMap, sync::Arc};
@@ -41,16 +38,6 @@ impl Scope {
     pub async fn begin(&self) -> Result<Tx> {
         let transaction = self.reader().await?.begin().await?;
         Ok(Tx { scope: self.clone(), now: DateTime::now(), transaction, changes: Vec::new() })
-    }
-
-    /// As `begin`, with the first statement in the same flight; it is given the time of the transaction.
-    pub async fn begin_with<T>(
-        &self,
-        first: impl AsyncFnOnce(&AsyncPgConnection, DateTime) -> QueryResult<T>,
-    ) -> Result<(Tx, QueryResult<T>)> {
-        let now = DateTime::now();
-        let (transaction, first) = self.reader().await?.begin_with(async |conn| first(conn, now).await).await?;
-        Ok((Tx { scope: self.clone(), now, transaction, changes: Vec::new() }, first))
     }
 }
 

@@ -374,12 +374,16 @@ pub fn tell(
     entity_id: Uuid,
     payload: Json,
 ) {
-    tx.record(Change {
-        stream: conversation.0,
-        stream_kind: StreamKind::Conversation,
-        kind,
-        entity,
-        entity_id,
-        payload,
-    });
+    tx.record(change(conversation, kind, entity, entity_id, payload));
+}
+
+/// What a conversation's stream is told.
+pub fn change(
+    conversation: Id<Conversation>,
+    kind: &'static str,
+    entity: &'static str,
+    entity_id: Uuid,
+    payload: Json,
+) -> Change {
+    Change { stream: conversation.0, stream_kind: StreamKind::Conversation, kind, entity, entity_id, payload }
 }

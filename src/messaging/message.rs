@@ -2,10 +2,12 @@
 //! without a gap in the order in which they were stored; a deleted one keeps its number and loses its body.
 
 use super::{
-    conversation::{Conversation, not_found, tell},
-    participant::{Participant, ParticipantRole, hold_own, in_own_conversations, is_participant},
+    conversation::{Conversation, change},
+    participant::{Participant, ParticipantRole, hold_own, in_own_conversations},
+    send,
 };
 use crate::{
+    events::Change,
     identity::Member,
     kit::{
         entity::{self, Entity},
@@ -16,7 +18,6 @@ use crate::{
         rules::{Rule, Rules, tidy_text},
         scalars::DateTime,
         scope::Scope,
-        sql::Sql,
         user_error::{UserError, UserErrorCode, UserErrors},
         value::Bind,
         write::{Rejection, Stop, Tx},
@@ -114,7 +115,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The message.")] input: MessageSendInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, async { send(scope(ctx)?, input).await.map(Some) })).await
+        Box::pin(or_null(ctx, async { send::send(scope(ctx)?, input).await.map(Some) })).await
     }
 
     /// Edits one's own message.
@@ -146,7 +147,7 @@ async fn run(
     payload(scope, tx.finish(result).await?).await.map(Some)
 }
 
-async fn payload(scope: &Scope, result: Result<Message, Rejection>) -> crate::Result<MessagePayload> {
+pub(super) async fn payload(scope: &Scope, result: Result<Message, Rejection>) -> crate::Result<MessagePayload> {
     Ok(match result {
         Ok(message) => MessagePayload { message: Some(Arc::new(message)), ..Default::default() },
         // A message that was sent before is not a fault of this request: there is a record, and no error.
@@ -166,120 +167,13 @@ impl From<UserErrors> for MessagePayload {
     }
 }
 
-fn checked(mut body: String) -> Result<String, UserErrors> {
+pub(super) fn checked(mut body: String) -> Result<String, UserErrors> {
     let mut errors = UserErrors::default();
     tidy_text(&mut body, "body", &Rule { max: 40_000, multiline: true, ..Rule::DEFAULT }, &mut errors);
     if body.is_empty() {
         errors.add("body", UserErrorCode::Required, "A message has at least one character.");
     }
     if errors.is_empty() { Ok(body) } else { Err(errors) }
-}
-
-/// Three flights: BEGIN with the statement that numbers and stores, the event, COMMIT.
-async fn send(scope: &Scope, input: MessageSendInput) -> crate::Result<MessagePayload> {
-    let body = match checked(input.body) {
-        Ok(body) => body,
-        Err(errors) => return Ok(errors.into()),
-    };
-    let key = input.client_id.as_deref();
-    if key.is_some_and(|key| key.is_empty() || key.chars().count() > 100 || key.chars().any(char::is_control)) {
-        let mut errors = UserErrors::default();
-        let message = "The key has 1 to 100 characters and no control characters.";
-        errors.add("clientId", UserErrorCode::Invalid, message);
-        return Ok(errors.into());
-    }
-    let mut message = Message {
-        id: Id::fresh(),
-        conversation_id: input.conversation_id,
-        seq: 0,
-        sender_id: scope.actor.member.into(),
-        client_id: input.client_id,
-        body: Some(body),
-        edited_at: None,
-        deleted_at: None,
-        created_by: Some(scope.actor.member.into()),
-        created_at: DateTime::now(),
-        updated_at: DateTime::now(),
-        version: 1,
-    };
-    let organization = scope.actor.organization;
-    let (mut tx, stored) = scope
-        .begin_with(async |mut conn, now| insertion(organization, &message, now).load::<Stored>(&mut conn).await)
-        .await?;
-    let result = match stored {
-        Ok(stored) => match stored.into_iter().next() {
-            Some(Stored { seq, at }) => {
-                (message.seq, message.created_at, message.updated_at) = (seq, DateTime(at), DateTime(at));
-                tell_of(&mut tx, &message, "message_sent").map_err(Stop::from)
-            }
-            None => Err(not_stored(&mut tx, &message).await),
-        },
-        Err(fault) => Err(fault.into()),
-    };
-    payload(scope, tx.finish(result.map(|()| message)).await?).await
-}
-
-/// Takes the next number and stores the message, or does nothing when the sender is not in the conversation or has
-/// used the key before. The lock of the conversation's row orders its messages, in time as well. Whoever waited for it
-/// may have been removed meanwhile; the lock of the participant's row finds out, and holds off a removal until the
-/// message is there.
-fn insertion(organization: Uuid, message: &Message, now: DateTime) -> Sql {
-    let id = |id: Uuid| Bind::Uuid(Some(id));
-    let mut sql = Sql::new("WITH mine AS (SELECT ");
-    sql.bind(id(organization)).push("::uuid AS organization, ");
-    sql.bind(id(message.conversation_id.0)).push("::uuid AS conversation, ");
-    sql.bind(id(message.sender_id.0)).push("::uuid AS member), place AS (UPDATE conversations c SET last_seq = c.last_seq + 1, last_message_at = greatest(c.last_message_at, ");
-    sql.bind(Bind::Time(Some(now.0))).push(
-        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND EXISTS (
-            SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
-              AND p.conversation_id = mine.conversation AND p.member_id = mine.member AND p.left_at IS NULL
-          ) RETURNING c.organization_id, c.id, c.last_seq, c.last_message_at),
-        sender AS (SELECT place.*, p.member_id FROM place JOIN mine ON true JOIN participants p
-          ON p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member
-          WHERE p.left_at IS NULL FOR SHARE OF p)
-        INSERT INTO messages (organization_id, conversation_id, seq, sender_id, created_by, created_at, updated_at, id, client_id, body)
-        SELECT organization_id, id, last_seq, member_id, member_id, last_message_at, last_message_at, ",
-    );
-    sql.bind(id(message.id.0)).push("::uuid, ").bind(Bind::Text(message.client_id.clone())).push("::text, ");
-    sql.bind(Bind::Text(message.body.clone()));
-    sql.push("::text FROM sender ON CONFLICT DO NOTHING RETURNING seq, created_at AS at");
-    sql
-}
-
-#[derive(diesel::QueryableByName)]
-struct Stored {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    seq: i64,
-    #[diesel(sql_type = diesel::sql_types::Timestamptz)]
-    at: chrono::DateTime<chrono::Utc>,
-}
-
-/// Why nothing was stored: the sender has sent it before, has used the key elsewhere, or is not in the conversation.
-async fn not_stored(tx: &mut Tx, message: &Message) -> Stop {
-    match is_participant(&tx.scope, tx.reader(), message.conversation_id.0).await {
-        Ok(true) => {}
-        Ok(false) => return not_found("conversationId"),
-        Err(fault) => return fault.into(),
-    }
-    let before: diesel::QueryResult<Option<(Uuid, Uuid)>> = messages::table
-        .filter(messages::organization_id.eq(tx.scope.actor.organization))
-        .filter(messages::sender_id.eq(tx.scope.actor.member))
-        .filter(messages::client_id.eq(&message.client_id))
-        .select((messages::id, messages::conversation_id))
-        .first(tx.conn())
-        .await
-        .optional();
-    match before {
-        Ok(Some((id, place))) if place == message.conversation_id.0 => {
-            Stop::Rejected(Rejection { errors: UserErrors::default(), current: Some(id) })
-        }
-        Ok(Some(_)) => {
-            Stop::at("clientId", UserErrorCode::NotUnique, "You used this key for a message in another conversation.")
-        }
-        // They were taken out and back in between the two statements.
-        Ok(None) => not_found("conversationId"),
-        Err(fault) => fault.into(),
-    }
 }
 
 /// The message, locked until the transaction ends, and the caller as participant.
@@ -354,7 +248,14 @@ async fn store(tx: &mut Tx, message: &mut Message) -> Result<(), Stop> {
 }
 
 fn tell_of(tx: &mut Tx, message: &Message, kind: &'static str) -> crate::Result<()> {
-    let payload = json!({ "message": serde_json::to_value(message)? });
-    tell(tx, message.conversation_id, kind, "Message", message.id.0, payload);
+    tx.record(message.change(kind)?);
     Ok(())
+}
+
+impl Message {
+    /// What its conversation is told of it.
+    pub(super) fn change(&self, kind: &'static str) -> crate::Result<Change> {
+        let payload = json!({ "message": serde_json::to_value(self)? });
+        Ok(change(self.conversation_id, kind, "Message", self.id.0, payload))
+    }
 }

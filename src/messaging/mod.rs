@@ -5,6 +5,7 @@ pub mod conversation;
 pub mod feed;
 pub mod message;
 pub mod participant;
+mod send;
 
 use async_graphql::MergedObject;
 

@@ -37,7 +37,7 @@ use std::sync::Arc;
 pub async fn graphql(State(server): State<Arc<Server>>, request: Request) -> Response {
     let asks = request.method() != Method::POST;
     if asks && socket::is_upgrade(&request) {
-        return socket::upgrade(server, request).await;
+        return Box::pin(socket::upgrade(server, request)).await;
     }
     let accept = Accept::of(request.headers());
     if asks && server.explores() && accept.page_load(request.headers(), read::asks_query(request.uri().query())) {

@@ -12,6 +12,7 @@ use diesel::{
     row::{Field, NamedRow, Row},
 };
 use std::{fmt::Write, str::FromStr};
+use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
 /// A row as it came.
@@ -27,19 +28,47 @@ impl QueryableByName<Pg> for Cells {
         let mut cells = Cells { bytes: Vec::with_capacity(count * 16), ends: Vec::with_capacity(count) };
         for index in 0..count {
             let field = Row::get(row, index).ok_or("a column is missing")?;
-            cells.ends.push(match field.value() {
-                Some(value) => {
-                    cells.bytes.extend_from_slice(value.as_bytes());
-                    Some(u32::try_from(cells.bytes.len())?)
-                }
-                None => None,
-            });
+            cells.push(field.value().as_ref().map(|value| value.as_bytes())).ok_or("a row is too long")?;
         }
         Ok(cells)
     }
 }
 
+/// A value in PostgreSQL's binary format, as it came.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
 impl Cells {
+    /// From a row of a connection that diesel does not know.
+    pub fn of(row: &tokio_postgres::Row) -> Option<Self> {
+        let mut cells = Cells { bytes: Vec::with_capacity(row.len() * 16), ends: Vec::with_capacity(row.len()) };
+        for index in 0..row.len() {
+            cells.push(row.try_get::<_, Option<Raw<'_>>>(index).ok()?.map(|raw| raw.0))?;
+        }
+        Some(cells)
+    }
+
+    fn push(&mut self, value: Option<&[u8]>) -> Option<()> {
+        let end = match value {
+            Some(value) => {
+                self.bytes.extend_from_slice(value);
+                Some(u32::try_from(self.bytes.len()).ok()?)
+            }
+            None => None,
+        };
+        self.ends.push(end);
+        Some(())
+    }
+
     /// The value at a place; None: NULL.
     fn get(&self, place: usize) -> Option<&[u8]> {
         let end = (*self.ends.get(place)?)?;

@@ -19,9 +19,10 @@ use crate::{
 };
 use async_graphql::Variables;
 use async_graphql_value::ConstValue;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future::{BoxFuture, try_join_all};
 use std::collections::HashMap;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 /// What the plan cannot do after all; the executor does it, and words what is wrong.
@@ -53,10 +54,39 @@ struct Slice {
     cursors: Vec<String>,
 }
 
+/// Where a plan reads. Records by their keys: on the line that all requests share, which such statements hold up for
+/// microseconds; once something else is asked for, all on a connection of its own.
+struct Reader<'a> {
+    scope: &'a Scope,
+    own: OnceCell<Connection>,
+}
+
+impl Reader<'_> {
+    async fn own(&self) -> Result<&Connection> {
+        self.own.get_or_try_init(|| self.scope.reader()).await
+    }
+
+    async fn by_key(&self, sql: Sql) -> Result<Vec<Cells>> {
+        if !self.own.initialized() {
+            let (text, values) = sql.written();
+            let organization = self.scope.actor.organization;
+            if let Some(rows) = self.scope.app.database.look_up(organization, &text, &values).await {
+                return rows.iter().map(|row| Cells::of(row).ok_or_else(leave)).collect();
+            }
+        }
+        Box::pin(self.load(sql)).await
+    }
+
+    async fn load(&self, sql: Sql) -> Result<Vec<Cells>> {
+        let mut conn: &AsyncPgConnection = self.own().await?;
+        Ok(sql.load(&mut conn).await?)
+    }
+}
+
 impl Plan {
     /// The members of `data`, braces included. Any error but *too slow* means: let the executor answer.
     pub async fn run(&self, scope: &Scope, variables: &Variables) -> Result<String> {
-        let conn = scope.reader().await?;
+        let reader = Reader { scope, own: OnceCell::new() };
         let mut out = String::with_capacity(1024);
         out.push('{');
         for (index, root) in self.roots.iter().enumerate() {
@@ -73,8 +103,8 @@ impl Plan {
                     let given = given(arguments, variables).ok_or_else(leave)?;
                     let [(_, ConstValue::String(id))] = given.as_slice() else { return Err(leave()) };
                     let id = Uuid::try_parse(id).map_err(|_| leave())?;
-                    let rows = by_id(scope, &conn, object, vec![id]).await?;
-                    let fetched = relations(scope, &conn, variables, object, rows).await?;
+                    let rows = by_id(&reader, object, vec![id]).await?;
+                    let fetched = relations(&reader, variables, object, rows).await?;
                     match fetched.rows.is_empty() {
                         true => out.push_str("null"),
                         false => record(object, &fetched, 0, &mut out).ok_or_else(leave)?,
@@ -84,7 +114,7 @@ impl Plan {
                     out.push_str(&key.0);
                     let list = list(page.table, arguments, variables)?;
                     may_list(list.table, scope, list.deleted)?;
-                    let (fetched, slice) = fetch_list(scope, &conn, variables, page, &list).await?;
+                    let (fetched, slice) = Box::pin(fetch_list(&reader, variables, page, &list)).await?;
                     write_page(page, &fetched, &slice, &mut out).ok_or_else(leave)?;
                 }
             }
@@ -112,40 +142,33 @@ fn select(object: &Object, list: Option<&List>) -> (Sql, Vec<usize>) {
     (sql, keys)
 }
 
-async fn by_id(scope: &Scope, conn: &Connection, object: &Object, ids: Vec<Uuid>) -> Result<Vec<Cells>> {
+async fn by_id(reader: &Reader<'_>, object: &Object, ids: Vec<Uuid>) -> Result<Vec<Cells>> {
     let mut sql = Sql::new("SELECT ");
     sql.append(select(object, None).0).push(" FROM ").name(object.table.name).push(" t0");
-    push_visible(object.table, scope, DeletedRecords::Exclude, &mut sql);
+    push_visible(object.table, reader.scope, DeletedRecords::Exclude, &mut sql);
     match ids.as_slice() {
         [id] => sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(*id))),
         _ => sql.push(" AND t0.id = ANY(").bind(Bind::Uuids(ids)).push(")"),
     };
-    Ok(sql.load(&mut &**conn).await?)
+    reader.by_key(sql).await
 }
 
-async fn fetch_list(
-    scope: &Scope,
-    conn: &Connection,
-    variables: &Variables,
-    page: &Page,
-    list: &List,
-) -> Result<(Fetched, Slice)> {
+async fn fetch_list(reader: &Reader<'_>, variables: &Variables, page: &Page, list: &List) -> Result<(Fetched, Slice)> {
     let (columns, keys) = select(&page.object, Some(list));
     let mut sql = Sql::new("SELECT ");
     sql.append(columns).push(" FROM ").name(list.table.name).push(" t0");
-    list.push_where(scope, &mut sql)?;
+    list.push_where(reader.scope, &mut sql)?;
     list.push_window(&mut sql);
     let total = async {
         match page.fields.iter().any(|(_, field)| matches!(field, PageField::TotalCount)) {
-            true => crate::kit::entity::count(scope, conn, list).await.map(Some),
+            true => crate::kit::entity::count(reader.scope, reader.own().await?, list).await.map(Some),
             false => Ok(None),
         }
     };
-    let rows = async { Ok(sql.load::<Cells>(&mut &**conn).await?) };
-    let (mut rows, total) = futures_util::try_join!(rows, total)?;
+    let (mut rows, total) = futures_util::try_join!(reader.load(sql), total)?;
     let mut slice = slice(page, list, &mut rows, &keys)?;
     slice.total = total;
-    Ok((relations(scope, conn, variables, &page.object, rows).await?, slice))
+    Ok((relations(reader, variables, &page.object, rows).await?, slice))
 }
 
 /// Cuts the rows of a window, which may have one more than it shows, to the page.
@@ -183,8 +206,7 @@ impl Page {
 
 /// Fetches what the records' relations name, all relations of the level in one flight.
 fn relations<'a>(
-    scope: &'a Scope,
-    conn: &'a Connection,
+    reader: &'a Reader<'_>,
     variables: &'a Variables,
     object: &'a Object,
     rows: Vec<Cells>,
@@ -198,22 +220,22 @@ fn relations<'a>(
                         let mut ids: Vec<Uuid> = rows.iter().filter_map(|row| row.uuid(*place)).collect();
                         ids.sort_unstable();
                         ids.dedup();
-                        let found = if ids.is_empty() { Vec::new() } else { by_id(scope, conn, target, ids).await? };
+                        let found = if ids.is_empty() { Vec::new() } else { by_id(reader, target, ids).await? };
                         let places =
                             found.iter().enumerate().filter_map(|(at, row)| Some((row.uuid(0)?, at))).collect();
-                        Relation::One(relations(scope, conn, variables, target, found).await?, places)
+                        Relation::One(relations(reader, variables, target, found).await?, places)
                     }
                     Field::Many(many, arguments, page) => {
                         let list = list(page.table, arguments, variables)?;
-                        may_list(list.table, scope, list.deleted)?;
+                        may_list(list.table, reader.scope, list.deleted)?;
                         // Counted per parent: left to the executor.
                         if page.fields.iter().any(|(_, field)| matches!(field, PageField::TotalCount)) {
                             return Err(leave());
                         }
                         let parents: Vec<Uuid> = rows.iter().filter_map(|row| row.uuid(0)).collect();
-                        let (found, slices) = children(scope, conn, page, &list, many.there, parents).await?;
+                        let (found, slices) = children(reader, page, &list, many.there, parents).await?;
                         let empty = slice(page, &list, &mut Vec::new(), &[])?;
-                        Relation::Many(relations(scope, conn, variables, &page.object, found).await?, slices, empty)
+                        Relation::Many(relations(reader, variables, &page.object, found).await?, slices, empty)
                     }
                     Field::Typename | Field::Column(_) => Relation::None,
                 })
@@ -226,8 +248,7 @@ fn relations<'a>(
 
 /// The pages of records whose `there` names one of the parents.
 async fn children(
-    scope: &Scope,
-    conn: &Connection,
+    reader: &Reader<'_>,
     page: &Page,
     list: &List,
     there: &'static Column,
@@ -242,11 +263,11 @@ async fn children(
     let mut sql = Sql::new("SELECT t.* FROM unnest(");
     sql.bind(Bind::Uuids(parents)).push(") AS p(id) CROSS JOIN LATERAL (SELECT ").append(columns);
     sql.push(" FROM ").name(list.table.name).push(" t0");
-    list.push_where(scope, &mut sql)?;
+    list.push_where(reader.scope, &mut sql)?;
     sql.push(" AND ").column("t0", there).push(" = p.id");
     list.push_window(&mut sql);
     sql.push(") t");
-    let rows: Vec<Cells> = sql.load(&mut &**conn).await?;
+    let rows = reader.load(sql).await?;
     let mut groups: Vec<(Uuid, Vec<Cells>)> = Vec::new();
     for row in rows {
         let parent = row.uuid(parent_place).ok_or_else(leave)?;

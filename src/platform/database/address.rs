@@ -72,12 +72,13 @@ impl Address {
     /// Opens a connection and a task that moves its bytes; the task ends with the connection and closes it when
     /// it is aborted. SERVICE_UNAVAILABLE when nobody answers, a fault of ours when we are turned away.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>)> {
+        // In boxes: whoever may have to connect, which is everybody, would otherwise carry all of this about.
         let answer = match &self.tls {
-            None => open(&self.config, NoTls).await,
-            Some(tls) => match open(&self.config, tls.clone()).await {
+            None => Box::pin(open(&self.config, NoTls)).await,
+            Some(tls) => match Box::pin(open(&self.config, tls.clone())).await {
                 // As libpq: `prefer` is content with a plain line when TLS, or this user over TLS, is refused.
                 Err(fault) if self.config.get_ssl_mode() == SslMode::Prefer && refused(&fault) => {
-                    open(self.config.clone().ssl_mode(SslMode::Disable), NoTls).await.map_err(|_| fault)
+                    Box::pin(open(self.config.clone().ssl_mode(SslMode::Disable), NoTls)).await.map_err(|_| fault)
                 }
                 answer => answer,
             },

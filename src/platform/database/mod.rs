@@ -3,6 +3,7 @@
 //! pool with a transaction open.
 
 pub mod address;
+mod line;
 mod pooled;
 mod pulse;
 mod tls;
@@ -13,8 +14,8 @@ use crate::{
 };
 use address::Address;
 use deadpool::managed::{self, Object, PoolError, QueueMode};
-use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use line::Line;
 use pooled::{Manager, Owner};
 use pulse::Pulse;
 use std::{
@@ -26,6 +27,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 type Pool = managed::Pool<Manager>;
@@ -48,6 +50,7 @@ pub struct Database {
     wait: Duration,
     taken: Arc<AtomicU64>,
     pulse: Arc<Pulse>,
+    line: Arc<Line>,
 }
 
 /// The pool at one moment, for metrics.
@@ -77,7 +80,16 @@ impl Database {
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(Error::ours)?;
-        Ok(Database { pool, wait, taken: Arc::default(), pulse })
+        Ok(Database { pool, wait, taken: Arc::default(), pulse, line: Arc::default() })
+    }
+
+    /// The rows of one organization that a short statement finds by their keys, asked on the connection that all
+    /// requests share. None: ask on a connection of your own; there is no such line now, or it failed.
+    pub async fn look_up(&self, organization: Uuid, sql: &str, values: &[impl ToSql + Sync]) -> Option<Vec<Row>> {
+        let rows = self.line.read(self.pool.manager(), organization, sql, values).await?;
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.pulse.beat();
+        Some(rows)
     }
 
     /// A connection that sees the rows of one organization. SERVICE_UNAVAILABLE when none is to be had
@@ -139,6 +151,7 @@ impl Database {
     /// gets a new one.
     pub fn close(&self) {
         self.pool.close();
+        self.line.close();
     }
 
     async fn checkout(&self, owner: Owner) -> Result<Connection> {
@@ -187,23 +200,6 @@ impl Connection {
         let mut transaction = Transaction { connection: self, open: true };
         transaction.batch_execute("BEGIN").await?;
         Ok(transaction)
-    }
-}
-
-impl Connection {
-    /// As `begin`, with the first statement in the same flight, behind the BEGIN. Its failure leaves the transaction
-    /// open, and failed, as always.
-    pub async fn begin_with<T>(
-        self,
-        first: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<T>,
-    ) -> Result<(Transaction, QueryResult<T>)> {
-        let transaction = Transaction { connection: self, open: true };
-        let connection: &AsyncPgConnection = &transaction;
-        // Polled in this order, so that BEGIN is the first on the wire.
-        let (begun, first) =
-            tokio::join!(biased; async { (&mut &*connection).batch_execute("BEGIN").await }, first(connection));
-        begun?;
-        Ok((transaction, first))
     }
 }
 

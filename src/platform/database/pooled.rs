@@ -18,14 +18,14 @@ use std::{
     time::Duration,
 };
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{Client, SimpleQueryMessage};
 use uuid::Uuid;
 
 /// Prepared statements per connection; diesel never forgets one, and each costs memory on both sides.
-const MAX_STATEMENTS: usize = 1000;
+pub(super) const MAX_STATEMENTS: usize = 1000;
 
 /// A connection is replaced at this age: what the server has cached for it goes with it.
-const MAX_AGE: Duration = Duration::from_secs(3600);
+pub(super) const MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// A transaction in which nothing happens for so long is given up by the server.
 const IDLE_TRANSACTION: Duration = Duration::from_secs(30);
@@ -143,11 +143,9 @@ impl Manager {
     }
 }
 
-impl managed::Manager for Manager {
-    type Type = Pooled;
-    type Error = Error;
-
-    async fn create(&self) -> Result<Pooled> {
+impl Manager {
+    /// A connection with the settings and the role of requests, and the task that moves its bytes.
+    pub async fn open(&self) -> Result<(Client, JoinHandle<()>)> {
         let (client, driver) = self.address.connect().await?;
         let session = format!(
             "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; {WHO_AM_I}",
@@ -158,6 +156,16 @@ impl managed::Manager for Manager {
         if let Some(role) = Facts::read(&answer)?.request_role()? {
             client.batch_execute(role).await.map_err(super::address::fault)?;
         }
+        Ok((client, driver))
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Pooled;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Pooled> {
+        let (client, driver) = Box::pin(self.open()).await?;
         let mut connection = AsyncPgConnection::try_from(client).await.map_err(Error::unavailable)?;
         let activity = Arc::new(Activity::default());
         let (noted, pulse) = (activity.clone(), self.pulse.clone());

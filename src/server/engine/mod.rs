@@ -102,7 +102,7 @@ impl Engine {
         {
             // Whole in a task of its own: a client that hangs up comes again for this very answer.
             let once = once(self.run.clone(), prepared, fingerprint, key.clone(), scope.clone());
-            let done = self.run.track(once).await;
+            let done = Box::pin(self.run.track(once)).await;
             return done.unwrap_or_else(|fault| Answer::refusal(&fault, &request));
         }
         self.run.execute(prepared, request, Some(caller)).await

@@ -84,10 +84,16 @@ impl<S: Executor> Run<S> {
 
     pub async fn execute(&self, prepared: Prepared, info: RequestInfo, caller: Option<Caller>) -> Answer {
         let spent = Spent { requested: prepared.cost(), maximum: self.documents.max_cost() };
-        let name = prepared.name.clone();
         if let Some(answer) = self.read(&prepared, &info, caller.as_ref(), spent).await {
             return answer;
         }
+        // In a box: as a part of this future it would be moved about with every query that does not come here.
+        Box::pin(self.resolve(prepared, info, caller, spent)).await
+    }
+
+    /// The executor's answer.
+    async fn resolve(&self, prepared: Prepared, info: RequestInfo, caller: Option<Caller>, spent: Spent) -> Answer {
+        let name = prepared.name.clone();
         let request = request(&prepared, caller);
         let executed = match prepared.kind {
             OperationKind::Query => {
