@@ -21,7 +21,7 @@ mod tests;
 pub use bus::{Bus, InProcess};
 pub use cursor::Cursor;
 pub use hub::Hub;
-pub use read::history;
+pub use read::histories;
 
 use crate::schema::events;
 use chrono::{DateTime, Utc};

@@ -297,12 +297,12 @@ async fn the_history_of_a_record_is_newest_first() {
     }
     let (mut seen, mut before) = (Vec::new(), None);
     loop {
-        let page = history(&conn, organization, "Message", record, before, 2).await.unwrap();
-        let Some(last) = page.last() else { break };
+        let page = histories(&conn, organization, "Message", &[record], before, 2).await.unwrap().remove(&record);
+        let Some((page, last)) = page.as_ref().and_then(|page| Some((page, page.last()?))) else { break };
         before = Some(last.seq);
         seen.extend(page.iter().map(|event| event.seq));
     }
     assert_eq!(seen, [9, 7, 6, 4, 3, 1]);
-    assert!(history(&conn, Uuid::now_v7(), "Message", record, None, 9).await.unwrap().is_empty());
-    assert!(history(&conn, organization, "Lead", record, None, 9).await.unwrap().is_empty());
+    assert!(histories(&conn, Uuid::now_v7(), "Message", &[record], None, 9).await.unwrap().is_empty());
+    assert!(histories(&conn, organization, "Lead", &[record], None, 9).await.unwrap().is_empty());
 }
