@@ -142,23 +142,27 @@ fn q3(world: &World) -> String {
     )
 }
 
-/// The same writes: the conversation's number, the message, the head of its stream, the event.
+/// The same writes and locks: the conversation's number, the sender's place, the message, the head of its stream, the
+/// event.
 fn q4(world: &World) -> String {
     format!(
-        "WITH numbered AS (
-           UPDATE conversations t0 SET last_seq = last_seq + 1, last_message_at = now()
-           WHERE t0.organization_id = '{organization}' AND t0.id = $ID AND EXISTS (
-             SELECT FROM participants p WHERE p.organization_id = t0.organization_id AND p.conversation_id = t0.id
+        "WITH place AS (
+           UPDATE conversations c SET last_seq = last_seq + 1, last_message_at = greatest(last_message_at, now())
+           WHERE c.organization_id = '{organization}' AND c.id = $ID AND EXISTS (
+             SELECT FROM participants p WHERE p.organization_id = c.organization_id AND p.conversation_id = c.id
                AND p.left_at IS NULL AND p.member_id = '{founder}')
-           RETURNING t0.id AS conversation_id, last_seq AS seq
+           RETURNING c.organization_id, c.id, last_seq, last_message_at
+         ), sender AS (
+           SELECT place.*, p.member_id FROM place JOIN participants p ON p.organization_id = place.organization_id
+             AND p.conversation_id = place.id AND p.member_id = '{founder}' WHERE p.left_at IS NULL FOR SHARE OF p
          ), sent AS (
-           INSERT INTO messages (organization_id, id, conversation_id, seq, sender_id, body, created_by)
-           SELECT '{organization}', gen_random_uuid(), conversation_id, seq, '{founder}',
-             'A message about something that matters to all of us.', '{founder}' FROM numbered
-           RETURNING *
+           INSERT INTO messages (organization_id, id, conversation_id, seq, sender_id, body, created_by, created_at, updated_at)
+           SELECT organization_id, gen_random_uuid(), id, last_seq, member_id,
+             'A message about something that matters to all of us.', member_id, last_message_at, last_message_at
+           FROM sender RETURNING *
          ), head AS (
            INSERT INTO stream_heads AS h (organization_id, stream_id, head_seq)
-           SELECT '{organization}', conversation_id, 1 FROM sent
+           SELECT organization_id, conversation_id, 1 FROM sent
            ON CONFLICT (organization_id, stream_id) DO UPDATE SET head_seq = h.head_seq + 1
            RETURNING stream_id, head_seq
          ), opened AS (

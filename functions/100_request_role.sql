@@ -34,7 +34,11 @@ BEGIN
   EXCEPTION WHEN insufficient_privilege THEN NULL;
   END;
   FOR owned IN
-    SELECT c.oid::regclass AS name, c.relkind FROM pg_class c
+    SELECT c.oid::regclass AS name, c.relkind,
+      -- The log only grows: no request takes anything from it, and none changes what was.
+      CASE WHEN c.relname = 'events' THEN 'UPDATE, DELETE' WHEN c.relname IN ('streams', 'stream_heads') THEN 'DELETE' END
+        AS refused
+    FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
       AND pg_has_role(c.relowner, 'USAGE') AND c.relname <> '__diesel_schema_migrations'
   LOOP
@@ -42,6 +46,9 @@ BEGIN
       EXECUTE format('GRANT USAGE ON SEQUENCE %s TO stoa_request', owned.name);
     ELSE
       EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO stoa_request', owned.name);
+      IF owned.refused IS NOT NULL THEN
+        EXECUTE format('REVOKE %s ON %s FROM stoa_request', owned.refused, owned.name);
+      END IF;
     END IF;
   END LOOP;
 END $$;

@@ -267,6 +267,8 @@ diesel::table! {
         revoked_because -> Nullable<Text>,
         address -> Nullable<Text>,
         user_agent -> Nullable<Text>,
+        /// users.password_changes as the session was opened, or as it changed the password itself.
+        password_changes -> Int4,
     }
 }
 
@@ -308,6 +310,8 @@ diesel::table! {
         disabled_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        /// How often the password was changed. A session stands only while it names the same number.
+        password_changes -> Int4,
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Field {
     pub update: bool,
     pub filter: bool,
     pub order: bool,
+    pub unindexed: bool,
     pub group: bool,
     pub sum: bool,
     pub search: bool,
@@ -215,7 +216,7 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
 const ON_STRUCTS: &str =
     "resource, plural, wall, visible_by, crm, read_only, computed, no_queries, newest and has_many(…)";
 const ON_FIELDS: &str =
-    "create, update, filter, order, group, sum, search, multiline, max, range(…), default and belongs_to";
+    "create, update, filter, order, unindexed, group, sum, search, multiline, max, range(…), default and belongs_to";
 
 fn unknown(meta: &ParseNestedMeta<'_>, word: &str, known: &str) -> Error {
     meta.error(format!("`{word}` is not known here; known are {known}"))
@@ -247,7 +248,7 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
             #[entity(default = 1)]
             pub version: i32,
             /// When it was deleted; null: it is not.
-            #[entity(filter, order)]
+            #[entity(filter, order, unindexed)]
             pub deleted_at: Option<crate::kit::scalars::DateTime>,
             /// The id of the member who deleted it.
             #[entity(filter)]
@@ -287,6 +288,7 @@ fn field(field: &mut syn::Field) -> Result<Field> {
         update: false,
         filter: false,
         order: false,
+        unindexed: false,
         group: false,
         sum: false,
         search: false,
@@ -307,6 +309,7 @@ fn field(field: &mut syn::Field) -> Result<Field> {
                 "update" => read.update = true,
                 "filter" => read.filter = true,
                 "order" => read.order = true,
+                "unindexed" => read.unindexed = true,
                 "group" => read.group = true,
                 "sum" => read.sum = true,
                 "search" => read.search = true,

@@ -98,7 +98,15 @@ pub fn expand(entity: &Entity) -> TokenStream {
     let ordered: Vec<_> = entity.fields.iter().filter(|field| field.order).collect();
     let variants = ordered.iter().map(|field| {
         let (variant, docs) = (field.variant(), &field.docs);
-        quote!(#(#docs)* #variant,)
+        let unindexed = match field.sql().as_str() {
+            _ if !field.unindexed => None,
+            "deleted_at" => {
+                Some("No index serves this order unless `deleted` is ONLY: it takes longer the more records fit.")
+            }
+            _ => Some("No index serves this order: it takes longer the more records fit."),
+        };
+        let unindexed = unindexed.map(|note| quote!(#[doc = ""] #[doc = #note]));
+        quote!(#(#docs)* #unindexed #variant,)
     });
     let keys = ordered.iter().map(|field| {
         let (variant, constant) = (field.variant(), field.constant());

@@ -96,7 +96,10 @@ pub fn expand(entity: &Entity) -> TokenStream {
         }
     };
     let (one, list) = (root(entity.snake().to_string()), root(entity.list().to_string()));
-    let preloads: Vec<_> = ones.chain(manies).collect();
+    let history = quote! {
+        crate::kit::history::preload::<#name>(scope, conn, selections, rows.iter().map(|row| row.id.0))
+    };
+    let preloads: Vec<_> = ones.chain(manies).chain([history]).collect();
     quote! {
         #[allow(dead_code, reason = "which columns are named by hand differs from entity to entity")]
         impl #name { #(#constants)* }
@@ -166,7 +169,6 @@ pub fn expand(entity: &Entity) -> TokenStream {
                     return Box::pin(async { Ok(()) });
                 }
                 Box::pin(async move {
-                    let _ = (scope, conn);
                     let fetches: Vec<::futures_util::future::BoxFuture<'_, crate::error::Result<()>>> =
                         vec![#(Box::pin(#preloads)),*];
                     ::futures_util::future::try_join_all(fetches).await?;

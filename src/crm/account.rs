@@ -67,7 +67,7 @@ pub struct Account {
     #[entity(create, update, filter, group, default = scope.actor.currency())]
     pub currency: CurrencyCode,
     /// How many people work there; not negative.
-    #[entity(create, update, filter, order, sum, range(0, 100_000_000))]
+    #[entity(create, update, filter, order, unindexed, sum, range(0, 100_000_000))]
     pub employees: Option<i32>,
     /// Phone number, at most 50 characters.
     #[entity(create, update, filter, max = 50)]

@@ -38,7 +38,7 @@ pub struct Contact {
     #[entity(create, update, filter, max = 50)]
     pub mobile: Option<String>,
     /// What they are at work, at most 120 characters.
-    #[entity(create, update, filter, order, max = 120)]
+    #[entity(create, update, filter, order, unindexed, max = 120)]
     pub title: Option<String>,
     /// Where in the company they work, at most 120 characters.
     #[entity(create, update, filter, group, max = 120)]
@@ -53,7 +53,7 @@ pub struct Contact {
     #[entity(create, update)]
     pub address: Option<Address>,
     /// The day they were born.
-    #[entity(create, update, filter, order)]
+    #[entity(create, update, filter, order, unindexed)]
     pub birthday: Option<Date>,
     /// Where they came from, such as `web` or `fair`; at most 120 characters.
     #[entity(create, update, filter, group, max = 120)]

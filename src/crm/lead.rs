@@ -69,13 +69,13 @@ pub struct Lead {
     #[entity(create, update, filter, group, max = 120)]
     pub industry: Option<String>,
     /// What the company earns in a year, in `currency`; not negative, two decimal places.
-    #[entity(create, update, filter, order, sum, range(0, i64::MAX))]
+    #[entity(create, update, filter, order, unindexed, sum, range(0, i64::MAX))]
     pub annual_revenue: Option<Decimal>,
     /// The currency of `annualRevenue`; the organization's unless said otherwise.
     #[entity(create, update, filter, group, default = scope.actor.currency())]
     pub currency: CurrencyCode,
     /// How many people work at the company; not negative.
-    #[entity(create, update, filter, order, sum, range(0, 100_000_000))]
+    #[entity(create, update, filter, order, unindexed, sum, range(0, 100_000_000))]
     pub employees: Option<i32>,
     /// The company's web site.
     #[entity(create, update, filter)]
@@ -108,7 +108,7 @@ pub struct Lead {
     #[entity(filter, belongs_to = Contact)]
     pub contact_id: Option<Id<Contact>>,
     /// When the lead was converted; null: it was not.
-    #[entity(filter, order, group)]
+    #[entity(filter, order, unindexed, group)]
     pub converted_at: Option<DateTime>,
     /// When somebody last spoke with them.
     #[entity(create, update, filter, order)]

@@ -22,7 +22,7 @@ pub use append::{NUMBER_AND_STORE, event_id};
 pub use bus::{Bus, InProcess};
 pub use cursor::Cursor;
 pub use hub::Hub;
-pub use read::history;
+pub use read::histories;
 
 use crate::schema::events;
 use chrono::{DateTime, Utc};

@@ -9,11 +9,15 @@ use crate::{
 };
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryResult,
-    SelectableHelper, dsl::max,
+    SelectableHelper,
+    dsl::max,
+    pg::Pg,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Text, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 /// A piece of a stream: at most `limit` events, oldest first, starting with `from`.
@@ -112,26 +116,62 @@ pub(super) async fn heads(
     Ok(heads.into_iter().map(|(stream, seq, id)| (stream, Head { seq, id })).collect())
 }
 
-/// What happened to one record, newest first: at most `first` events before the number `before`. All events of a
-/// record are in one stream. Clients choose ids, so that records of two types may have the same: hence `entity`.
-/// The caller has checked that the record may be seen.
-pub async fn history(
+/// What happened to each of these records, newest first: at most `first` events each before the number `before`; records
+/// without any are left out. All events of a record are in one stream. Clients choose ids, so that records of two types
+/// may have the same: hence `entity`. The caller has checked that the records may be seen and names each once.
+pub async fn histories(
     mut conn: &AsyncPgConnection,
     organization: Uuid,
     entity: &str,
-    entity_id: Uuid,
+    entity_ids: &[Uuid],
     before: Option<i64>,
     first: usize,
-) -> Result<Vec<Event>> {
-    let history = events::table
-        .filter(events::organization_id.eq(organization))
-        .filter(events::entity_id.eq(entity_id))
-        .filter(events::entity.eq(entity))
-        .filter(events::seq.lt(before.unwrap_or(i64::MAX)))
-        .order(events::seq.desc())
-        .limit(limit(first))
-        .select(Event::as_select());
-    Ok(history.load(&mut conn).await?)
+) -> Result<HashMap<Uuid, Vec<Event>>> {
+    let (before, first) = (before.unwrap_or(i64::MAX), limit(first));
+    let events = Histories { organization, entity, entity_ids, before, first }.load::<Event>(&mut conn).await?;
+    let mut histories: HashMap<Uuid, Vec<Event>> = HashMap::new();
+    for event in events {
+        histories.entry(event.entity_id).or_default().push(event);
+    }
+    Ok(histories)
+}
+
+struct Histories<'a> {
+    organization: Uuid,
+    entity: &'a str,
+    entity_ids: &'a [Uuid],
+    before: i64,
+    first: i64,
+}
+
+impl QueryFragment<Pg> for Histories<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT e.* FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(self.entity_ids)?;
+        out.push_sql(
+            ") AS record (id) CROSS JOIN LATERAL (
+               SELECT organization_id, stream_id, seq, id, kind, entity, entity_id, actor_id, payload, request_id, at
+               FROM events WHERE entity_id = record.id AND organization_id = ",
+        );
+        out.push_bind_param::<SqlUuid, _>(&self.organization)?;
+        out.push_sql(" AND entity = ");
+        out.push_bind_param::<Text, _>(self.entity)?;
+        out.push_sql(" AND seq < ");
+        out.push_bind_param::<BigInt, _>(&self.before)?;
+        out.push_sql(" ORDER BY seq DESC LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.first)?;
+        out.push_sql(") e ORDER BY e.seq DESC");
+        Ok(())
+    }
+}
+
+impl QueryId for Histories<'_> {
+    type QueryId = Histories<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for Histories<'_> {
+    type SqlType = events::SqlType;
 }
 
 impl Hub {

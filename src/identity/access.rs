@@ -68,6 +68,8 @@ async fn standing(app: &App, organization: Uuid, session: Uuid) -> Result<Arc<St
 #[derive(Queryable)]
 struct Found {
     revoked_at: Option<DateTime<Utc>>,
+    /// Not since then, wherever it was changed.
+    password_unchanged: bool,
     expires_at: DateTime<Utc>,
     member: Uuid,
     user: Uuid,
@@ -90,6 +92,7 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
         .filter(sessions::organization_id.eq(organization).and(sessions::id.eq(session)))
         .select((
             sessions::revoked_at,
+            sessions::password_changes.eq(users::password_changes),
             sessions::expires_at,
             memberships::id,
             memberships::user_id,
@@ -105,7 +108,7 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
         .optional()?;
     let revoked = || Error::unauthenticated("REVOKED", "This session has ended. Sign in again.");
     let found = found.ok_or_else(revoked)?;
-    if found.revoked_at.is_some() || found.disabled_at.is_some() {
+    if found.revoked_at.is_some() || !found.password_unchanged || found.disabled_at.is_some() {
         return Err(revoked());
     }
     if found.status != "active" {

@@ -1,4 +1,5 @@
-//! Changing one's password. Invariant: whoever had signed in with the old one, anywhere else, is out.
+//! Changing one's password. Invariant: whoever had signed in with the old one, anywhere else, is out, in the moment in which
+//! it is changed: a session stands only while it names as many changes as the person has made.
 
 use super::{
     register::new_password,
@@ -11,14 +12,12 @@ use crate::{
         scope::{Ask, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
     },
-    platform::database::Transaction,
-    schema::{memberships, users},
+    schema::{sessions, users},
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::Utc;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
 
 /// The password before and after.
 #[derive(InputObject)]
@@ -95,53 +94,40 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     }
 
     let renewed = app.passwords.hash(input.new_password).await?;
+    let actor = &scope.actor;
     let mut tx = scope.reader().await?.begin().await?;
-    // From here to the commit nobody signs in with either password, so that no session is missed below.
-    let changed = diesel::update(users::table.find(person.account.id))
+    // Other organizations' sessions are behind the wall: counting ends them without going there. From here to the commit
+    // nobody signs in with either password.
+    let changes: Option<i32> = diesel::update(users::table.find(person.account.id))
         .filter(users::password_hash.is_not_distinct_from(hash))
-        .set((users::password_hash.eq(renewed), users::updated_at.eq(Utc::now())))
-        .execute(&mut *tx)
-        .await?;
-    if changed == 0 {
+        .set((
+            users::password_hash.eq(renewed),
+            users::password_changes.eq(users::password_changes + 1),
+            users::updated_at.eq(Utc::now()),
+        ))
+        .returning(users::password_changes)
+        .get_result(&mut *tx)
+        .await
+        .optional()?;
+    let Some(changes) = changes else {
         tx.rollback().await?;
         errors.add("currentPassword", UserErrorCode::Conflict, "Your password was changed a moment ago.");
         return Ok(errors);
-    }
-    let mut ended = Vec::new();
-    for (organization, member) in elsewhere(scope).await? {
-        // Its own transaction, because each connection speaks for one organization. Committed first: should the rest
-        // fail, somebody has to sign in again, and nobody stays in.
-        let mut there = app.database.of(organization).await?.begin().await?;
-        ended.extend(end_sessions(&mut there, organization, member, None).await?);
-        there.commit().await?;
-    }
-    let actor = &scope.actor;
-    ended.extend(end_sessions(&mut tx, actor.organization, actor.member, Some(actor.session)).await?);
+    };
+    diesel::update(sessions::table.find((actor.organization, actor.session)))
+        .set(sessions::password_changes.eq(changes))
+        .execute(&mut *tx)
+        .await?;
+    // Here they need not count among the member's sessions any more.
+    let mut others = session::of_member(&mut tx, actor.organization, actor.member).await?;
+    others.retain(|session| *session != actor.session);
+    session::revoke(&mut tx, actor.organization, &others, "password changed").await?;
     tx.commit().await?;
-    ended.into_iter().for_each(|session| app.standings.forget(session));
+    app.standings.forget_where(|standing| standing.user == actor.user);
     Ok(errors)
 }
 
 async fn person(scope: &Scope) -> Result<Person> {
     let mut connection = scope.reader().await?;
     users::table.find(scope.actor.user).select(Person::as_select()).first(&mut *connection).await.map_err(Error::from)
-}
-
-/// The person's memberships in other organizations.
-async fn elsewhere(scope: &Scope) -> Result<Vec<(Uuid, Uuid)>> {
-    let mut connection = scope.app.database.of_user(scope.actor.user).await?;
-    memberships::table
-        .filter(memberships::user_id.eq(scope.actor.user))
-        .filter(memberships::organization_id.ne(scope.actor.organization))
-        .select((memberships::organization_id, memberships::id))
-        .load(&mut *connection)
-        .await
-        .map_err(Error::from)
-}
-
-async fn end_sessions(tx: &mut Transaction, organization: Uuid, member: Uuid, but: Option<Uuid>) -> Result<Vec<Uuid>> {
-    let mut standing = session::of_member(tx, organization, member).await?;
-    standing.retain(|session| Some(*session) != but);
-    session::revoke(tx, organization, &standing, "password changed").await?;
-    Ok(standing)
 }

@@ -10,7 +10,7 @@ use crate::{
         database::Transaction,
         tokens::{Claims, RefreshToken},
     },
-    schema::{refresh_tokens, sessions},
+    schema::{refresh_tokens, sessions, users},
 };
 use async_graphql::SimpleObject;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -40,11 +40,15 @@ pub struct Entrant {
     pub user: Uuid,
 }
 
-/// Opens a session in the caller's transaction. Beyond `max_sessions` the member's oldest ends.
+/// Opens a session in the caller's transaction, which holds the row of the user. Beyond `max_sessions` the member's
+/// oldest ends.
 pub async fn open(app: &App, tx: &mut Transaction, who: Entrant, request: &RequestInfo) -> Result<SessionTokens> {
     let now = Utc::now();
     let (session, expires_at) = (Uuid::now_v7(), end(app, now));
     let user_agent = request.user_agent.as_deref();
+    // Of the row that the caller holds: no change of the password comes in between.
+    let changes = users::table.find(who.user).select(users::password_changes);
+    let changes: i32 = changes.first(&mut **tx).await?;
     diesel::insert_into(sessions::table)
         .values((
             sessions::organization_id.eq(who.organization),
@@ -53,6 +57,7 @@ pub async fn open(app: &App, tx: &mut Transaction, who: Entrant, request: &Reque
             sessions::created_at.eq(now),
             sessions::last_used_at.eq(now),
             sessions::expires_at.eq(expires_at),
+            sessions::password_changes.eq(changes),
             sessions::address.eq(request.address.map(|address| address.to_string())),
             sessions::user_agent.eq(user_agent.map(|agent| agent.chars().take(USER_AGENT).collect::<String>())),
         ))

@@ -93,10 +93,11 @@ impl<E: Entity> ListArgs<E> {
     }
 }
 
-struct Arguments<'a>(&'a mut HashMap<Name, async_graphql::Value>);
+/// The arguments of a field, each parsed as it is taken.
+pub(super) struct Arguments<'a>(pub &'a mut HashMap<Name, async_graphql::Value>);
 
 impl Arguments<'_> {
-    fn parse<T: InputType>(&mut self, name: &'static str) -> Result<Option<T>> {
+    pub fn parse<T: InputType>(&mut self, name: &'static str) -> Result<Option<T>> {
         <Option<T> as InputType>::parse(self.0.remove(name))
             .map_err(|fault| Error::bad_input(fault.into_server_error(Default::default()).message))
     }

@@ -1,23 +1,26 @@
 //! The history of a record, read from the log. Invariant: who may read the record may read its history, and
-//! nobody else.
+//! nobody else; a page of records costs one query for the histories of all.
 
 use super::{
-    entity::Entity,
-    relation::{or_null, preload_one},
+    entity::{Arguments, Entity},
+    relation::{ListKey, argument_key, distinct, or_null, preload_one},
     resolve::{scope, selections},
     scalars::{AnyJson, DateTime},
+    scope::Scope,
     table::Column,
     value::Kind,
 };
 use crate::{
-    error::Error,
-    events::{Cursor, Event},
+    error::{Error, Result},
+    events::{Cursor, Event, histories},
     identity::Member,
 };
-use async_graphql::{ComplexObject, Context, ScalarType, SimpleObject};
+use async_graphql::{ComplexObject, Context, Name, ScalarType, SelectionField, SimpleObject, Value};
+use diesel_async::AsyncPgConnection;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
+use uuid::Uuid;
 
 /// The history of a record.
 pub struct History<'a, E>(pub &'a E);
@@ -36,23 +39,93 @@ impl<E: Entity> History<'_, E> {
     ) -> Option<Vec<HistoryEntry>> {
         // In a box, as relations are: what it may wait for would weigh on every relation of every record.
         Box::pin(or_null(ctx, async {
-            let first = first.unwrap_or(25);
-            let most = usize::try_from(first).ok().filter(|_| (1..=MOST).contains(&first));
-            let most = most.ok_or_else(|| Error::bad_input(format!("first is 1 to {MOST} entries.")))?;
-            let after = after.as_deref().map(Cursor::decode).transpose()?;
-            let (scope, entity) = (scope(ctx)?, E::table().entity);
-            let conn = scope.reader().await?;
-            let (organization, before) = (scope.actor.organization, after.map(|cursor| cursor.seq));
-            let events = crate::events::history(&conn, organization, entity, self.0.id(), before, most).await?;
-            if let (Some(cursor), Some(event)) = (after, events.first()) {
+            let asked = Asked::new(first, after.as_deref())?;
+            let (scope, id) = (scope(ctx)?, self.0.id());
+            let arguments = ctx.field().arguments().map_err(|fault| Error::bad_input(fault.message))?;
+            let ahead: Option<Arc<Vec<Event>>> = scope.loads.list(&key::<E>(id, &arguments));
+            let events = match ahead {
+                Some(events) => events,
+                None => {
+                    let conn = scope.reader().await?;
+                    let mut read = read::<E>(scope, &conn, &asked, &[id], &selections(ctx)).await?;
+                    Arc::new(read.remove(&id).unwrap_or_default())
+                }
+            };
+            if let (Some(cursor), Some(event)) = (asked.after, events.first()) {
                 cursor.expect(event.stream_id())?;
             }
-            let actors = events.iter().filter_map(|event| event.actor);
-            preload_one::<Member>(scope, &conn, &selections(ctx), "actor", actors).await?;
-            Ok(Some(events.into_iter().map(|event| HistoryEntry::of::<E>(event)).collect()))
+            Ok(Some(events.iter().map(HistoryEntry::of::<E>).collect()))
         }))
         .await
     }
+}
+
+/// What part of a history is asked for.
+struct Asked {
+    most: usize,
+    after: Option<Cursor>,
+}
+
+impl Asked {
+    fn new(first: Option<i32>, after: Option<&str>) -> Result<Self> {
+        let first = first.unwrap_or(25);
+        let most = usize::try_from(first).ok().filter(|_| (1..=MOST).contains(&first));
+        let most = most.ok_or_else(|| Error::bad_input(format!("first is 1 to {MOST} entries.")))?;
+        Ok(Asked { most, after: after.map(Cursor::decode).transpose()? })
+    }
+
+    /// From the arguments of a field that is selected further down.
+    fn of(arguments: Vec<(Name, Value)>) -> Result<Self> {
+        let mut arguments = arguments.into_iter().collect();
+        let mut take = Arguments(&mut arguments);
+        Asked::new(take.parse("first")?, take.parse::<String>("after")?.as_deref())
+    }
+}
+
+/// Where what was fetched ahead is kept for the field that shows it.
+fn key<E: Entity>(record: Uuid, arguments: &[(Name, Value)]) -> ListKey {
+    (record, E::table().name, "history", argument_key(arguments))
+}
+
+/// Fetches ahead the histories of a page of records.
+pub async fn preload<E: Entity>(
+    scope: &Scope,
+    conn: &AsyncPgConnection,
+    selections: &[SelectionField<'_>],
+    records: impl Iterator<Item = Uuid>,
+) -> Result<()> {
+    let fields: Vec<_> = selections.iter().filter(|field| field.name() == "history").collect();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let records = distinct(records);
+    for field in fields {
+        // What is wrong with the arguments, the field itself tells, at its own path.
+        let Ok(arguments) = field.arguments() else { continue };
+        let Ok(asked) = Asked::of(arguments.clone()) else { continue };
+        let below: Vec<_> = field.selection_set().collect();
+        let mut read = read::<E>(scope, conn, &asked, &records, &below).await?;
+        for record in &records {
+            let events = read.remove(record).unwrap_or_default();
+            scope.loads.put_list(key::<E>(*record, &arguments), Arc::new(events));
+        }
+    }
+    Ok(())
+}
+
+/// Histories by record, with whoever acted in them fetched ahead.
+async fn read<E: Entity>(
+    scope: &Scope,
+    conn: &AsyncPgConnection,
+    asked: &Asked,
+    records: &[Uuid],
+    selections: &[SelectionField<'_>],
+) -> Result<HashMap<Uuid, Vec<Event>>> {
+    let (organization, before) = (scope.actor.organization, asked.after.map(|cursor| cursor.seq));
+    let read = histories(conn, organization, E::table().entity, records, before, asked.most).await?;
+    let actors = read.values().flatten().filter_map(|event| event.actor);
+    preload_one::<Member>(scope, conn, selections, "actor", actors).await?;
+    Ok(read)
 }
 
 /// Something that happened to a record.
@@ -70,7 +143,7 @@ pub struct HistoryEntry {
     /// The id of the request that did it, as in its answer's `x-request-id`.
     pub request_id: Option<String>,
     #[graphql(skip)]
-    actor: Option<uuid::Uuid>,
+    actor: Option<Uuid>,
 }
 
 #[ComplexObject]
@@ -93,13 +166,13 @@ pub struct FieldChange {
 }
 
 impl HistoryEntry {
-    fn of<E: Entity>(event: Event) -> Self {
+    fn of<E: Entity>(event: &Event) -> Self {
         HistoryEntry {
             cursor: event.cursor().encode(),
-            action: event.kind,
+            action: event.kind.clone(),
             occurred_at: DateTime(event.at),
             changes: changes::<E>(&event.payload),
-            request_id: event.request_id,
+            request_id: event.request_id.clone(),
             actor: event.actor,
         }
     }

@@ -1,11 +1,10 @@
 //! The words that entities are written in.
 
-#[macro_use]
-pub mod filter;
 pub mod aggregate;
 pub mod audience;
 pub mod entity;
 pub mod feed;
+pub mod filter;
 pub mod history;
 pub mod id;
 pub mod idempotency;

@@ -1,5 +1,6 @@
 //! What may be done: resource × action × reach. Invariant: what a table of permissions does not name is forbidden.
 
+use crate::db_enum;
 use async_graphql::Enum;
 use std::fmt;
 

@@ -38,8 +38,8 @@ use std::{
 use uuid::Uuid;
 
 type Shared = Arc<dyn Any + Send + Sync>;
-/// Whose list, of which table, by which column, with which arguments.
-type ListKey = (Uuid, &'static str, &'static str, String);
+/// Whose list, of which table, by which column (or what else is listed), with which arguments.
+pub(super) type ListKey = (Uuid, &'static str, &'static str, String);
 
 /// What one operation has fetched ahead for its resolvers, and what fetches the rest. Lives as long as the
 /// operation; a write and an event of a subscription begin with an empty one.
@@ -81,12 +81,12 @@ impl Loads {
         self.records.lock().insert((TypeId::of::<E>(), id), record.map(|record| record as Shared));
     }
 
-    fn list<E: Entity>(&self, key: &ListKey) -> Option<Arc<Page<E>>> {
+    pub(super) fn list<T: Any + Send + Sync>(&self, key: &ListKey) -> Option<Arc<T>> {
         self.lists.lock().get(key)?.clone().downcast().ok()
     }
 
-    fn put_list<E: Entity>(&self, key: ListKey, page: Arc<Page<E>>) {
-        self.lists.lock().insert(key, page);
+    pub(super) fn put_list<T: Any + Send + Sync>(&self, key: ListKey, list: Arc<T>) {
+        self.lists.lock().insert(key, list);
     }
 }
 
@@ -186,7 +186,7 @@ fn names(there: &'static Column, parent: Uuid) -> Predicate {
 }
 
 /// Arguments as a key, so that a field finds what was fetched ahead for it.
-fn argument_key(arguments: &[(Name, Value)]) -> String {
+pub(super) fn argument_key(arguments: &[(Name, Value)]) -> String {
     let mut sorted: Vec<_> = arguments.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
     sorted.into_iter().fold(String::new(), |mut key, (name, value)| {
@@ -224,7 +224,7 @@ pub async fn preload_one<E: Entity>(
     E::preload(scope, conn, &records, &below).await
 }
 
-fn distinct(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
+pub(super) fn distinct(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
     let mut ids: Vec<Uuid> = ids.collect();
     ids.sort_unstable();
     ids.dedup();
@@ -256,7 +256,7 @@ pub async fn preload_many<E: Entity>(
         }
         let below: Vec<_> = field.selection_set().collect();
         let wanted: Vec<Uuid> =
-            parents.iter().copied().filter(|parent| scope.loads.list::<E>(&key(*parent)).is_none()).collect();
+            parents.iter().copied().filter(|parent| scope.loads.list::<Page<E>>(&key(*parent)).is_none()).collect();
         if !wanted.is_empty() {
             let mut rows = children::<E>(scope, conn, &list, there, &wanted).await?;
             let mut counts = match below.iter().any(|field| field.name() == "totalCount") {
@@ -271,7 +271,7 @@ pub async fn preload_many<E: Entity>(
                 scope.loads.put_list(key(parent), Arc::new(page.counted(total)));
             }
         }
-        let pages = parents.iter().filter_map(|parent| scope.loads.list::<E>(&key(*parent)));
+        let pages = parents.iter().filter_map(|parent| scope.loads.list::<Page<E>>(&key(*parent)));
         let all: Vec<Arc<E>> = pages.flat_map(|page| page.rows.clone()).collect();
         E::preload(scope, conn, &all, &page_selections(&below)).await?;
     }

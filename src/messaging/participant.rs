@@ -124,7 +124,9 @@ pub struct ParticipantMutation;
 
 #[Object]
 impl ParticipantMutation {
-    /// Adds a member to a group. Who is in it already stays as they are.
+    /// Adds a member to a group; owners and moderators may. Who is in it already stays as they are.
+    ///
+    /// Errors: FORBIDDEN when you are neither in this group.
     async fn participant_add(
         &self,
         ctx: &Context<'_>,
@@ -133,7 +135,10 @@ impl ParticipantMutation {
         Box::pin(or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await))).await
     }
 
-    /// Removes a member from a group; owners and moderators may. From then on the member sees nothing of it.
+    /// Removes a member from a group; owners and moderators may, moderators no owner. From then on the member sees
+    /// nothing of it.
+    ///
+    /// Errors: FORBIDDEN when you are neither in this group, or a moderator and the other an owner.
     async fn participant_remove(
         &self,
         ctx: &Context<'_>,
@@ -149,6 +154,8 @@ impl ParticipantMutation {
     }
 
     /// Changes what a member may do in a group; owners may. A group always has an owner.
+    ///
+    /// Errors: FORBIDDEN when you are not an owner of this group.
     async fn participant_update(
         &self,
         ctx: &Context<'_>,
@@ -192,6 +199,9 @@ async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> 
     if conversation.kind == ConversationKind::Direct {
         return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "A direct conversation has two members."));
     }
+    if !matches!(own_role(tx, conversation.id.0).await?, Some(ParticipantRole::Owner | ParticipantRole::Moderator)) {
+        return Err(crate::Error::forbidden("Only owners and moderators of a conversation may add members.").into());
+    }
     if !write::exists(tx, <Member as crate::kit::entity::Entity>::table(), input.member_id.0).await? {
         return Err(Stop::at("memberId", UserErrorCode::NotFound, "There is no such member."));
     }
@@ -214,8 +224,7 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
     let me = tx.scope.actor.member;
     if member != me {
         tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
-        let mine = here(tx, conversation, me).await?.map(|own| own.role);
-        let allowed = match mine {
+        let allowed = match own_role(tx, conversation).await? {
             Some(ParticipantRole::Owner) => true,
             Some(ParticipantRole::Moderator) => gone.role != ParticipantRole::Owner,
             _ => false,
@@ -244,7 +253,7 @@ async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participan
         return Err(Stop::at("memberId", UserErrorCode::NotFound, "This member is not in the conversation."));
     };
     let me = tx.scope.actor.member;
-    if here(tx, conversation.id.0, me).await?.is_none_or(|own| own.role != ParticipantRole::Owner) {
+    if own_role(tx, conversation.id.0).await? != Some(ParticipantRole::Owner) {
         return Err(crate::Error::forbidden("Only owners of a conversation may change roles.").into());
     }
     if changed.role == input.role {
@@ -315,6 +324,12 @@ async fn here(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Pa
     sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member)));
     let found: Vec<Participant> = sql.load(tx.conn()).await?;
     Ok(found.into_iter().next())
+}
+
+/// What the caller is in a conversation; None: they are not in it.
+async fn own_role(tx: &mut Tx, conversation: Uuid) -> Result<Option<ParticipantRole>, Stop> {
+    let me = tx.scope.actor.member;
+    Ok(here(tx, conversation, me).await?.map(|own| own.role))
 }
 
 /// The caller in a conversation, held there as they are until the transaction ends: what they do comes before their

@@ -26,6 +26,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
 /// How long a start waits for a database that does not answer yet, such as one that starts beside Stoa.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Between two looks whether another Stoa has migrated.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// The advisory lock of those who change the shape: "stoa" in ASCII.
 const LOCK: i64 = 0x7374_6f61;
 
@@ -245,13 +248,19 @@ impl Session {
     async fn lock(&self) -> Result<()> {
         let settings = "SET statement_timeout = 0; SET client_min_messages = 'warning'";
         self.client.batch_execute(settings).await.map_err(address::fault)?;
-        let answer =
-            self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(address::fault)?;
-        if !answer.get::<_, bool>(0) {
-            tracing::info!("waiting for another Stoa that migrates the database");
-            self.client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(address::fault)?;
+        let mut told = false;
+        // Asked for again and again: whoever waits inside a statement would be waited for by an index that is made
+        // CONCURRENTLY.
+        loop {
+            let answer = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await;
+            if answer.map_err(address::fault)?.get(0) {
+                return Ok(());
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!("waiting for another Stoa that migrates the database");
+            }
+            tokio::time::sleep(AGAIN).await;
         }
-        Ok(())
     }
 }
 

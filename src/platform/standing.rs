@@ -102,6 +102,11 @@ impl<K: Eq + Hash + Clone, V> Fresh<K, V> {
     pub fn forget(&self, key: K) {
         self.0.remove(&key);
     }
+
+    /// As `forget`, of every answer that is known and fits; one that is being asked for now is believed for its second.
+    pub fn forget_where(&self, fits: impl Fn(&V) -> bool) {
+        self.0.retain(|_, entry| !entry.answer.as_ref().is_ok_and(|answer| fits(answer)));
+    }
 }
 
 #[cfg(test)]

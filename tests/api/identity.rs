@@ -422,6 +422,28 @@ async fn who_signs_in_while_the_password_changes_is_not_left_in() {
     }
 }
 
+/// Nobody waits for a second connection while holding one: there may be none left.
+#[tokio::test]
+async fn many_change_their_passwords_at_once_over_two_connections() {
+    let server = Server::with(|config| config.database.pool = 2).await;
+    let bob = found(&server).await;
+    let mut people = Vec::new();
+    for _ in 0..8 {
+        let ada = found(&server).await;
+        server.sql(&join(&ada, &bob, "member")).await;
+        let there = tokens(&login(&server, &ada.email, PASSWORD, Some(&bob.slug)).await["data"]["login"]);
+        people.push((ada, there));
+    }
+    let changes = people.iter().map(|(ada, _)| change(&server, &ada.access, PASSWORD, OTHER_PASSWORD));
+    assert_eq!(futures_util::future::join_all(changes).await, vec![json!([]); 8]);
+    for (ada, (access, token)) in &people {
+        assert_eq!(code(&viewer(&server, access).await), "UNAUTHENTICATED");
+        assert_eq!(faults(&refresh(&server, token).await), json!([[["refreshToken"], "INVALID"]]));
+        assert_eq!(code(&viewer(&server, &ada.access).await), "");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_role_changes_within_a_second_and_who_is_removed_is_out() {
     let server = kit::server().await;

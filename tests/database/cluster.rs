@@ -56,29 +56,24 @@ async fn a_folder_that_postgres_cannot_reach_is_named() {
     assert!(fault.contains(private.to_str().unwrap()), "{fault}");
 }
 
-/// Not a test: the Stoa that the next test kills.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "run by the_cluster_of_a_killed_stoa_is_taken_up_again"]
-async fn helper_that_runs_a_cluster() {
-    let Ok(folder) = std::env::var("STOA_TEST_CLUSTER") else { return };
-    let postgres = Postgres::start(&options(Path::new(&folder))).await.unwrap();
-    println!("ready {}", postgres.url());
-    std::future::pending::<()>().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cluster_of_a_killed_stoa_is_taken_up_again() {
     let folder = folder();
-    let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "cluster::helper_that_runs_a_cluster", "--ignored", "--nocapture"])
-        .env("STOA_TEST_CLUSTER", folder.path())
+    let postgres = Postgres::start(&options(folder.path())).await.unwrap();
+    let url = postgres.url().to_owned();
+    admin(&url, "CREATE TABLE kept AS SELECT 1 AS one").await;
+    postgres.stop().await;
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_stoa"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path())
+        .env_remove("DATABASE_URL")
+        .env_remove("STOA_DATABASE_URL")
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let url = lines.map_while(Result::ok).find_map(|line| line.split_once("ready ").map(|(_, url)| url.to_owned()));
-    let url = url.expect("the helper starts a cluster");
-    admin(&url, "CREATE TABLE kept AS SELECT 1 AS one").await;
+    let answers = BufReader::new(owner.stdout.take().unwrap()).lines().next();
+    answers.expect("the program starts").unwrap();
     let refused = reason(&Postgres::start(&options(folder.path())).await.err().unwrap());
     assert!(refused.contains(&format!("process {}", owner.id())), "{refused}");
 

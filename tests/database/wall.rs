@@ -64,10 +64,27 @@ async fn the_wall_holds(url: &str, expected_role: &str) {
     assert_eq!(count(&database.of(acme).await.unwrap()).await, "1");
 }
 
+/// What a request may do with the log: read it and add to it.
+async fn the_log_only_grows(url: &str) {
+    let database = database(url, 1).await;
+    let mut connection = database.of(organization(&database, "initech").await).await.unwrap();
+    for statement in [
+        "DELETE FROM events",
+        "UPDATE events SET kind = 'forged'",
+        "DELETE FROM stream_heads",
+        "DELETE FROM streams",
+        "TRUNCATE events",
+    ] {
+        let fault = connection.batch_execute(statement).await.unwrap_err().to_string();
+        assert!(fault.contains("permission denied for table"), "{statement}: {fault}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wall_holds_whoever_stoa_connects_as() {
     let (postgres, _folder) = migrated().await;
     the_wall_holds(postgres.url(), "stoa_request").await;
+    the_log_only_grows(postgres.url()).await;
 
     // The role is there, made by the database above, and this owner may not take it.
     admin(postgres.url(), "CREATE ROLE plain LOGIN").await;

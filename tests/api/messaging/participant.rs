@@ -46,6 +46,27 @@ async fn members_come_and_go_and_come_back() {
 }
 
 #[tokio::test]
+async fn owners_and_moderators_add_and_nobody_else() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob]).await;
+    let of = |member: Uuid| json!({ "conversationId": talk.id, "memberId": member });
+    for whom in [eve.member, ada.member, Uuid::now_v7()] {
+        let refused = server.participant(&bob, "participantAdd", of(whom)).await;
+        assert_eq!(code(&refused), "FORBIDDEN");
+        assert_eq!(refused["errors"][0]["message"], "Only owners and moderators of a conversation may add members.");
+    }
+    assert_eq!(here(server, &ada, &talk).await.len(), 2, "nobody came");
+    let stranger = server.participant(&eve, "participantAdd", of(eve.member)).await;
+    assert_eq!(user_errors(&stranger, "participantAdd"), ["conversationId NOT_FOUND"], "and says nothing to others");
+    let role = json!({ "conversationId": talk.id, "memberId": bob.member, "role": "MODERATOR" });
+    data(&server.participant(&ada, "participantUpdate", role).await, "participantUpdate.participant");
+    let added = server.participant(&bob, "participantAdd", of(eve.member)).await;
+    assert_eq!(data(&added, "participantAdd.participant")["role"], "MEMBER");
+}
+
+#[tokio::test]
 async fn owners_give_roles_and_a_group_keeps_an_owner() {
     let server = server().await;
     let ada = server.founder().await;

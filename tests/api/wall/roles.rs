@@ -339,8 +339,11 @@ impl<'a> Stage<'a> {
         self.faults.extend(told);
     }
 
-    /// What may be done in a conversation.
+    /// What may be done in a conversation, by a moderator of it.
     async fn talk(&mut self) {
+        let actor = self.actor.member;
+        let moderator = format!("UPDATE participants SET role = 'moderator' WHERE member_id = '{actor}'");
+        self.server.sql(&moderator).await;
         let conversation = self.founder.ids["Conversation"][0].clone();
         let outsider = self.founder.ids["Member"][2].clone();
         for (field, input, action) in [

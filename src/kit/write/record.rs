@@ -1,174 +1,26 @@
-//! Writes: check, then rows, then one event per changed record, then commit. Invariant: a change and its event
-//! are stored together or not at all, and nobody hears of a change that was not committed.
+//! Writing one record: create, change, delete, restore, purge. Invariant: nothing is written that the caller may not
+//! write, that its rules refuse, or that refers to what the caller may not read.
 
-use super::{
-    entity::{self, Entity},
-    filter::DeletedRecords,
-    permission::{Action, Reach},
-    rules::Rules,
-    scalars::DateTime,
-    scope::Scope,
-    sql::Sql,
-    table::{Column, Table, Wall},
-    user_error::{UserError, UserErrorCode, UserErrors},
-    value::Bind,
-};
+use super::{Rejection, Stop, Tx, Writable};
 use crate::{
     error::{Error, Result},
-    events::{Change, Hub, StreamKind, stream_of_records},
-    platform::database::Transaction,
+    events::{Change, StreamKind, stream_of_records},
+    kit::{
+        entity::{self, Entity},
+        filter::DeletedRecords,
+        permission::{Action, Reach},
+        scope::Scope,
+        sql::Sql,
+        table::{Column, Table, Wall},
+        user_error::{UserErrorCode, UserErrors},
+        value::Bind,
+    },
 };
-use async_graphql::{Enum, InputType, MaybeUndefined};
 use diesel::result::{DatabaseErrorKind, Error::DatabaseError};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::RunQueryDsl;
 use serde_json::{Map, Value as Json, json};
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 use uuid::Uuid;
-
-/// An open transaction of a member, with the events that its commit will publish.
-pub struct Tx {
-    pub scope: Scope,
-    /// When all of this happens: one time for every row and event of the transaction.
-    pub now: DateTime,
-    transaction: Transaction,
-    changes: Vec<Change>,
-}
-
-impl Scope {
-    pub async fn begin(&self) -> Result<Tx> {
-        let transaction = self.reader().await?.begin().await?;
-        Ok(Tx { scope: self.clone(), now: DateTime::now(), transaction, changes: Vec::new() })
-    }
-}
-
-impl Tx {
-    pub fn conn(&mut self) -> &mut AsyncPgConnection {
-        &mut self.transaction
-    }
-
-    /// For reads in the transaction, which diesel-async can send together.
-    pub fn reader(&self) -> &AsyncPgConnection {
-        &self.transaction
-    }
-
-    /// What the commit will tell.
-    pub fn record(&mut self, change: Change) {
-        self.changes.push(change);
-    }
-
-    /// Numbers and stores the events, commits, then publishes.
-    pub async fn commit(mut self) -> Result<()> {
-        super::idempotency::note(&self.scope, &mut self.transaction).await?;
-        let changes = std::mem::take(&mut self.changes);
-        let mut events = Vec::new();
-        if !changes.is_empty() {
-            let (actor, request) = (self.scope.actor.clone(), self.scope.request.id.clone());
-            events =
-                Hub::append(&mut self.transaction, actor.organization, Some(actor.member), Some(&request), changes)
-                    .await?;
-        }
-        self.transaction.commit().await?;
-        self.scope.loads.clear();
-        self.scope.app.hub.publish(events);
-        Ok(())
-    }
-
-    /// Commits what succeeded, rolls back what failed.
-    pub async fn finish<T>(self, result: Result<T, Stop>) -> Result<Result<T, Rejection>> {
-        match result {
-            Ok(value) => self.commit().await.map(|()| Ok(value)),
-            Err(stop) => {
-                self.transaction.rollback().await?;
-                match stop {
-                    Stop::Rejected(rejection) => Ok(Err(rejection)),
-                    Stop::Failed(fault) => Err(fault),
-                }
-            }
-        }
-    }
-
-    /// Runs one of several writes so that its failure leaves the others alone.
-    async fn attempt<T>(&mut self, write: impl AsyncFnOnce(&mut Tx) -> Result<T, Stop>) -> Result<T, Stop> {
-        self.transaction.batch_execute("SAVEPOINT item").await.map_err(Error::from)?;
-        let told = self.changes.len();
-        let result = write(self).await;
-        if result.is_err() {
-            self.changes.truncate(told);
-            self.transaction.batch_execute("ROLLBACK TO SAVEPOINT item").await.map_err(Error::from)?;
-        }
-        self.transaction.batch_execute("RELEASE SAVEPOINT item").await.map_err(Error::from)?;
-        result
-    }
-}
-
-/// What the user has to mend, and the record as it stands where that helps.
-#[derive(Debug, Default)]
-pub struct Rejection {
-    pub errors: UserErrors,
-    /// The record that the write would have changed.
-    pub current: Option<Uuid>,
-}
-
-/// Why a write goes no further.
-#[derive(Debug)]
-pub enum Stop {
-    Rejected(Rejection),
-    Failed(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(fault: Error) -> Self {
-        Stop::Failed(fault)
-    }
-}
-
-impl From<diesel::result::Error> for Stop {
-    fn from(fault: diesel::result::Error) -> Self {
-        Stop::Failed(fault.into())
-    }
-}
-
-impl From<UserErrors> for Stop {
-    fn from(errors: UserErrors) -> Self {
-        Stop::Rejected(Rejection { errors, current: None })
-    }
-}
-
-impl Stop {
-    /// One fault of one field.
-    pub fn at(field: &str, code: UserErrorCode, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
-        let mut errors = UserErrors::default();
-        errors.add(field, code, message);
-        errors.into()
-    }
-}
-
-/// What a mutation gives its payload.
-pub struct Outcome<E> {
-    pub record: Option<Arc<E>>,
-    pub errors: Vec<UserError>,
-}
-
-/// What `#[entity]` writes for entities that can be created and changed.
-pub trait Writable: Rules {
-    type Create: InputType;
-    type Update: InputType;
-
-    /// The client's own id for a new record.
-    fn id_of(input: &Self::Create) -> Option<Uuid>;
-    /// The id and the version that an update expects.
-    fn target_of(input: &Self::Update) -> (Uuid, Option<i32>);
-    /// A new record; what the input leaves out has its default.
-    fn create(scope: &Scope, id: Uuid, now: DateTime, input: Self::Create) -> Self;
-    /// Applies an update; tells of null where there must be a value.
-    fn update(&mut self, input: Self::Update, errors: &mut UserErrors);
-    /// Puts all fields into their stored form and tells what is wrong with them.
-    fn tidy(&mut self, errors: &mut UserErrors);
-    /// Its references: the field, the table referred to, the id.
-    fn references(&self) -> Vec<(&'static str, &'static Table, Option<Uuid>)>;
-    fn touch(&mut self, version: i32, at: DateTime);
-    fn mark_deleted(&mut self, at: Option<DateTime>, by: Option<Uuid>);
-}
 
 /// FORBIDDEN unless the actor may do this to a record of that owner. To give a record to an owner, both the old and
 /// the new one have to be within reach: nobody works for, or hides records with, those whom they do not lead.
@@ -425,128 +277,4 @@ fn difference<E: Entity>(old: &Json, new: &Json) -> Map<String, Json> {
         (old != new).then(|| (column.field.to_owned(), json!({ "old": old, "new": new })))
     })
     .collect()
-}
-
-/// Runs one write in a transaction of its own.
-pub async fn one<E: Writable>(
-    scope: &Scope,
-    write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>,
-) -> Result<Outcome<E>> {
-    let mut tx = scope.begin().await?;
-    let result = write(&mut tx).await;
-    outcome(scope, tx.finish(result).await?).await
-}
-
-async fn outcome<E: Entity>(scope: &Scope, result: Result<E, Rejection>) -> Result<Outcome<E>> {
-    Ok(match result {
-        Ok(record) => Outcome { record: Some(Arc::new(record)), errors: Vec::new() },
-        Err(rejection) => {
-            let record = match rejection.current {
-                Some(id) => entity::find::<E>(scope, id, &[]).await?,
-                None => None,
-            };
-            Outcome { record, errors: rejection.errors.into() }
-        }
-    })
-}
-
-/// What happens to the others when one item of a bulk mutation is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
-pub enum BulkErrorPolicy {
-    /// Nothing is written.
-    #[default]
-    RejectAll,
-    /// The others are written.
-    RejectFailed,
-}
-
-/// Items of a bulk mutation at most.
-pub const MOST_ITEMS: usize = 100;
-
-/// Runs a write for each item in one transaction: a result per item, in order.
-pub async fn bulk<E: Writable, I>(
-    scope: &Scope,
-    list: &str,
-    items: Vec<I>,
-    policy: BulkErrorPolicy,
-    changes: impl Fn(&I) -> Option<Uuid>,
-    write: impl AsyncFn(&mut Tx, I) -> Result<E, Stop>,
-) -> Result<Vec<Outcome<E>>> {
-    if items.is_empty() || items.len() > MOST_ITEMS {
-        return Err(Error::bad_input(format!("A bulk mutation has 1 to {MOST_ITEMS} items.")));
-    }
-    let mut tx = scope.begin().await?;
-    lock_all::<E>(&mut tx, items.iter().filter_map(changes).collect()).await?;
-    let mut results: Vec<Result<E, Rejection>> = Vec::with_capacity(items.len());
-    for (index, item) in items.into_iter().enumerate() {
-        match tx.attempt(async |tx| write(tx, item).await).await {
-            Ok(record) => results.push(Ok(record)),
-            Err(Stop::Rejected(rejection)) => {
-                let errors = rejection.errors.within(list, index);
-                results.push(Err(Rejection { errors, ..rejection }));
-            }
-            Err(Stop::Failed(fault)) => {
-                tx.transaction.rollback().await?;
-                return Err(of_item(fault, index));
-            }
-        }
-    }
-    if policy == BulkErrorPolicy::RejectAll && results.iter().any(Result::is_err) {
-        tx.transaction.rollback().await?;
-        for result in &mut results {
-            if result.is_ok() {
-                *result = Err(Rejection::default());
-            }
-        }
-    } else {
-        tx.commit().await?;
-    }
-    let mut outcomes = Vec::with_capacity(results.len());
-    for result in results {
-        outcomes.push(outcome(scope, result).await?);
-    }
-    Ok(outcomes)
-}
-
-/// Locks records in the order of their ids, so that bulk mutations that cross do not wait for each other in a circle.
-async fn lock_all<E: Entity>(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let mut sql = Sql::new("SELECT t0.id FROM ");
-    sql.name(E::table().name).push(" t0");
-    entity::push_visible(E::table(), &tx.scope, DeletedRecords::Include, &mut sql);
-    sql.push(" AND t0.id = ANY(").bind(Bind::Uuids(ids)).push(") ORDER BY t0.id FOR NO KEY UPDATE OF t0");
-    sql.execute(tx.conn()).await?;
-    Ok(())
-}
-
-/// The fault of one item, for which the whole bulk mutation fails.
-fn of_item(fault: Error, index: usize) -> Error {
-    match fault {
-        Error::Yours(refusal) => {
-            let item = ("item", Json::from(index));
-            let extensions = refusal.extensions.iter().cloned().chain([item]).collect();
-            Error::yours_with(refusal.code, refusal.message.clone(), extensions)
-        }
-        other => other,
-    }
-}
-
-/// Leaves out: it stays. Null: it is cleared.
-pub fn patch<T>(field: &mut Option<T>, input: MaybeUndefined<T>) {
-    match input {
-        MaybeUndefined::Undefined => {}
-        MaybeUndefined::Null => *field = None,
-        MaybeUndefined::Value(value) => *field = Some(value),
-    }
-}
-
-/// As `patch`, of a field that must have a value.
-pub fn patch_required<T>(field: &mut T, input: MaybeUndefined<T>, name: &str, errors: &mut UserErrors) {
-    match input {
-        MaybeUndefined::Undefined => {}
-        MaybeUndefined::Null => errors.add(name, UserErrorCode::Required, "This cannot be null."),
-        MaybeUndefined::Value(value) => *field = value,
-    }
 }
