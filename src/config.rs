@@ -328,6 +328,8 @@ pub struct IdentityConfig {
     /// The Ed25519 key that signs access tokens: PEM (PKCS#8), or the path of a file with it; none:
     /// `keys/access.pem` in the data directory, made there outside production.
     pub signing_key: Option<Secret>,
+    /// The key that `signing_key` has followed, while tokens of it are about: PEM or a path.
+    pub previous_signing_key: Option<Secret>,
     pub access_token_seconds: u64,
     pub refresh_token_seconds: u64,
     /// Whether strangers may register an organization.
@@ -355,6 +357,7 @@ impl Default for IdentityConfig {
         IdentityConfig {
             issuer: "stoa".into(),
             signing_key: None,
+            previous_signing_key: None,
             access_token_seconds: 15 * 60,
             refresh_token_seconds: 7 * 24 * 3600,
             registration: true,

@@ -2,6 +2,7 @@
 //! Invariant: exit code 0 for done, 1 for failed (with one line that says why), 2 for wrong arguments or settings.
 
 mod doctor;
+mod keys;
 pub mod migrate;
 mod schema;
 mod seed;
@@ -38,6 +39,11 @@ enum Command {
     },
     /// Fill an empty database with demo organizations (what --demo does at start); not in production
     Seed,
+    /// List or rotate the keys that sign access tokens
+    Keys {
+        #[command(subcommand)]
+        action: keys::Action,
+    },
     /// Print the GraphQL schema
     Schema,
     /// Check settings, data directory and database, and say what is wrong; changes nothing
@@ -122,6 +128,7 @@ pub fn run() -> ExitCode {
             finish(in_runtime(&config, migrate::run(&config, action.unwrap_or(migrate::Action::Up))))
         }
         Command::Seed => finish(in_runtime(&config, seed::run(&config))),
+        Command::Keys { action } => finish(keys::run(&config, action)),
         Command::Schema => finish(schema::run()),
         Command::Doctor { live: true } => finish(in_runtime(&config, doctor::live(&config))),
         Command::Doctor { live: false } => finish(in_runtime(&config, doctor::run(&config, file))),

@@ -3,19 +3,20 @@
 
 mod key;
 mod refresh;
+mod ring;
 
 pub use refresh::RefreshToken;
+pub use ring::{KeyState, list as list_keys, rotate as rotate_keys};
 
 use crate::{
     config::Config,
     error::{Error, Result},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
-use key::AccessKey;
+use jsonwebtoken::{Algorithm, Validation, errors::ErrorKind};
 use quick_cache::{UnitWeighter, sync::Cache};
+use ring::Keys;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -64,22 +65,17 @@ pub struct Tokens(Arc<Inner>);
 struct Inner {
     issuer: String,
     lifetime: TimeDelta,
-    header: Header,
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    keys: Keys,
     validation: Validation,
-    jwk: serde_json::Value,
-    checked: Cache<[u8; 32], Claims>,
+    /// With the id of the key that each was checked with.
+    checked: Cache<[u8; 32], (Arc<str>, Claims)>,
 }
 
 impl Tokens {
-    /// Takes the key from `identity.signing_key`, else from `keys/access.pem` in the data directory, where one is
-    /// made when there is none. In production nothing is made: an error that says what to do.
+    /// Takes the key from `identity.signing_key`, else from `keys/` in the data directory, where one is made when there
+    /// is none. In production nothing is made: an error that says what to do.
     pub fn open(config: &Config) -> Result<Self> {
-        let key = AccessKey::open(config)?;
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.typ = Some(TYPE.to_owned());
-        header.kid = Some(key.id());
+        let keys = Keys::open(config)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
@@ -90,10 +86,7 @@ impl Tokens {
         Ok(Tokens(Arc::new(Inner {
             issuer: config.identity.issuer.clone(),
             lifetime: TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX),
-            jwk: key.jwk(),
-            signing: EncodingKey::from_ed_der(&key.pkcs8()?),
-            verifying: DecodingKey::from_ed_der(&key.public()),
-            header,
+            keys,
             validation,
             checked: Cache::with_weighter(256, REMEMBERED, UnitWeighter),
         })))
@@ -116,7 +109,8 @@ impl Tokens {
             exp: end.timestamp(),
             jti: Uuid::new_v4(),
         };
-        let token = jsonwebtoken::encode(&self.0.header, &body, &self.0.signing).map_err(Error::ours)?;
+        let ring = self.0.keys.ring();
+        let token = jsonwebtoken::encode(&ring.header, &body, &ring.signing).map_err(Error::ours)?;
         Ok((token, DateTime::from_timestamp(body.exp, 0).unwrap_or(end)))
     }
 
@@ -126,11 +120,12 @@ impl Tokens {
             return Err(invalid());
         }
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let claims = match self.0.checked.get(&digest) {
-            Some(claims) => claims,
+        let known = self.0.checked.get(&digest).filter(|(key, _)| self.0.keys.ring().key(key).is_some());
+        let claims = match known {
+            Some((_, claims)) => claims,
             None => {
-                let claims = self.verify(token)?;
-                self.0.checked.insert(digest, claims);
+                let (key, claims) = self.verify(token)?;
+                self.0.checked.insert(digest, (key.into(), claims));
                 claims
             }
         };
@@ -138,27 +133,34 @@ impl Tokens {
         if claims.expires_at <= Utc::now() - leeway { Err(expired()) } else { Ok(claims) }
     }
 
-    /// The public key as a JSON Web Key Set (RFC 7517), for `/.well-known/jwks.json`.
+    /// The public keys as a JSON Web Key Set (RFC 7517), for `/.well-known/jwks.json`.
     pub fn jwks(&self) -> serde_json::Value {
-        json!({ "keys": [self.0.jwk] })
+        self.0.keys.ring().jwks.clone()
     }
 
-    fn verify(&self, token: &str) -> Result<Claims> {
-        let read = jsonwebtoken::decode::<Body>(token, &self.0.verifying, &self.0.validation);
+    fn verify(&self, token: &str) -> Result<(String, Claims)> {
+        let named = jsonwebtoken::decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid)?;
+        let mut ring = self.0.keys.ring();
+        if ring.key(&named).is_none() {
+            ring = self.0.keys.look_for_stranger();
+        }
+        let key = ring.key(&named).ok_or_else(invalid)?;
+        let read = jsonwebtoken::decode::<Body>(token, key, &self.0.validation);
         let read = read.map_err(|fault| match fault.kind() {
             ErrorKind::ExpiredSignature => expired(),
             _ => invalid(),
         })?;
-        if read.header.typ != self.0.header.typ || read.header.kid != self.0.header.kid {
+        if read.header.typ.as_deref() != Some(TYPE) {
             return Err(invalid());
         }
-        Ok(Claims {
+        let claims = Claims {
             organization: read.claims.org,
             member: read.claims.sub,
             user: read.claims.usr,
             session: read.claims.sid,
             expires_at: DateTime::from_timestamp(read.claims.exp, 0).ok_or_else(invalid)?,
-        })
+        };
+        Ok((named, claims))
     }
 }
 

@@ -1,10 +1,7 @@
 //! The Ed25519 key behind access tokens. Invariant: a private key is only ever written to a file of this user, whole
 //! or not at all.
 
-use crate::{
-    config::Config,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{
     SigningKey,
@@ -22,26 +19,19 @@ use std::{
 pub(super) struct AccessKey(SigningKey);
 
 impl AccessKey {
-    pub(super) fn open(config: &Config) -> Result<Self> {
-        if let Some(setting) = &config.identity.signing_key {
-            let setting = setting.expose();
-            return if setting.trim_start().starts_with("-----BEGIN") {
-                Self::parse(setting, "identity.signing_key")
-            } else {
-                Self::read(Path::new(setting))?
-                    .ok_or_else(|| fault(format!("identity.signing_key names {setting}, which does not exist")))
-            };
+    /// From a setting: PEM, or the path of a file with it.
+    pub(super) fn given(setting: &str, name: &str) -> Result<Self> {
+        if setting.trim_start().starts_with("-----BEGIN") {
+            return Self::parse(setting, name);
         }
-        let path = config.data_dir.join("keys").join("access.pem");
-        match Self::read(&path)? {
-            Some(key) => Ok(key),
-            None if config.production => Err(fault(format!(
-                "in production Stoa makes no keys by itself. Make one with `openssl genpkey -algorithm ed25519` and \
-                 put it in {} or in the setting STOA_SIGNING_KEY",
-                path.display()
-            ))),
-            None => Self::generate(&path),
-        }
+        Self::read(Path::new(setting))?.ok_or_else(|| fault(format!("{name} names {setting}, which does not exist")))
+    }
+
+    /// A new one, nowhere but here.
+    pub(super) fn make() -> Result<Self> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(Error::ours)?;
+        Ok(AccessKey(SigningKey::from_bytes(&seed)))
     }
 
     /// The public half, as 32 bytes.
@@ -71,7 +61,7 @@ impl AccessKey {
             .map_err(|_| fault(format!("{place} is not an Ed25519 private key in PEM (PKCS#8)")))
     }
 
-    fn read(path: &Path) -> Result<Option<Self>> {
+    pub(super) fn read(path: &Path) -> Result<Option<Self>> {
         match fs::read_to_string(path) {
             Ok(pem) => Self::parse(&pem, &path.display().to_string()).map(Some),
             Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(None),
@@ -79,13 +69,22 @@ impl AccessKey {
         }
     }
 
-    /// Makes a key. It is written beside its place and then linked there, so that nobody reads half a key and of two
-    /// processes that start at once both end up with the same one.
-    fn generate(path: &Path) -> Result<Self> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(Error::ours)?;
-        let key = AccessKey(SigningKey::from_bytes(&seed));
-        let pem = key.0.to_pkcs8_pem(LineEnding::LF).map_err(Error::ours)?;
+    /// Writes it where no key is. Of two processes that do so at once one is first, and that key is there for both.
+    pub(super) fn write_new(&self, path: &Path) -> Result<()> {
+        self.write(path, |draft| match fs::hard_link(draft, path) {
+            Err(other) if other.kind() == ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        })
+    }
+
+    /// Writes it in the place of another.
+    pub(super) fn replace(&self, path: &Path) -> Result<()> {
+        self.write(path, |draft| fs::rename(draft, path))
+    }
+
+    /// It is written beside its place and put there as a whole, so that nobody reads half a key.
+    fn write(&self, path: &Path, put: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+        let pem = self.0.to_pkcs8_pem(LineEnding::LF).map_err(Error::ours)?;
         let draft = path.with_extension(format!("{}.draft", uuid::Uuid::new_v4()));
         let written = (|| {
             if let Some(folder) = path.parent() {
@@ -94,17 +93,11 @@ impl AccessKey {
             let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
             file.write_all(pem.as_bytes())?;
             file.sync_all()?;
-            fs::hard_link(&draft, path)
+            put(&draft)
         })();
         // Whatever happened: the draft is of no use any more, and there may be none.
         let _ = fs::remove_file(&draft);
-        match written {
-            Ok(()) => Ok(key),
-            Err(other) if other.kind() == ErrorKind::AlreadyExists => {
-                Self::read(path)?.ok_or_else(|| fault(format!("the key {} came and went", path.display())))
-            }
-            Err(why) => Err(fault(format!("cannot write the key {}: {why}", path.display()))),
-        }
+        written.map_err(|why| fault(format!("cannot write the key {}: {why}", path.display())))
     }
 }
 

@@ -1,6 +1,8 @@
 use super::*;
 use crate::config::{IdentityConfig, Secret};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 
 fn config(folder: &tempfile::TempDir) -> Config {
@@ -48,7 +50,8 @@ fn a_remembered_token_still_ends() {
     let ended = Claims { expires_at: Utc::now() - TimeDelta::seconds(6), ..claims() };
     let (token, _) = tokens.sign(ended).unwrap();
     assert_eq!(reason(tokens.check(&token)), "EXPIRED");
-    tokens.0.checked.insert(Sha256::digest(&token).into(), ended);
+    let key = tokens.0.keys.ring().header.kid.clone().unwrap();
+    tokens.0.checked.insert(Sha256::digest(&token).into(), (key.into(), ended));
     assert_eq!(reason(tokens.check(&token)), "EXPIRED");
 }
 
@@ -69,13 +72,13 @@ fn every_changed_byte_is_noticed() {
 fn nothing_else_passes_for_a_token() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = Tokens::open(&config(&folder)).unwrap();
+    let ring = tokens.0.keys.ring();
     let now = Utc::now().timestamp();
     let id = Uuid::new_v4();
     let good = json!({ "iss": "stoa", "aud": "stoa", "sub": id, "org": id, "usr": id, "sid": id, "iat": now,
                        "nbf": now, "exp": now + 60, "jti": id });
-    let sign =
-        |header: &Header, body: &serde_json::Value| jsonwebtoken::encode(header, body, &tokens.0.signing).unwrap();
-    tokens.check(&sign(&tokens.0.header, &good)).expect("the claims that the others differ from");
+    let sign = |header: &Header, body: &serde_json::Value| jsonwebtoken::encode(header, body, &ring.signing).unwrap();
+    tokens.check(&sign(&ring.header, &good)).expect("the claims that the others differ from");
 
     let changes = [
         ("iss", json!("other")),
@@ -91,26 +94,26 @@ fn nothing_else_passes_for_a_token() {
     for (name, value) in changes {
         let mut body = good.clone();
         body[name] = value;
-        assert_eq!(reason(tokens.check(&sign(&tokens.0.header, &body))), "INVALID", "{body}");
+        assert_eq!(reason(tokens.check(&sign(&ring.header, &body))), "INVALID", "{body}");
     }
     for name in ["iss", "aud", "sub", "org", "usr", "sid", "iat", "nbf", "exp", "jti"] {
         let mut body = good.clone();
         body.as_object_mut().unwrap().remove(name);
-        assert_eq!(reason(tokens.check(&sign(&tokens.0.header, &body))), "INVALID", "without {name}");
+        assert_eq!(reason(tokens.check(&sign(&ring.header, &body))), "INVALID", "without {name}");
     }
     for (typ, kid) in [
-        (Some("JWT"), tokens.0.header.kid.as_deref()),
-        (None, tokens.0.header.kid.as_deref()),
+        (Some("JWT"), ring.header.kid.as_deref()),
+        (None, ring.header.kid.as_deref()),
         (Some(TYPE), Some("other")),
         (Some(TYPE), None),
     ] {
-        let mut header = tokens.0.header.clone();
+        let mut header = ring.header.clone();
         (header.typ, header.kid) = (typ.map(str::to_owned), kid.map(str::to_owned));
         assert_eq!(reason(tokens.check(&sign(&header, &good))), "INVALID", "{typ:?} {kid:?}");
     }
 
     // The public key taken for a shared secret, and no signature at all: the two classic attacks.
-    let mut header = tokens.0.header.clone();
+    let mut header = ring.header.clone();
     header.alg = Algorithm::HS256;
     let public = URL_SAFE_NO_PAD.decode(tokens.jwks()["keys"][0]["x"].as_str().unwrap()).unwrap();
     let forged = jsonwebtoken::encode(&header, &good, &EncodingKey::from_secret(&public)).unwrap();
@@ -147,6 +150,62 @@ fn processes_that_start_at_once_share_one_key() {
     });
     let kept = Tokens::open(&config).unwrap().jwks();
     assert!(ids.iter().all(|id| *id == kept));
+}
+
+#[test]
+fn a_rotation_signs_nobody_out_unless_it_is_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { production: true, ..config(&folder) };
+    let first = rotate_keys(&config, false).unwrap();
+    let running = Tokens::open(&config).unwrap();
+    let (old, _) = running.sign(claims()).unwrap();
+
+    let second = rotate_keys(&config, false).unwrap();
+    assert_ne!(first, second);
+    let restarted = Tokens::open(&config).unwrap();
+    restarted.check(&old).expect("a token of the key before");
+    let (new, _) = restarted.sign(claims()).unwrap();
+    assert_eq!(jsonwebtoken::decode_header(&new).unwrap().kid.unwrap(), second);
+    // As if the last look were a while ago.
+    running.0.keys.forget_look();
+    running.check(&new).expect("a token of the key that another process has made");
+    running.check(&old).unwrap();
+    let ids: Vec<_> = running.jwks()["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect();
+    assert_eq!(ids, [json!(second), json!(first)]);
+    let listed: Vec<_> = list_keys(&config).unwrap().into_iter().map(|key| (key.id, key.signs)).collect();
+    assert_eq!(listed, [(second, true), (first, false)]);
+
+    rotate_keys(&config, true).unwrap();
+    running.0.keys.forget_look();
+    for token in [&old, &new] {
+        assert_eq!(reason(running.check(token)), "INVALID", "of a key that is forgotten");
+    }
+    assert_eq!(list_keys(&config).unwrap().len(), 1);
+}
+
+#[test]
+fn a_given_key_follows_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str| {
+        let config = Config { data_dir: folder.path().join(name), ..Config::default() };
+        rotate_keys(&config, false).unwrap();
+        std::fs::read_to_string(config.data_dir.join("keys/access.pem")).unwrap()
+    };
+    let (before, now) = (made("before"), made("now"));
+    let with = |key: &str, previous: Option<&str>| {
+        let secret = |key: &str| Secret::from(key.to_owned());
+        let identity = IdentityConfig {
+            signing_key: Some(secret(key)),
+            previous_signing_key: previous.map(secret),
+            ..IdentityConfig::default()
+        };
+        Config { identity, ..config(&folder) }
+    };
+    let (token, _) = Tokens::open(&with(&before, None)).unwrap().sign(claims()).unwrap();
+    Tokens::open(&with(&now, Some(&before))).unwrap().check(&token).unwrap();
+    assert_eq!(reason(Tokens::open(&with(&now, None)).unwrap().check(&token)), "INVALID");
+    let told = format!("{:?}", rotate_keys(&with(&now, None), false).unwrap_err());
+    assert!(told.contains("identity.previous_signing_key"), "{told}");
 }
 
 #[test]
