@@ -6,7 +6,10 @@ use crate::{
     error::Result,
     events::Hub,
     kit::relation::Lookups,
-    platform::{database::Database, password::Passwords, standing::Standings, throttle::Throttle, tokens::Tokens},
+    platform::{
+        database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings, throttle::Throttle,
+        tokens::Tokens,
+    },
 };
 use std::sync::Arc;
 
@@ -20,6 +23,8 @@ pub struct App {
     pub throttle: Throttle,
     pub standings: Standings,
     pub lookups: Lookups,
+    pub jobs: Jobs,
+    pub mail: Mailer,
 }
 
 impl App {
@@ -27,6 +32,7 @@ impl App {
     /// the recorder that is there when they are made. The error says what an operator has to mend.
     pub async fn new(config: Config, url: &str) -> Result<Arc<Self>> {
         let database = Database::connect(&config.database, url).await?;
+        let jobs = Jobs::default();
         Ok(Arc::new(App {
             hub: Hub::new(&config.events, database.clone()),
             database,
@@ -35,6 +41,8 @@ impl App {
             throttle: Throttle::new(),
             standings: Standings::default(),
             lookups: Lookups::default(),
+            mail: Mailer::new(&config, &jobs)?,
+            jobs,
             config: Arc::new(config),
         }))
     }

@@ -6,13 +6,17 @@
 //! field. Tests fail when one of the three is missing.
 
 mod check;
+mod jobs;
 mod load;
+mod mail;
 mod secret;
 #[cfg(test)]
 mod tests;
 
 pub use check::Fault;
+pub use jobs::JobConfig;
 pub use load::{Flag, Loaded, Origin, Sources, load};
+pub use mail::{MailConfig, MailTransport, SmtpSecurity};
 pub use secret::Secret;
 
 use check::Check;
@@ -33,6 +37,8 @@ pub struct Config {
     pub demo: bool,
     /// Threads that serve requests; 0: as many as there are cores.
     pub workers: usize,
+    /// What links in mails begin with; none: `http://` and `listen`.
+    pub public_url: Option<String>,
     pub database: DatabaseConfig,
     pub postgres: PostgresConfig,
     pub http: HttpConfig,
@@ -40,6 +46,8 @@ pub struct Config {
     pub documents: DocumentConfig,
     pub events: EventConfig,
     pub identity: IdentityConfig,
+    pub jobs: JobConfig,
+    pub mail: MailConfig,
     pub log: LogConfig,
 }
 
@@ -51,6 +59,7 @@ impl Default for Config {
             production: false,
             demo: false,
             workers: 0,
+            public_url: None,
             database: DatabaseConfig::default(),
             postgres: PostgresConfig::default(),
             http: HttpConfig::default(),
@@ -58,6 +67,8 @@ impl Default for Config {
             documents: DocumentConfig::default(),
             events: EventConfig::default(),
             identity: IdentityConfig::default(),
+            jobs: JobConfig::default(),
+            mail: MailConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -74,14 +85,33 @@ impl Config {
             !(self.demo && self.production),
             "cannot be together with production: everybody knows the demo passwords",
         );
+        let is_base = |url: &String| check::is_web_url(url) && !url.ends_with('/');
+        check.that(
+            "public_url",
+            self.public_url.as_ref().is_none_or(is_base),
+            "must look like https://stoa.example.com, without a slash at the end",
+        );
+        let sends = self.mail.transport != MailTransport::File;
+        check.that(
+            "public_url",
+            !(self.production && sends && self.public_url.is_none()),
+            "is needed in production, where mails are sent: their links begin with it",
+        );
         self.database.check(check.section("database"));
         self.http.check(check.section("http"));
         self.socket.check(check.section("socket"));
         self.documents.check(check.section("documents"));
         self.events.check(check.section("events"));
         self.identity.check(check.section("identity"), self.production);
+        self.jobs.check(check.section("jobs"));
+        self.mail.check(check.section("mail"));
         self.log.check(check.section("log"));
         check.faults()
+    }
+
+    /// What links in mails begin with.
+    pub fn base_url(&self) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
     }
 }
 

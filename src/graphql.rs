@@ -6,6 +6,7 @@ use crate::{
     kit::{entity::Entity, plan::TableOf},
     messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
     node::NodeQuery,
+    operations::{OperationsMutation, OperationsQuery, job::Job},
 };
 use async_graphql::{MergedObject, MergedSubscription, Object, SDLExportOptions, Schema, SchemaBuilder};
 
@@ -13,11 +14,11 @@ pub type StoaSchema = Schema<Query, Mutation, Subscription>;
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(ServerQuery, NodeQuery, IdentityQuery, CrmQuery, MessagingQuery);
+pub struct Query(ServerQuery, NodeQuery, IdentityQuery, CrmQuery, MessagingQuery, OperationsQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(IdentityMutation, CrmMutation, MessagingMutation);
+pub struct Mutation(IdentityMutation, CrmMutation, MessagingMutation, OperationsMutation);
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
@@ -36,7 +37,8 @@ impl ServerQuery {
 }
 
 /// The tables that queries may be read from without the executor.
-pub const TABLES: &[TableOf] = &[Member::table, Account::table, Contact::table, Lead::table, Conversation::table];
+pub const TABLES: &[TableOf] =
+    &[Member::table, Account::table, Contact::table, Lead::table, Conversation::table, Job::table];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.
 pub fn sdl_options() -> SDLExportOptions {

@@ -1,7 +1,7 @@
 //! Stoa: one process, one PostgreSQL, one GraphQL schema for a company's customers, work and conversations.
 //!
 //! The modules in reading order; each imports only from those below it:
-//! `commands` → `server` → `graphql` → the wings (`messaging`, `crm`, `identity`) → `kit` → `app` →
+//! `commands` → `server` → `graphql`, `upkeep` → the wings (`operations`, `messaging`, `crm`, `identity`) → `kit` → `app` →
 //! `events`, `platform` → `schema`, `error`, `config`.
 
 // What tests inside and outside of the library share names it alike.
@@ -13,10 +13,12 @@ pub mod server;
 
 pub mod graphql;
 pub mod node;
+pub mod upkeep;
 
 pub mod crm;
 pub mod identity;
 pub mod messaging;
+pub mod operations;
 
 pub mod kit;
 

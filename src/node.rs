@@ -22,6 +22,7 @@ use crate::{
         message::Message,
         participant::Participant,
     },
+    operations::job::Job,
 };
 use async_graphql::{Context, ID, Interface, Object, SelectionField};
 use std::{collections::HashMap, sync::Arc};
@@ -38,6 +39,7 @@ pub enum Node {
     Conversation(Arc<Conversation>),
     Participant(Arc<Participant>),
     Message(Arc<Message>),
+    Job(Arc<Job>),
 }
 
 /// An event of a feed.
@@ -101,6 +103,6 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
             found.extend(rows.into_iter().map(|row| (row.id.0, Node::$entity(row))));
         )*};
     }
-    among!(Member, Account, Contact, Lead, Conversation, Participant, Message);
+    among!(Member, Account, Contact, Lead, Conversation, Participant, Message, Job);
     Ok(found)
 }

@@ -121,6 +121,34 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What is to be done after a commit: mails and upkeep, each at least once.
+    jobs (id) {
+        id -> Uuid,
+        /// Null: of no organization, such as the mail of somebody who has none.
+        organization_id -> Nullable<Uuid>,
+        kind -> Text,
+        /// What it is about, for people; never a secret.
+        about -> Text,
+        /// What its handler needs; may hold secrets, and so is emptied when it is done.
+        payload -> Nullable<Jsonb>,
+        status -> Text,
+        /// How often it has been tried; starts again when somebody retries it.
+        attempts -> Int4,
+        max_attempts -> Int4,
+        /// How often it has been taken in all: the number of the latest is the key to its lease.
+        takes -> Int8,
+        last_error -> Nullable<Text>,
+        /// When it is taken next; while it runs, when its lease ends.
+        run_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// People and companies who might buy, until they are converted or lost.
     leads (organization_id, id) {
         organization_id -> Uuid,
@@ -255,6 +283,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What recurs: whoever of all nodes takes the row first leaves a job and sets the next time.
+    schedules (name) {
+        name -> Text,
+        next_run_at -> Timestamptz,
+        last_run_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// A sign-in on one device: the family of refresh tokens that descend from it.
     sessions (organization_id, id) {
         organization_id -> Uuid,
@@ -319,6 +356,7 @@ diesel::joinable!(accounts -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
+diesel::joinable!(jobs -> organizations (organization_id));
 diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
@@ -334,12 +372,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     conversations,
     events,
     idempotency_keys,
+    jobs,
     leads,
     memberships,
     messages,
     organizations,
     participants,
     refresh_tokens,
+    schedules,
     sessions,
     stream_heads,
     streams,

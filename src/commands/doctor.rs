@@ -2,10 +2,12 @@
 
 use super::{reason, serve::reachable};
 use crate::{
-    config::Config,
+    config::{Config, MailTransport},
     error::{Error, Result},
     platform::{
         database::{Connection, Database},
+        jobs::Jobs,
+        mail::Mailer,
         migrations::{self, MigrationState},
         postgres::Postgres,
         telemetry::without_password,
@@ -52,11 +54,23 @@ pub(super) async fn run(config: &Config, file: Option<PathBuf>) -> Result<()> {
             report.line("PostgreSQL", Postgres::find(config).map_err(|error| reason(&error)));
         }
     }
+    report.line("mail", check_mail(config).await);
     match report.failures {
         0 => Ok(()),
         1 => Err(Error::ours("one check failed")),
         failures => Err(Error::ours(format!("{failures} checks failed"))),
     }
+}
+
+/// Whether mails can be handed over; none is sent.
+async fn check_mail(config: &Config) -> Finding {
+    if config.mail.transport == MailTransport::File {
+        return can_write(&config.data_dir.join("mail")).map(|folder| format!("files in {folder}; nothing leaves"));
+    }
+    let mailer = Mailer::new(config, &Jobs::default()).map_err(|error| reason(&error))?;
+    timeout(PATIENCE, mailer.check())
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())))
 }
 
 /// Asks the server that runs with these settings whether it is alive: for health checks in containers, which have

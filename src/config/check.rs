@@ -72,6 +72,18 @@ pub(super) fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
 }
 
+/// `http://…` or `https://…` with a host and without a query.
+pub(super) fn is_web_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    })
+}
+
+/// `address` or `Name <address>`.
+pub(super) fn is_mailbox(text: &str) -> bool {
+    text.parse::<lettre::message::Mailbox>().is_ok()
+}
+
 /// An address, or a CIDR block (RFC 4632).
 pub(super) fn is_block(text: &str) -> bool {
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));

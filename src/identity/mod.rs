@@ -2,9 +2,11 @@
 
 mod access;
 mod input;
+pub mod mails;
 pub mod member;
 mod organization;
 mod password_change;
+pub mod purge;
 mod register;
 mod role;
 mod session;

@@ -2,6 +2,7 @@
 //! it is changed: a session stands only while it names as many changes as the person has made.
 
 use super::{
+    mails::PasswordChanged,
     register::new_password,
     session,
     sign_in::{Account, allow_address, attempt, count_failure},
@@ -85,7 +86,8 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
         attempt.failed();
         errors.add("currentPassword", UserErrorCode::Invalid, "This is not your password.");
     }
-    new_password(app, &mut errors, "newPassword", &input.new_password, vec![person.email, person.full_name]).await?;
+    let about = vec![person.email.clone(), person.full_name.clone()];
+    new_password(app, &mut errors, "newPassword", &input.new_password, about).await?;
     if input.new_password == input.current_password && !errors.has("newPassword") {
         errors.add("newPassword", UserErrorCode::Invalid, "Choose another password than the one you have.");
     }
@@ -122,6 +124,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     let mut others = session::of_member(&mut tx, actor.organization, actor.member).await?;
     others.retain(|session| *session != actor.session);
     session::revoke(&mut tx, actor.organization, &others, "password changed").await?;
+    app.mail.enqueue(&mut tx, None, &person.email, &PasswordChanged { name: person.full_name }).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == actor.user);
     Ok(errors)

@@ -29,6 +29,7 @@ const OWNER: Permissions = Permissions::table([
     /* MEMBER  */"all  all    all    all    -     -      -       all    all    all",
     /* ORG.    */"all  -      all    all    -     -      -       all    -      all",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
+    /* JOB     */"all  -      all    -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -40,6 +41,7 @@ const ADMIN: Permissions = Permissions::table([
     /* MEMBER  */"all  all    all    all    -     -      -       all    all    all",
     /* ORG.    */"all  -      all    -      -     -      -       all    -      all",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
+    /* JOB     */"all  -      all    -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -51,6 +53,7 @@ const MANAGER: Permissions = Permissions::table([
     /* MEMBER  */"all  -      -      -      -     -      -       -      -      -",
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
+    /* JOB     */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -62,6 +65,7 @@ const SALES_REP: Permissions = Permissions::table([
     /* MEMBER  */"all  -      -      -      -     -      -       -      -      -",
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
+    /* JOB     */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -73,6 +77,7 @@ const SUPPORT: Permissions = Permissions::table([
     /* MEMBER  */"all  -      -      -      -     -      -       -      -      -",
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
+    /* JOB     */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -84,6 +89,7 @@ const MEMBER: Permissions = Permissions::table([
     /* MEMBER  */"all  -      -      -      -     -      -       -      -      -",
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
+    /* JOB     */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -95,6 +101,7 @@ const GUEST: Permissions = Permissions::table([
     /* MEMBER  */"own  -      -      -      -     -      -       -      -      -",
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  -      -      -      -     -      -       -      -      -",
+    /* JOB     */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[cfg(test)]

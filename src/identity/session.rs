@@ -1,7 +1,7 @@
 //! Sessions: a sign-in on one device, and the family of refresh tokens that descend from it. Invariant: a refresh
 //! token works once and has one successor; a second use ends its session, because one of the two was not its owner.
 
-use super::access;
+use super::{access, mails::RefreshReused};
 use crate::{
     app::App,
     error::{Code, Error, Result},
@@ -10,7 +10,7 @@ use crate::{
         database::Transaction,
         tokens::{Claims, RefreshToken},
     },
-    schema::{refresh_tokens, sessions, users},
+    schema::{memberships, organizations, refresh_tokens, sessions, users},
 };
 use async_graphql::SimpleObject;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -83,6 +83,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<Option<SessionTokens>> {
         }
         Ok(Exchange::UsedTwice) => {
             revoke(&mut tx, token.organization, &[token.session], "refresh token used twice").await?;
+            tell_of_reuse(app, &mut tx, &token).await?;
             tx.commit().await?;
             app.standings.forget(token.session);
             tracing::warn!(session = %token.session, "a refresh token was used twice; its session has been revoked");
@@ -95,6 +96,20 @@ pub async fn refresh(app: &App, token: &str) -> Result<Option<SessionTokens>> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Lets the member know, who may have had a token stolen.
+async fn tell_of_reuse(app: &App, tx: &mut Transaction, token: &RefreshToken) -> Result<()> {
+    let same_member =
+        memberships::organization_id.eq(sessions::organization_id).and(memberships::id.eq(sessions::member_id));
+    let (email, name, organization) = sessions::table
+        .inner_join(memberships::table.on(same_member))
+        .inner_join(organizations::table.on(organizations::id.eq(sessions::organization_id)))
+        .filter(sessions::organization_id.eq(token.organization).and(sessions::id.eq(token.session)))
+        .select((memberships::email, memberships::name, organizations::name))
+        .first::<(String, String, String)>(&mut **tx)
+        .await?;
+    app.mail.enqueue(tx, Some(token.organization), &email, &RefreshReused { name, organization }).await
 }
 
 enum Exchange {

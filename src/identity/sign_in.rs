@@ -3,6 +3,7 @@
 
 use super::{
     access, input,
+    mails::AccountLocked,
     session::{self, Entrant, SessionTokens},
 };
 use crate::{
@@ -268,22 +269,29 @@ async fn find(app: &App, address: &str) -> Result<Option<Account>> {
         .map_err(Error::from)
 }
 
-/// Counts in the database as well, for restarts and other nodes. While locked nothing counts, so that a lock ends.
+/// Counts in the database as well, for restarts and other nodes. While locked nothing counts, so that a lock ends. Its
+/// owner is told of a lock.
 pub(super) async fn count_failure(app: &App, user: Uuid, now: DateTime<Utc>) -> Result<()> {
     let settings = &app.config.identity;
     let last = i32::try_from(settings.max_failures).unwrap_or(i32::MAX).saturating_sub(1);
     let lock = i64::try_from(settings.lock_seconds).ok().and_then(TimeDelta::try_seconds);
     let until = lock.and_then(|lock| now.checked_add_signed(lock));
-    let mut connection = app.database.of_nobody().await?;
-    diesel::update(users::table.find(user))
+    let mut tx = app.database.of_nobody().await?.begin().await?;
+    let counted: Option<(String, String, Option<DateTime<Utc>>)> = diesel::update(users::table.find(user))
         .filter(users::locked_until.is_null().or(users::locked_until.le(now)))
         .set((
             users::locked_until.eq(case_when(users::failed_logins.ge(last), until).otherwise(None::<DateTime<Utc>>)),
             users::failed_logins.eq(case_when(users::failed_logins.lt(last), users::failed_logins + 1).otherwise(0)),
         ))
-        .execute(&mut *connection)
-        .await?;
-    Ok(())
+        .returning((users::email, users::full_name, users::locked_until))
+        .get_result(&mut *tx)
+        .await
+        .optional()?;
+    if let Some((email, name, Some(_))) = counted {
+        let minutes = settings.lock_seconds.div_ceil(60);
+        app.mail.enqueue(&mut tx, None, &email, &AccountLocked { name, minutes }).await?;
+    }
+    tx.commit().await
 }
 
 async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {

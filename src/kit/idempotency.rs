@@ -14,6 +14,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 /// How long an answer is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
+/// Removes keys of an organization ($1) whose answers are not kept any more, so many ($2) at once.
+pub const PURGE: &str = "
+    DELETE FROM idempotency_keys WHERE organization_id = $1 AND (member_id, key) IN (
+        SELECT member_id, key FROM idempotency_keys
+        WHERE organization_id = $1 AND created_at < now() - interval '24 hours' LIMIT $2)";
 /// How long a mutation that has written nothing yet keeps its key from others.
 const CLAIM: TimeDelta = TimeDelta::minutes(5);
 /// Keys that are over, removed with each new one.

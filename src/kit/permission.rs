@@ -91,6 +91,8 @@ dimension! {
         Organization = "ORGANIZATION",
         /// Conversations and their messages.
         Conversation = "CONVERSATION",
+        /// What the server does beside requests, such as sending mails.
+        Job = "JOB",
     }
 }
 
@@ -227,6 +229,7 @@ mod tests {
             "all  -   -    - - - - - - -",
             "own  all team - - - - - - -",
             "-    -   -    - - - - - - all",
+            "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",

@@ -1,6 +1,8 @@
 //! The outside world, a small type each.
 
 pub mod database;
+pub mod jobs;
+pub mod mail;
 pub mod migrations;
 pub mod password;
 pub mod postgres;

@@ -2,7 +2,7 @@
 //! Invariant: a stop loses no request that was being answered, and nobody keeps a connection by doing nothing.
 
 use super::{Server, edge, limits::ConnectionPermit, router};
-use crate::{config::millis, error::Result};
+use crate::{config::millis, error::Result, upkeep};
 use axum::{Router, body::Body};
 use hyper::service::service_fn;
 use hyper_util::{
@@ -41,11 +41,12 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Pause after the system has refused a connection, out of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is cancelled, then lets requests in flight end, `http.drain_ms` at most.
+/// Serves until `stop` is cancelled, then lets requests and jobs in flight end, `http.drain_ms` at most.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: CancellationToken) -> Result<()> {
     let router = router::routes(server.clone());
     let protocol = Arc::new(protocol());
     let connections = TaskTracker::new();
+    let worker = upkeep::start(&server.app);
     let cut = CancellationToken::new();
 
     while let Some((stream, peer, permit)) = accept(&server, &listener, &stop).await {
@@ -67,7 +68,9 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
         server.sockets.closed().await;
         server.engine.drain().await;
     };
-    if tokio::time::timeout(millis(server.app.config.http.drain_ms), quiet).await.is_err() {
+    let drain = millis(server.app.config.http.drain_ms);
+    let (quiet, ()) = tokio::join!(tokio::time::timeout(drain, quiet), worker.stop(drain));
+    if quiet.is_err() {
         tracing::warn!(connections = connections.len(), "stopped before all requests had ended (http.drain_ms)");
         cut.cancel();
         connections.wait().await;

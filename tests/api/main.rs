@@ -14,9 +14,11 @@ mod crm_feed;
 mod http;
 mod idempotency;
 mod identity;
+mod jobs;
 #[allow(dead_code, reason = "words for whichever test needs them")]
 mod kit;
 mod limits;
+mod mail;
 mod memory;
 mod messaging;
 mod outage;

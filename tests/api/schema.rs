@@ -137,27 +137,30 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 23] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
     "Add",
     "Change",
+    "Complete",
     "Convert",
     "Create",
     "Delete",
+    "Discard",
     "Edit",
     "Leave",
     "Purge",
     "Refresh",
     "Remove",
     "Restore",
+    "Retry",
     "Revoke",
     "Send",
     "Switch",
+    "Test",
     "Update",
     "Verify",
-    "Complete",
 ];
 /// Words that everybody knows from elsewhere.
 const WORDS: [&str; 3] = ["login", "logout", "register"];

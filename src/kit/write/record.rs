@@ -250,8 +250,8 @@ fn clash<E: Entity>(fault: diesel::result::Error) -> Stop {
     }
 }
 
-/// The event of a change: the record as it is now and what became different.
-fn tell<E: Entity>(tx: &mut Tx, old: Option<&E>, new: &E, kind: &'static str) -> Result<()> {
+/// Tells of a change: the record as it is now and what became different.
+pub fn tell<E: Entity>(tx: &mut Tx, old: Option<&E>, new: &E, kind: &'static str) -> Result<()> {
     let record = serde_json::to_value(new)?;
     let changes = match old {
         Some(old) => difference::<E>(&serde_json::to_value(old)?, &record),

@@ -36,6 +36,11 @@ impl Tx {
         &mut self.transaction
     }
 
+    /// For what is left to be done after the commit.
+    pub fn transaction(&mut self) -> &mut Transaction {
+        &mut self.transaction
+    }
+
     /// For reads in the transaction, which diesel-async can send together.
     pub fn reader(&self) -> &AsyncPgConnection {
         &self.transaction

@@ -26,7 +26,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
@@ -106,6 +106,12 @@ impl Database {
     /// A connection that sees no tenant row at all.
     pub async fn of_nobody(&self) -> Result<Connection> {
         self.checkout(Owner::Nobody).await
+    }
+
+    /// A connection for what nobody has asked for: sees the queue of jobs, its schedules and which organizations there
+    /// are, and no row that is in these.
+    pub async fn of_worker(&self) -> Result<Connection> {
+        self.checkout(Owner::Worker).await
     }
 
     /// Whether the database answers, within a second and within `database.wait_ms`.
@@ -197,7 +203,7 @@ impl Connection {
     /// whatever was open.
     pub async fn begin(self) -> Result<Transaction> {
         // Open before the server says so: if this future is dropped, nobody knows how far it got.
-        let mut transaction = Transaction { connection: self, open: true };
+        let mut transaction = Transaction { connection: self, open: true, wakes: None };
         transaction.batch_execute("BEGIN").await?;
         Ok(transaction)
     }
@@ -229,9 +235,15 @@ impl DerefMut for Connection {
 pub struct Transaction {
     connection: Connection,
     open: bool,
+    wakes: Option<Arc<Notify>>,
 }
 
 impl Transaction {
+    /// Wakes somebody as soon as what was written can be seen.
+    pub fn wakes(&mut self, sleeper: Arc<Notify>) {
+        self.wakes = Some(sleeper);
+    }
+
     /// Makes what was written last. An error, also of a statement before that the caller overlooked, means that
     /// nothing was written; only when the connection breaks at this very moment it is unknown.
     pub async fn commit(mut self) -> Result<()> {
@@ -239,6 +251,9 @@ impl Transaction {
         // is refused there, and the COMMIT in the same message is then not reached.
         self.batch_execute("SELECT; COMMIT").await?;
         self.open = false;
+        if let Some(sleeper) = &self.wakes {
+            sleeper.notify_one();
+        }
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub(super) enum Owner {
     Nobody,
     Organization(Uuid),
     User(Uuid),
+    /// Nobody's, and the queue's: see `Database::of_worker`.
+    Worker,
 }
 
 /// A connection that remembers whose it is.
@@ -94,12 +96,14 @@ impl Pooled {
         let (organization, user) = match owner {
             Owner::Organization(id) => (Some(id), None),
             Owner::User(id) => (None, Some(id)),
-            Owner::Nobody | Owner::Unknown => (None, None),
+            Owner::Nobody | Owner::Unknown | Owner::Worker => (None, None),
         };
+        let worker = if owner == Owner::Worker { "on" } else { "" };
         let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
         diesel::select((
             set_config("stoa.organization", text(organization), false),
             set_config("stoa.user", text(user), false),
+            set_config("stoa.worker", worker, false),
         ))
         .execute(&mut self.connection)
         .await?;

@@ -2,6 +2,7 @@
 //! Every test makes organizations of its own, so that all run at once and each proves the wall as well.
 
 pub mod introspection;
+pub mod mail;
 mod postgres;
 mod sign_in;
 pub mod statements;
@@ -70,6 +71,8 @@ impl Server {
         config.identity.argon2_memory_kib = 64;
         config.identity.argon2_passes = 1;
         config.database.pool = 8;
+        // Servers share a database: jobs are for those tests that have one of their own.
+        config.jobs.workers = 0;
         change(&mut config);
         statements::watch();
         let url = database.to_owned();

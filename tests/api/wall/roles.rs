@@ -119,6 +119,16 @@ impl<'a> Stage<'a> {
                 records.push(Planted { resource, id, owner, word: world.marker.clone() });
             }
         }
+        let (word, job) = (format!("j{nonce}"), Uuid::now_v7().to_string());
+        server
+            .sql(&format!(
+                "INSERT INTO jobs (id, organization_id, kind, about, status, max_attempts, last_error, finished_at)
+                 VALUES ('{job}', '{}', 'mail', '{word}', 'dead', 3, '{word}', now())",
+                founder.organization
+            ))
+            .await;
+        world.ids.insert("Job".to_owned(), vec![job]);
+        others.push((word, permissions(role).reach(Resource::Job, Action::Read).is_some()));
         world.marker = format!("n{nonce}");
         let everyone: Vec<String> = members.iter().map(|(_, member)| member.member.to_string()).collect();
         world.ids.insert("Member".to_owned(), everyone);

@@ -72,6 +72,12 @@ impl World {
                  WHERE organization_id = '{organization}';
              UPDATE sessions SET user_agent = '{marker} agent' WHERE organization_id = '{organization}'"
         )).await;
+        // Dead, so that no worker changes it; what it holds must never be seen.
+        server.sql(&format!(
+            "INSERT INTO jobs (id, organization_id, kind, about, payload, status, max_attempts, last_error, finished_at, created_by)
+                 SELECT gen_random_uuid(), '{organization}', kind, '{marker} about', '{{}}', 'dead', 3, '{marker} error', now(), '{}'
+                 FROM unnest(ARRAY['mail', '{marker} kind']) AS kind", world.founder.member
+        )).await;
         let members = vec![world.colleague.member.to_string(), world.founder.member.to_string()];
         world.ids.insert("Member".to_owned(), members);
         let begin = world.ask(server, "{ changes { cursor } }", json!({})).await;

@@ -1,0 +1,4 @@
+DROP POLICY worker_organizations ON organizations;
+DROP TABLE schedules;
+DROP TABLE jobs;
+DROP FUNCTION stoa_worker();

@@ -1,0 +1,92 @@
+//! What nobody needs any more of sessions: ended ones, expired tokens, old idempotency keys. Invariant: what could still
+//! tell a copied token from the true one stays, as does a month of sessions for who asks where they were signed in.
+
+use crate::{
+    app::App,
+    error::Result,
+    kit::idempotency,
+    platform::{
+        database::Connection,
+        jobs::{Failure, Job, Run},
+    },
+    schema::organizations,
+};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Integer, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// Organizations read at once.
+const PAGE: i64 = 1000;
+/// Rows removed in one statement, so that each is short.
+const SWEPT: i32 = 1000;
+
+/// The tokens of a session go with it.
+const SESSIONS: &str = "
+    DELETE FROM sessions WHERE organization_id = $1 AND id IN (
+        SELECT id FROM sessions
+        WHERE organization_id = $1 AND least(expires_at, revoked_at) < now() - interval '30 days' LIMIT $2)";
+
+/// What has expired is refused for that, whether it was used or not.
+const TOKENS: &str = "
+    DELETE FROM refresh_tokens WHERE organization_id = $1 AND hash IN (
+        SELECT hash FROM refresh_tokens WHERE organization_id = $1 AND expires_at < now() LIMIT $2)";
+
+/// Removes what has expired, of all organizations.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PurgeExpired {}
+
+impl Job for PurgeExpired {
+    const KIND: &'static str = "purge_expired";
+    /// The next one comes within the hour.
+    const ATTEMPTS: i32 = 3;
+    const TIME: Duration = Duration::from_secs(3600);
+}
+
+impl Run<Arc<App>> for PurgeExpired {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        let mut failed = None;
+        let mut after = Uuid::nil();
+        loop {
+            let page = organizations_after(app, after).await?;
+            for organization in &page {
+                // One that fails must not keep the others waiting.
+                if let Err(fault) = purge(app, *organization).await {
+                    failed = Some(fault);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() as i64 == PAGE => after = *last,
+                _ => return failed.map_or(Ok(()), |fault| Err(fault.into())),
+            }
+        }
+    }
+}
+
+async fn organizations_after(app: &App, after: Uuid) -> Result<Vec<Uuid>> {
+    let mut conn = app.database.of_worker().await?;
+    let page = organizations::table.filter(organizations::id.gt(after)).order(organizations::id).limit(PAGE);
+    Ok(page.select(organizations::id).load(&mut *conn).await?)
+}
+
+async fn purge(app: &App, organization: Uuid) -> Result<()> {
+    let mut conn = app.database.of(organization).await?;
+    for statement in [TOKENS, SESSIONS, idempotency::PURGE] {
+        sweep(&mut conn, statement, organization).await?;
+    }
+    Ok(())
+}
+
+async fn sweep(conn: &mut Connection, statement: &'static str, organization: Uuid) -> Result<()> {
+    loop {
+        let sweep = sql_query(statement).bind::<SqlUuid, _>(organization).bind::<Integer, _>(SWEPT);
+        if sweep.execute(&mut **conn).await? < SWEPT as usize {
+            return Ok(());
+        }
+    }
+}
