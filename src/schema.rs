@@ -306,6 +306,8 @@ diesel::table! {
         user_agent -> Nullable<Text>,
         /// users.password_changes as the session was opened, or as it changed the password itself.
         password_changes -> Int4,
+        /// When the person last proved who they are.
+        authenticated_at -> Timestamptz,
     }
 }
 
@@ -347,7 +349,7 @@ diesel::table! {
         disabled_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
-        /// How often the password was changed. A session stands only while it names the same number.
+        /// How often all sessions were ended: by a changed password, or by signing out everywhere. A session stands only while it names the same number.
         password_changes -> Int4,
     }
 }

@@ -5,6 +5,7 @@ mod input;
 pub mod mails;
 pub mod member;
 mod organization;
+mod own_sessions;
 mod password_change;
 pub mod purge;
 mod register;
@@ -26,7 +27,7 @@ use async_graphql::MergedObject;
 
 /// The wing's queries.
 #[derive(MergedObject, Default)]
-pub struct IdentityQuery(viewer::ViewerQuery, member::MemberQuery);
+pub struct IdentityQuery(viewer::ViewerQuery, member::MemberQuery, own_sessions::OwnSessionQuery);
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
@@ -34,4 +35,5 @@ pub struct IdentityMutation(
     register::RegisterMutation,
     sign_in::SignInMutation,
     password_change::PasswordChangeMutation,
+    own_sessions::OwnSessionMutation,
 );

@@ -113,7 +113,7 @@ async fn register(app: &App, request: &RequestInfo, input: RegisterInput) -> Res
         tx.rollback().await?;
         return Ok(Err(errors));
     }
-    let session = session::open(app, &mut tx, who, request).await?;
+    let session = session::open(app, &mut tx, who, Utc::now(), request).await?;
     tx.commit().await?;
     Ok(Ok(session))
 }

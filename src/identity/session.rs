@@ -41,8 +41,14 @@ pub struct Entrant {
 }
 
 /// Opens a session in the caller's transaction, which holds the row of the user. Beyond `max_sessions` the member's
-/// oldest ends.
-pub async fn open(app: &App, tx: &mut Transaction, who: Entrant, request: &RequestInfo) -> Result<SessionTokens> {
+/// oldest ends. `proven_at`: when the person last proved who they are.
+pub async fn open(
+    app: &App,
+    tx: &mut Transaction,
+    who: Entrant,
+    proven_at: DateTime<Utc>,
+    request: &RequestInfo,
+) -> Result<SessionTokens> {
     let now = Utc::now();
     let (session, expires_at) = (Uuid::now_v7(), end(app, now));
     let user_agent = request.user_agent.as_deref();
@@ -58,6 +64,7 @@ pub async fn open(app: &App, tx: &mut Transaction, who: Entrant, request: &Reque
             sessions::last_used_at.eq(now),
             sessions::expires_at.eq(expires_at),
             sessions::password_changes.eq(changes),
+            sessions::authenticated_at.eq(proven_at),
             sessions::address.eq(request.address.map(|address| address.to_string())),
             sessions::user_agent.eq(user_agent.map(|agent| agent.chars().take(USER_AGENT).collect::<String>())),
         ))

@@ -26,6 +26,8 @@ use uuid::Uuid;
 
 /// A refused sign-in takes at least this long, so that no step on the way shows in its time.
 const REFUSAL: Duration = Duration::from_millis(300);
+/// What failed attempts to give the password of an account are counted as.
+pub(super) const PASSWORD_ATTEMPTS: &str = "password";
 /// Refreshing costs no password hash: so many times the sign-ins are allowed from one address.
 const REFRESHES_PER_SIGN_IN: u32 = 10;
 
@@ -121,8 +123,7 @@ impl SignInMutation {
             async {
                 let caller = ctx.caller()?;
                 let app = caller.app();
-                let rate = app.config.identity.sign_ins_per_minute.saturating_mul(REFRESHES_PER_SIGN_IN);
-                app.throttle.take("session refresh", &address_key(caller.request().address), rate, rate)?;
+                allow_refresh(app, caller.request())?;
                 let session = session::refresh(app, &input.refresh_token).await?;
                 let mut errors = UserErrors::new();
                 if session.is_none() {
@@ -162,11 +163,11 @@ pub(super) struct Account {
 
 /// An organization that somebody may sign in to.
 #[derive(Queryable)]
-struct Door {
-    organization: Uuid,
-    member: Uuid,
+pub(super) struct Door {
+    pub organization: Uuid,
+    pub member: Uuid,
     slug: String,
-    suspended_at: Option<DateTime<Utc>>,
+    pub suspended_at: Option<DateTime<Utc>>,
 }
 
 async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Result<SessionTokens, UserErrors>> {
@@ -221,7 +222,7 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
         return Ok(Err(wrong()));
     }
     let who = Entrant { organization: door.organization, member: door.member, user: account.id };
-    let session = session::open(app, &mut tx, who, request).await?;
+    let session = session::open(app, &mut tx, who, now, request).await?;
     tx.commit().await?;
     Ok(Ok(session))
 }
@@ -240,10 +241,16 @@ pub(super) fn allow_address(app: &App, request: &RequestInfo) -> Result<()> {
     app.throttle.take("sign-in", &address_key(request.address), rate, rate)
 }
 
+/// Lets so many sessions be renewed or opened without a password, from each address.
+pub(super) fn allow_refresh(app: &App, request: &RequestInfo) -> Result<()> {
+    let rate = app.config.identity.sign_ins_per_minute.saturating_mul(REFRESHES_PER_SIGN_IN);
+    app.throttle.take("session refresh", &address_key(request.address), rate, rate)
+}
+
 /// Lets so many try the password of one account, whether there is such an account or not.
 pub(super) fn attempt(app: &App, email: &str) -> Result<Attempt> {
     let settings = &app.config.identity;
-    app.throttle.attempt("password", email, settings.max_failures, Duration::from_secs(settings.lock_seconds))
+    app.throttle.attempt(PASSWORD_ATTEMPTS, email, settings.max_failures, Duration::from_secs(settings.lock_seconds))
 }
 
 /// An IPv6 subscriber has a network of 2⁶⁴ addresses or more: they count as one.
@@ -294,7 +301,7 @@ pub(super) async fn count_failure(app: &App, user: Uuid, now: DateTime<Utc>) -> 
     tx.commit().await
 }
 
-async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {
+pub(super) async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {
     let mut connection = app.database.of_user(user).await?;
     memberships::table
         .inner_join(organizations::table)
@@ -306,7 +313,7 @@ async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {
         .map_err(Error::from)
 }
 
-fn choose(mut doors: Vec<Door>, named: Option<&str>) -> Result<Door, UserErrors> {
+pub(super) fn choose(mut doors: Vec<Door>, named: Option<&str>) -> Result<Door, UserErrors> {
     let mut errors = UserErrors::new();
     match named {
         Some(named) => match doors.into_iter().find(|door| door.slug.eq_ignore_ascii_case(named.trim())) {

@@ -24,5 +24,6 @@ mod messaging;
 mod outage;
 mod plan;
 mod schema;
+mod sessions;
 mod socket;
 mod wall;

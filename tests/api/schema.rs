@@ -223,8 +223,9 @@ async fn names_and_shapes_follow_the_rules() {
             faults.push(format!("{}: tells no userErrors", of.name));
         }
         let one_input = arguments.len() == 1 && arguments[0].name == "input" && arguments[0].of.required;
-        // To sign out says nothing more than who asks.
-        if !(one_input || verb == "logout" && arguments.is_empty()) {
+        // These say nothing more than who asks.
+        let of_who_asks = ["logout", "logoutEverywhere"].contains(&verb);
+        if !(one_input || of_who_asks && arguments.is_empty()) {
             faults.push(format!("Mutation.{verb}: takes one `input`"));
         }
     }

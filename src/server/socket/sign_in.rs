@@ -45,8 +45,8 @@ impl<M> Member<M> {
         Ok(Member {
             // A clock cannot hold every date that a token can.
             expires_at: now.checked_add(left).unwrap_or(now),
-            // Not all sockets in the same millisecond.
-            recheck_at: now + RECHECK.mul_f32(0.5 + rand::random::<f32>()),
+            // Not all sockets in the same millisecond, and none later than the others.
+            recheck_at: now + RECHECK.mul_f32(rand::random::<f32>()),
             who,
             seat,
         })

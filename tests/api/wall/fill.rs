@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::BTreeSet, fmt::Write};
 use uuid::Uuid;
 
 /// Words for records other than their own name.
-const ALIASES: [(&str, &str); 12] = [
+const ALIASES: [(&str, &str); 13] = [
     ("owner", "Member"),
     ("creator", "Member"),
     ("createdBy", "Member"),
@@ -17,6 +17,7 @@ const ALIASES: [(&str, &str); 12] = [
     ("sender", "Member"),
     ("partner", "Member"),
     ("user", "User"),
+    ("session", "Session"),
     ("parent", "Account"),
     ("children", "Account"),
     ("reportsTo", "Contact"),

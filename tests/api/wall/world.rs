@@ -186,6 +186,9 @@ impl World {
                 }
             }
         }
+        let answer = self.ask(server, "{ sessions { id } }", json!({})).await;
+        let sessions = list(data(&answer, "sessions")).iter().filter_map(|session| session["id"].as_str());
+        self.ids.insert("Session".to_owned(), sessions.map(str::to_owned).collect());
         let answer = self.ask(server, "{ viewer { user { id } organization { id } } }", json!({})).await;
         for (kind, path) in [("User", "viewer.user.id"), ("Organization", "viewer.organization.id")] {
             self.ids.insert(kind.to_owned(), vec![data(&answer, path).as_str().expect("an id").to_owned()]);
