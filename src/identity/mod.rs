@@ -12,6 +12,7 @@ mod register;
 mod role;
 mod session;
 mod sign_in;
+mod step_up;
 mod user;
 mod viewer;
 
@@ -36,4 +37,5 @@ pub struct IdentityMutation(
     sign_in::SignInMutation,
     password_change::PasswordChangeMutation,
     own_sessions::OwnSessionMutation,
+    step_up::StepUpMutation,
 );

@@ -5,10 +5,11 @@ use super::{
     mails::PasswordChanged,
     register::new_password,
     session,
-    sign_in::{Account, allow_address, attempt, count_failure},
+    sign_in::allow_address,
+    step_up::{self, person},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     kit::{
         scope::{Ask, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
@@ -62,30 +63,14 @@ impl PasswordChangeMutation {
     }
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = users)]
-struct Person {
-    #[diesel(embed)]
-    account: Account,
-    email: String,
-    full_name: String,
-}
-
 async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors> {
     let app = &scope.app;
     allow_address(app, &scope.request)?;
     let person = person(scope).await?;
     let mut errors = UserErrors::new();
 
-    let attempt = attempt(app, &person.email)?;
+    step_up::prove(app, &person, &mut errors, "currentPassword", &input.current_password).await?;
     let hash = person.account.password_hash;
-    if app.passwords.verify(input.current_password.clone(), hash.clone()).await? {
-        attempt.succeeded();
-    } else {
-        count_failure(app, person.account.id, Utc::now()).await?;
-        attempt.failed();
-        errors.add("currentPassword", UserErrorCode::Invalid, "This is not your password.");
-    }
     let about = vec![person.email.clone(), person.full_name.clone()];
     new_password(app, &mut errors, "newPassword", &input.new_password, about).await?;
     if input.new_password == input.current_password && !errors.has("newPassword") {
@@ -117,7 +102,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
         return Ok(errors);
     };
     diesel::update(sessions::table.find((actor.organization, actor.session)))
-        .set(sessions::password_changes.eq(changes))
+        .set((sessions::password_changes.eq(changes), sessions::authenticated_at.eq(Utc::now())))
         .execute(&mut *tx)
         .await?;
     // Here they need not count among the member's sessions any more.
@@ -128,9 +113,4 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == actor.user);
     Ok(errors)
-}
-
-async fn person(scope: &Scope) -> Result<Person> {
-    let mut connection = scope.reader().await?;
-    users::table.find(scope.actor.user).select(Person::as_select()).first(&mut *connection).await.map_err(Error::from)
 }
