@@ -250,6 +250,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+        /// Whether members write only once they have shown that their address is theirs.
+        require_verified_email -> Bool,
     }
 }
 
@@ -332,6 +334,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// SHA-256 of the one-time tokens that were mailed to people; gone when used. Not a tenant table.
+    user_tokens (hash) {
+        hash -> Bytea,
+        user_id -> Uuid,
+        purpose -> Text,
+        /// Where it was sent: the address that whoever has it can read.
+        email -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// People who can sign in, whatever organizations they belong to. Not a tenant table.
     users (id) {
         id -> Uuid,
@@ -367,6 +382,7 @@ diesel::joinable!(participants -> organizations (organization_id));
 diesel::joinable!(refresh_tokens -> organizations (organization_id));
 diesel::joinable!(sessions -> organizations (organization_id));
 diesel::joinable!(streams -> organizations (organization_id));
+diesel::joinable!(user_tokens -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
@@ -385,5 +401,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     stream_heads,
     streams,
+    user_tokens,
     users,
 );

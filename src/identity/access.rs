@@ -35,6 +35,7 @@ pub async fn authenticate(app: &Arc<App>, token: &str, request: RequestInfo) -> 
         role,
         permissions: permissions(role),
         team: Arc::clone(&standing.team),
+        unverified: standing.unverified,
         time_zone: standing.time_zone,
         currency: Arc::clone(&standing.currency),
     };
@@ -49,7 +50,8 @@ pub async fn recheck(scope: &Scope) -> Result<()> {
         return Err(Error::unauthenticated("EXPIRED", "The access token has expired."));
     }
     let standing = standing(&scope.app, actor.organization, actor.session).await?;
-    if standing.role != actor.role.as_str() || standing.team != actor.team {
+    let same = standing.role == actor.role.as_str() && standing.unverified == actor.unverified;
+    if !same || standing.team != actor.team {
         return Err(Error::unauthenticated("REVOKED", "What you may do here has changed. Connect again."));
     }
     Ok(())
@@ -77,6 +79,8 @@ struct Found {
     status: String,
     disabled_at: Option<DateTime<Utc>>,
     suspended_at: Option<DateTime<Utc>>,
+    /// Where members must show that their address is theirs, and this one has not.
+    unverified: bool,
     time_zone: String,
     currency: String,
 }
@@ -100,6 +104,7 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
             memberships::status,
             users::disabled_at,
             organizations::suspended_at,
+            organizations::require_verified_email.and(users::email_verified_at.is_null()),
             organizations::time_zone,
             organizations::currency,
         ))
@@ -130,6 +135,7 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
         expires_at: found.expires_at,
         role: found.role,
         team: team.into(),
+        unverified: found.unverified,
         currency: found.currency.into(),
         time_zone: found.time_zone.parse().unwrap_or(chrono_tz::UTC),
     })

@@ -1,12 +1,14 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+mod email_verification;
 mod input;
 pub mod mails;
 pub mod member;
 mod organization;
 mod own_sessions;
 mod password_change;
+mod password_reset;
 pub mod purge;
 mod register;
 mod role;
@@ -14,11 +16,13 @@ mod session;
 mod sign_in;
 mod step_up;
 mod user;
+mod user_token;
 mod viewer;
 
 pub use access::{authenticate, recheck};
 pub use member::{Member, MemberFilter, MemberListFilter, MemberOrder};
 pub use organization::Organization;
+pub use password_reset::MailPasswordReset;
 pub use role::permissions;
 pub use session::SessionTokens;
 pub use user::User;
@@ -38,4 +42,6 @@ pub struct IdentityMutation(
     password_change::PasswordChangeMutation,
     own_sessions::OwnSessionMutation,
     step_up::StepUpMutation,
+    email_verification::EmailVerificationMutation,
+    password_reset::PasswordResetMutation,
 );

@@ -1,6 +1,7 @@
-//! What nobody needs any more of sessions: ended ones, expired tokens, old idempotency keys. Invariant: what could still
+//! What nobody needs any more of sessions: ended ones, expired tokens (also those that were mailed), old idempotency keys. Invariant: what could still
 //! tell a copied token from the true one stays, as does a month of sessions for who asks where they were signed in.
 
+use super::user_token;
 use crate::{
     app::App,
     error::Result,
@@ -52,6 +53,7 @@ impl Run<Arc<App>> for PurgeExpired {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
         let mut failed = None;
         let mut after = Uuid::nil();
+        user_token::purge(&mut *app.database.of_nobody().await?).await?;
         loop {
             let page = organizations_after(app, after).await?;
             for organization in &page {

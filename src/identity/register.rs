@@ -2,6 +2,7 @@
 //! into being together or not at all.
 
 use super::{
+    email_verification::welcome,
     input,
     session::{self, Entrant, SessionTokens},
     sign_in::allow_address,
@@ -63,7 +64,7 @@ pub struct RegisterMutation;
 #[Object]
 impl RegisterMutation {
     /// Registers a person and founds an organization, of which that person is the owner and to which the answered
-    /// session belongs. An address that has an account already is answered NOT_UNIQUE for `email`: so registration,
+    /// session belongs. The person is mailed a link to confirm the address with. An address that has an account already is answered NOT_UNIQUE for `email`: so registration,
     /// unlike `login`, reveals that an account exists.
     ///
     /// Errors: FORBIDDEN where registration is closed; RATE_LIMITED.
@@ -113,6 +114,7 @@ async fn register(app: &App, request: &RequestInfo, input: RegisterInput) -> Res
         tx.rollback().await?;
         return Ok(Err(errors));
     }
+    welcome(app, &mut tx, who.user, &founding.email, &founding.full_name).await?;
     let session = session::open(app, &mut tx, who, Utc::now(), request).await?;
     tx.commit().await?;
     Ok(Ok(session))

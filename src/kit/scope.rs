@@ -3,7 +3,7 @@
 
 use crate::{
     app::App,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     kit::{
         permission::{Action, Permissions, Resource, Role},
         relation::Loads,
@@ -41,6 +41,8 @@ pub struct Actor {
     pub permissions: Permissions,
     /// The member and, where the role has a TEAM permission, all who report to it, directly or not; sorted.
     pub team: Arc<[Uuid]>,
+    /// Whether the member has yet to show that the address is theirs before they may write.
+    pub unverified: bool,
     /// The organization's: where its days begin.
     pub time_zone: chrono_tz::Tz,
     /// The organization's: what amounts are in that name no other (ISO 4217).
@@ -59,6 +61,14 @@ impl Actor {
             let role = self.role.as_str();
             Error::forbidden(format!("This needs the permission {action} on {resource}, which the role {role} lacks."))
         })
+    }
+
+    /// EMAIL_NOT_VERIFIED where the organization wants members to show first that their address is theirs. Asked before
+    /// every write, save for those to one's own account.
+    pub fn demand_verified(&self) -> Result<()> {
+        let message =
+            "Confirm your e-mail address first: open the link that was mailed to you, or have another one sent.";
+        if self.unverified { Err(Error::yours(Code::EmailNotVerified, message)) } else { Ok(()) }
     }
 
     /// The organization's currency.

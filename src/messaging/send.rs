@@ -64,6 +64,7 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
 
 /// Stores the message and tells of it.
 async fn store(scope: &Scope, mut message: Message) -> Result<Message, Stop> {
+    scope.actor.demand_verified()?;
     let event = event_id();
     let statement = insertion(scope, &message, event)?;
     let mut conn = scope.reader().await?;

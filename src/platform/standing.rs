@@ -33,6 +33,8 @@ pub struct Standing {
     pub role: String,
     /// The member and, where the role reaches that far, all who report to it; sorted.
     pub team: Arc<[Uuid]>,
+    /// Whether the member has yet to show that the address is theirs before they may write.
+    pub unverified: bool,
     /// The organization's.
     pub time_zone: chrono_tz::Tz,
     pub currency: Arc<str>,
@@ -121,6 +123,7 @@ mod tests {
             expires_at: Utc::now(),
             role: "owner".into(),
             team: Arc::new([]),
+            unverified: false,
             time_zone: chrono_tz::UTC,
             currency: "USD".into(),
         })

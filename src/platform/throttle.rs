@@ -47,6 +47,11 @@ impl Throttle {
         self.attempt_at(kind, key, max, lock, self.now())
     }
 
+    /// Forgets the failures of `key`: who they were counted for has proved another way who they are.
+    pub fn forgive(&self, kind: &'static str, key: &str) {
+        self.0.failures.remove(self.0.failures.key(kind, key));
+    }
+
     /// Nanoseconds since the start: enough for five centuries.
     fn now(&self) -> u64 {
         nanos(self.0.started.elapsed())

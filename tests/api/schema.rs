@@ -224,7 +224,7 @@ async fn names_and_shapes_follow_the_rules() {
         }
         let one_input = arguments.len() == 1 && arguments[0].name == "input" && arguments[0].of.required;
         // These say nothing more than who asks.
-        let of_who_asks = ["logout", "logoutEverywhere"].contains(&verb);
+        let of_who_asks = ["emailVerificationResend", "logout", "logoutEverywhere"].contains(&verb);
         if !(one_input || of_who_asks && arguments.is_empty()) {
             faults.push(format!("Mutation.{verb}: takes one `input`"));
         }

@@ -25,7 +25,9 @@ pub struct Tx {
 }
 
 impl Scope {
+    /// EMAIL_NOT_VERIFIED when the member may not write yet.
     pub async fn begin(&self) -> Result<Tx> {
+        self.actor.demand_verified()?;
         let transaction = self.reader().await?.begin().await?;
         Ok(Tx { scope: self.clone(), now: DateTime::now(), transaction, changes: Vec::new() })
     }

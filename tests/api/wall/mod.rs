@@ -9,6 +9,7 @@ mod neighbour;
 mod plans;
 mod roles;
 mod stranger;
+mod unverified;
 mod world;
 
 use stoa::config::Config;

@@ -103,6 +103,7 @@ fn member(member: u128, session: u128, lives: Duration) -> Actor {
         role: permission::Role::Guest,
         permissions: identity::permissions(permission::Role::Guest),
         team: Arc::default(),
+        unverified: false,
         time_zone: chrono_tz::UTC,
         currency: "EUR".into(),
     }
