@@ -366,6 +366,9 @@ diesel::table! {
         updated_at -> Timestamptz,
         /// How often all sessions were ended: by a changed password, or by signing out everywhere. A session stands only while it names the same number.
         password_changes -> Int4,
+        phone -> Nullable<Text>,
+        /// What a front end remembers of the person.
+        settings -> Jsonb,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     app::App,
-    identity::{MailPasswordReset, purge::PurgeExpired},
+    identity::{CopyProfile, MailPasswordReset, purge::PurgeExpired},
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -19,6 +19,7 @@ pub fn registry() -> Registry<Arc<App>> {
     Registry::new()
         .job::<SendMail>()
         .job::<MailPasswordReset>()
+        .job::<CopyProfile>()
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
 }

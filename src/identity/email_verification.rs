@@ -1,6 +1,7 @@
 //! Showing that an address is one's own. Invariant: an address is believed only by a token that was mailed to it.
 
 use super::{
+    email_change,
     mails::Welcome,
     sign_in::allow_refresh,
     user_token::{self, Bearer, Purpose},
@@ -105,11 +106,16 @@ pub async fn welcome(app: &App, tx: &mut Transaction, user: Uuid, email: &str, n
 async fn verify(app: &App, request: &RequestInfo, token: &str) -> Result<Result<String, UserErrors>> {
     allow_refresh(app, request)?;
     let mut tx = app.database.of_nobody().await?.begin().await?;
-    let Some(bearer) = user_token::look(&mut tx, Purpose::VerifyEmail, token).await? else {
+    let (bearer, errors) = if let Some(bearer) = user_token::look(&mut tx, Purpose::VerifyEmail, token).await? {
+        let errors = believe(&mut tx, &bearer, token).await?;
+        (bearer, errors)
+    } else if let Some(bearer) = user_token::look(&mut tx, Purpose::ChangeEmail, token).await? {
+        let errors = email_change::complete(app, &mut tx, &bearer, token).await?;
+        (bearer, errors)
+    } else {
         tx.rollback().await?;
         return Ok(Err(worthless()));
     };
-    let errors = believe(&mut tx, &bearer, token).await?;
     if !errors.is_empty() {
         tx.rollback().await?;
         return Ok(Err(errors));

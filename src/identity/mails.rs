@@ -41,6 +41,18 @@ mail! {
     }
 }
 mail! {
+    /// To an address that is to become that of an account.
+    EmailConfirm, "email_confirm", "Confirm your new e-mail address" {
+        name: String,
+        /// The new address.
+        email: String,
+        /// Where it is confirmed; holds a one-time token.
+        link: String,
+        /// How long the link works.
+        hours: u64,
+    }
+}
+mail! {
     /// To the old address, after the change.
     EmailChanged, "email_changed", "Your e-mail address was changed" {
         name: String,

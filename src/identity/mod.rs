@@ -1,6 +1,7 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+mod email_change;
 mod email_verification;
 mod input;
 pub mod mails;
@@ -9,6 +10,7 @@ mod organization;
 mod own_sessions;
 mod password_change;
 mod password_reset;
+mod profile;
 pub mod purge;
 mod register;
 mod role;
@@ -23,6 +25,7 @@ pub use access::{authenticate, recheck};
 pub use member::{Member, MemberFilter, MemberListFilter, MemberOrder};
 pub use organization::Organization;
 pub use password_reset::MailPasswordReset;
+pub use profile::CopyProfile;
 pub use role::permissions;
 pub use session::SessionTokens;
 pub use user::User;
@@ -41,7 +44,9 @@ pub struct IdentityMutation(
     sign_in::SignInMutation,
     password_change::PasswordChangeMutation,
     own_sessions::OwnSessionMutation,
-    step_up::StepUpMutation,
     email_verification::EmailVerificationMutation,
+    email_change::EmailChangeMutation,
     password_reset::PasswordResetMutation,
+    profile::ProfileMutation,
+    step_up::StepUpMutation,
 );

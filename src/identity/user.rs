@@ -2,7 +2,7 @@
 //! is the member.
 
 use super::organization::Key;
-use crate::kit::scalars::DateTime;
+use crate::kit::scalars::{DateTime, JsonObject};
 use async_graphql::{ID, SimpleObject};
 use diesel::prelude::*;
 
@@ -17,10 +17,15 @@ pub struct User {
     pub email: String,
     /// As people write it.
     pub full_name: String,
+    /// Where to call; null: nowhere.
+    pub phone: Option<String>,
     /// The language of mails and messages: a tag of BCP 47 such as `de` or `pt-BR`.
     pub locale: String,
     /// Where the person is: a name of the IANA database such as `Europe/Berlin`.
     pub time_zone: String,
+    /// What a front end remembers of the person.
+    #[diesel(deserialize_as = Settings)]
+    pub settings: JsonObject,
     /// When the address was shown to be the person's; null: not yet.
     pub email_verified_at: Option<DateTime>,
     /// The latest sign-in with the password, in whatever organization.
@@ -29,4 +34,21 @@ pub struct User {
     pub created_at: DateTime,
     /// When it was last changed.
     pub updated_at: DateTime,
+}
+
+/// An object on its way from a row.
+pub struct Settings(JsonObject);
+
+impl From<Settings> for JsonObject {
+    fn from(settings: Settings) -> JsonObject {
+        settings.0
+    }
+}
+
+impl Queryable<diesel::sql_types::Jsonb, diesel::pg::Pg> for Settings {
+    type Row = serde_json::Value;
+
+    fn build(value: serde_json::Value) -> diesel::deserialize::Result<Self> {
+        Ok(Settings(JsonObject::stored(value)))
+    }
 }

@@ -47,6 +47,8 @@ pub enum MailTemplate {
     AccountLocked,
     /// To the old address, when the address of an account has changed.
     EmailChanged,
+    /// To an address that is to become that of an account, with a link to confirm it.
+    EmailConfirm,
     /// To somebody who is invited into the organization.
     Invitation,
     /// After a sign-in from a device that was not seen before.
@@ -168,6 +170,10 @@ fn sample(scope: &Scope, template: MailTemplate) -> Result<Letter> {
     match template {
         MailTemplate::AccountLocked => mail.write(to, &AccountLocked { name: name(), minutes: 15 }),
         MailTemplate::EmailChanged => mail.write(to, &EmailChanged { name: name(), email: "ada@example.org".into() }),
+        MailTemplate::EmailConfirm => {
+            let email = "ada@example.org".into();
+            mail.write(to, &EmailConfirm { name: name(), email, link: link("verify?token=example"), hours: 24 })
+        }
         MailTemplate::Invitation => mail.write(
             to,
             &Invitation {

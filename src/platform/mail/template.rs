@@ -15,9 +15,10 @@ macro_rules! templates {
 }
 
 /// The mails. Each is compiled twice: as HTML and as text.
-const MAILS: [(&str, &str); 10] = templates![
+const MAILS: [(&str, &str); 11] = templates![
     "account_locked",
     "email_changed",
+    "email_confirm",
     "invitation",
     "new_sign_in",
     "password_changed",

@@ -1,0 +1,2 @@
+ALTER TABLE users DROP COLUMN settings;
+ALTER TABLE users DROP COLUMN phone;

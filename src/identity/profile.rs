@@ -1,0 +1,211 @@
+//! What a person says of themselves. Invariant: what members of an organization are shown of a person is what the
+//! person's account says, as soon as the copy has been made, whatever fails in between.
+
+use super::{input, user::User};
+use crate::{
+    app::App,
+    error::Result,
+    kit::{
+        rules::{Rule, Tidy, tidy_text},
+        scalars::JsonObject,
+        scope::{Ask, Scope},
+        user_error::{UserError, UserErrorCode, UserErrors},
+        write::{patch, patch_required},
+    },
+    platform::jobs::{Failure, Job, Run},
+    schema::{memberships, users},
+};
+use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use chrono::Utc;
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Characters of a phone number at most.
+const PHONE: usize = 50;
+/// Characters of a language tag at most (RFC 5646, section 4.4.1).
+const LOCALE: usize = 35;
+
+/// What changes; what is left out stays.
+#[derive(InputObject)]
+pub struct ProfileUpdateInput {
+    /// The person's name, 1 to 120 characters. Every organization of the person shows it.
+    full_name: MaybeUndefined<String>,
+    /// Where to call, at most 50 characters; null: nowhere.
+    phone: MaybeUndefined<String>,
+    /// The language of mails and messages: a tag of BCP 47 such as `de` or `pt-BR`.
+    locale: MaybeUndefined<String>,
+    /// Where the person is: a name of the IANA database such as `Europe/Berlin`.
+    time_zone: MaybeUndefined<String>,
+    /// What a front end remembers of the person, as a whole: at most 100 keys and 32 KiB.
+    settings: MaybeUndefined<JsonObject>,
+}
+
+/// What came of `profileUpdate`.
+#[derive(SimpleObject)]
+pub struct ProfileUpdatePayload {
+    /// The person as they are now; null when there are user errors.
+    user: Option<User>,
+    /// What is wrong with the input; empty on success.
+    user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here.
+    query: crate::graphql::Query,
+}
+
+#[derive(Default)]
+pub struct ProfileMutation;
+
+#[Object]
+impl ProfileMutation {
+    /// Changes what the viewer says of themselves. Other organizations of the person show a new name a moment later.
+    ///
+    /// Errors: UNAUTHENTICATED.
+    async fn profile_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What changes.")] input: ProfileUpdateInput,
+    ) -> Option<ProfileUpdatePayload> {
+        ctx.settle(
+            async {
+                let (user, user_errors) = match update(ctx.scope()?, input).await? {
+                    Ok(user) => (Some(user), Vec::new()),
+                    Err(errors) => (None, errors.into()),
+                };
+                Ok(ProfileUpdatePayload { user, user_errors, query: Default::default() })
+            }
+            .await,
+        )
+    }
+}
+
+/// Copies the name and the address of a person into the memberships of all organizations.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CopyProfile {
+    pub(super) user: Uuid,
+}
+
+impl Job for CopyProfile {
+    const KIND: &'static str = "copy_profile";
+}
+
+impl Run<Arc<App>> for CopyProfile {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        let memberships = memberships::table.filter(memberships::user_id.eq(self.user));
+        let memberships = memberships.select((memberships::organization_id, memberships::id));
+        let memberships: Vec<(Uuid, Uuid)> = memberships.load(&mut *app.database.of_user(self.user).await?).await?;
+        for (organization, member) in memberships {
+            let mut tx = app.database.of(organization).await?.begin().await?;
+            // Nobody changes the person until this is committed, so that an older copy never comes after a newer one.
+            let person = users::table.find(self.user).select((users::full_name, users::email)).for_share();
+            let (name, email): (String, String) = person.first(&mut *tx).await?;
+            copy(&mut tx, (organization, member), &name, &email).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Into one membership; the caller holds the row of the user.
+async fn copy(conn: &mut AsyncPgConnection, member: (Uuid, Uuid), name: &str, email: &str) -> Result<()> {
+    diesel::update(memberships::table.find(member))
+        .filter(memberships::name.ne(name).or(memberships::email.ne(email)))
+        .set((
+            memberships::name.eq(name),
+            memberships::email.eq(email),
+            memberships::updated_at.eq(Utc::now()),
+            memberships::version.eq(memberships::version + 1),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User, UserErrors>> {
+    let (app, actor) = (&scope.app, &scope.actor);
+    let mut tx = scope.reader().await?.begin().await?;
+    let held = users::table.find(actor.user).select(User::as_select()).for_no_key_update();
+    let mut user: User = held.first(&mut *tx).await?;
+    let before = user.full_name.clone();
+    let errors = apply(&mut user, input);
+    if !errors.is_empty() {
+        tx.rollback().await?;
+        return Ok(Err(errors));
+    }
+    let user: User = diesel::update(users::table.find(actor.user))
+        .set((
+            users::full_name.eq(&user.full_name),
+            users::phone.eq(&user.phone),
+            users::locale.eq(&user.locale),
+            users::time_zone.eq(&user.time_zone),
+            users::settings.eq(serde_json::Value::Object(user.settings.0)),
+            users::updated_at.eq(Utc::now()),
+        ))
+        .returning(User::as_returning())
+        .get_result(&mut *tx)
+        .await?;
+    if user.full_name != before {
+        // Here at once; the other organizations are behind the wall, and a job goes from one to the next.
+        copy(&mut tx, (actor.organization, actor.member), &user.full_name, &user.email).await?;
+        app.jobs.enqueue(&mut tx, None, &CopyProfile { user: actor.user }).await?;
+    }
+    tx.commit().await?;
+    Ok(Ok(user))
+}
+
+/// All faults at once.
+fn apply(user: &mut User, input: ProfileUpdateInput) -> UserErrors {
+    let errors = &mut UserErrors::new();
+    if let MaybeUndefined::Value(name) = &input.full_name {
+        user.full_name = input::name(errors, "fullName", name);
+    } else {
+        patch_required(&mut user.full_name, input.full_name, "fullName", errors);
+    }
+    patch(&mut user.phone, input.phone);
+    user.phone.tidy("phone", &Rule { max: PHONE, ..Rule::DEFAULT }, errors);
+    let given = !input.locale.is_undefined();
+    patch_required(&mut user.locale, input.locale, "locale", errors);
+    tidy_text(&mut user.locale, "locale", &Rule { max: LOCALE, ..Rule::DEFAULT }, errors);
+    if given && !errors.has("locale") && !is_language_tag(&user.locale) {
+        errors.add("locale", UserErrorCode::InvalidFormat, "This is not a language. Give a tag such as de or pt-BR.");
+    }
+    if let MaybeUndefined::Value(zone) = &input.time_zone {
+        user.time_zone = input::time_zone(errors, "timeZone", Some(zone)).name().to_owned();
+    } else {
+        patch_required(&mut user.time_zone, input.time_zone, "timeZone", errors);
+    }
+    if let MaybeUndefined::Value(settings) = &input.settings {
+        user.settings = settings.clone();
+        user.settings.tidy("settings", &Rule::DEFAULT, errors);
+    } else {
+        patch_required(&mut user.settings, input.settings, "settings", errors);
+    }
+    std::mem::take(errors)
+}
+
+/// Whether it has the form of a tag: a language of letters, then parts of letters and digits (RFC 5646, section 2.1).
+fn is_language_tag(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    let language = parts.next().unwrap_or_default();
+    (2..=8).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_has_the_form_of_a_tag() {
+        for good in ["de", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske", "de-CH-1901", "en-x-twain"] {
+            assert!(is_language_tag(good), "{good}");
+        }
+        for bad in
+            ["", "d", "-", "de-", "de--CH", "de_CH", "german language", "123", "de-ä", "abcdefghi", "de-abcdefghi"]
+        {
+            assert!(!is_language_tag(bad), "{bad}");
+        }
+    }
+}
