@@ -273,7 +273,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// SHA-256 of every refresh token of a session; each works once, a second use revokes the session.
+    /// SHA-256 of every refresh token of a session; each has one successor, and a use after that was known revokes the session.
     refresh_tokens (organization_id, hash) {
         organization_id -> Uuid,
         hash -> Bytea,
@@ -281,6 +281,8 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
         used_at -> Nullable<Timestamptz>,
+        /// The secret of the next token, for a few seconds, readable only with this one.
+        successor -> Nullable<Bytea>,
     }
 }
 

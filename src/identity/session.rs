@@ -1,5 +1,6 @@
 //! Sessions: a sign-in on one device, and the family of refresh tokens that descend from it. Invariant: a refresh
-//! token works once and has one successor; a second use ends its session, because one of the two was not its owner.
+//! token has one successor, which a lost answer or a second tab is given again for some seconds; a later use ends its
+//! session, because one of the two was not its owner.
 
 use super::{access, mails::RefreshReused};
 use crate::{
@@ -18,6 +19,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+/// How long a used token still answers its successor.
+const GRACE: TimeDelta = TimeDelta::seconds(10);
 /// Characters kept of a user agent.
 const USER_AGENT: usize = 512;
 
@@ -26,7 +29,8 @@ const USER_AGENT: usize = 512;
 pub struct SessionTokens {
     /// For the header `Authorization: Bearer …`.
     pub access_token: String,
-    /// For `sessionRefresh`, which answers the next one. Each works once; using one twice ends the session.
+    /// For `sessionRefresh`, which answers the next one. Using one again answers the same next one within ten seconds;
+    /// later it ends the session.
     pub refresh_token: String,
     /// When the access token ends. Refresh shortly before.
     pub expires_at: crate::kit::scalars::DateTime,
@@ -73,7 +77,8 @@ pub async fn open(
     let mut standing = of_member(tx, who.organization, who.member).await?;
     let surplus = standing.split_off(standing.len().min(app.config.identity.max_sessions.max(1) as usize));
     revoke(tx, who.organization, &surplus, "too many sessions").await?;
-    hand_out(app, tx, who, session, now, expires_at).await
+    let token = store_new(tx, who.organization, session, now, expires_at).await?;
+    tokens(app, who, &token, expires_at)
 }
 
 /// Exchanges a refresh token for its successor; `None` when it is not, or no longer, good for anything.
@@ -137,8 +142,7 @@ async fn exchange(app: &App, tx: &mut Transaction, token: &RefreshToken) -> Resu
         .execute(&mut **tx)
         .await?;
     if used == 0 {
-        let spent: i64 = this.filter(refresh_tokens::used_at.is_not_null()).count().get_result(&mut **tx).await?;
-        return Ok(if spent > 0 { Exchange::UsedTwice } else { Exchange::Refused });
+        return again(app, tx, token, now).await;
     }
     let standing = access::load(tx, token.organization, token.session).await?;
     let expires_at = end(app, now);
@@ -156,8 +160,39 @@ async fn exchange(app: &App, tx: &mut Transaction, token: &RefreshToken) -> Resu
         .filter(refresh_tokens::organization_id.eq(token.organization).and(expired))
         .execute(&mut **tx)
         .await?;
+    // Nobody may ask for these again: with a token of long ago a copy of the table would tell no token of today.
+    let past = refresh_tokens::successor.is_not_null().and(refresh_tokens::used_at.lt(now - GRACE));
+    diesel::update(refresh_tokens::table)
+        .filter(refresh_tokens::organization_id.eq(token.organization))
+        .filter(refresh_tokens::session_id.eq(token.session).and(past))
+        .set(refresh_tokens::successor.eq(None::<Vec<u8>>))
+        .execute(&mut **tx)
+        .await?;
     let who = Entrant { organization: token.organization, member: standing.member, user: standing.user };
-    hand_out(app, tx, who, token.session, now, expires_at).await.map(Exchange::Renewed)
+    let next = store_new(tx, who.organization, token.session, now, expires_at).await?;
+    diesel::update(this).set(refresh_tokens::successor.eq(token.seal(&next))).execute(&mut **tx).await?;
+    tokens(app, who, &next, expires_at).map(Exchange::Renewed)
+}
+
+/// A token that was used, or never was: its successor again for some seconds, to whoever has the token.
+async fn again(app: &App, tx: &mut Transaction, token: &RefreshToken, now: DateTime<Utc>) -> Result<Exchange> {
+    let used: Option<(Option<DateTime<Utc>>, Option<Vec<u8>>)> = refresh_tokens::table
+        .filter(refresh_tokens::organization_id.eq(token.organization).and(refresh_tokens::hash.eq(token.hash())))
+        .filter(refresh_tokens::session_id.eq(token.session).and(refresh_tokens::used_at.is_not_null()))
+        .select((refresh_tokens::used_at, refresh_tokens::successor))
+        .first(&mut **tx)
+        .await
+        .optional()?;
+    match used {
+        Some((Some(at), Some(sealed))) if at > now - GRACE => {
+            let standing = access::load(tx, token.organization, token.session).await?;
+            let Some(next) = token.open(&sealed) else { return Ok(Exchange::Refused) };
+            let who = Entrant { organization: token.organization, member: standing.member, user: standing.user };
+            tokens(app, who, &next, standing.expires_at).map(Exchange::Renewed)
+        }
+        Some(_) => Ok(Exchange::UsedTwice),
+        None => Ok(Exchange::Refused),
+    }
 }
 
 /// The member's sessions that stand, newest first.
@@ -186,32 +221,36 @@ pub async fn revoke(tx: &mut Transaction, organization: Uuid, which: &[Uuid], be
     Ok(())
 }
 
-/// Stores a new refresh token and signs an access token.
-async fn hand_out(
-    app: &App,
+/// Makes and stores a refresh token.
+async fn store_new(
     tx: &mut Transaction,
-    who: Entrant,
+    organization: Uuid,
     session: Uuid,
     now: DateTime<Utc>,
     ends: DateTime<Utc>,
-) -> Result<SessionTokens> {
-    let refresh_token = RefreshToken::new(who.organization, session)?;
+) -> Result<RefreshToken> {
+    let token = RefreshToken::new(organization, session)?;
     diesel::insert_into(refresh_tokens::table)
         .values((
-            refresh_tokens::organization_id.eq(who.organization),
-            refresh_tokens::hash.eq(refresh_token.hash()),
+            refresh_tokens::organization_id.eq(organization),
+            refresh_tokens::hash.eq(token.hash()),
             refresh_tokens::session_id.eq(session),
             refresh_tokens::created_at.eq(now),
             refresh_tokens::expires_at.eq(ends),
         ))
         .execute(&mut **tx)
         .await?;
+    Ok(token)
+}
+
+/// What a client is given: the refresh token and a new access token.
+fn tokens(app: &App, who: Entrant, next: &RefreshToken, ends: DateTime<Utc>) -> Result<SessionTokens> {
     let Entrant { organization, member, user } = who;
-    let (access_token, expires_at) =
-        app.tokens.sign(Claims { organization, member, user, session, expires_at: ends })?;
+    let claims = Claims { organization, member, user, session: next.session, expires_at: ends };
+    let (access_token, expires_at) = app.tokens.sign(claims)?;
     Ok(SessionTokens {
         access_token,
-        refresh_token: refresh_token.reveal(),
+        refresh_token: next.reveal(),
         expires_at: crate::kit::scalars::DateTime(expires_at),
     })
 }

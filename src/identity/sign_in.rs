@@ -109,9 +109,9 @@ impl SignInMutation {
         )
     }
 
-    /// Exchanges a refresh token for a new access token and the next refresh token. Each refresh token works once;
-    /// using one twice ends the session. One that is not good any more answers INVALID for `refreshToken`: sign in
-    /// again.
+    /// Exchanges a refresh token for a new access token and the next refresh token. Using one again within ten seconds, as
+    /// after a lost answer or in two tabs, answers the same next one; later it ends the session. One that is not good any
+    /// more answers INVALID for `refreshToken`: sign in again.
     ///
     /// Errors: RATE_LIMITED, ORGANIZATION_SUSPENDED.
     async fn session_refresh(

@@ -26,6 +26,8 @@ async fn reuse(server: &Server, who: &Founder) {
     for refused in [0, 1] {
         let answer = server.graphql(query, json!({ "input": { "refreshToken": token } }), None).await;
         assert_eq!(data(&answer, "sessionRefresh.userErrors").as_array().unwrap().len(), refused, "{answer}");
+        // Longer ago than a lost answer is made good.
+        server.sql("UPDATE refresh_tokens SET used_at = used_at - interval '11 seconds'").await;
     }
 }
 
@@ -279,7 +281,7 @@ async fn every_mail_can_be_looked_at() {
     let who = server.founder().await;
     let types = server.graphql("{ __type(name: \"MailTemplate\") { enumValues { name } } }", json!({}), None).await;
     let templates = data(&types, "__type.enumValues").as_array().unwrap();
-    assert_eq!(templates.len(), 10);
+    assert_eq!(templates.len(), 11);
     for template in templates {
         let query = "query($template: MailTemplate!) { mailPreview(template: $template) { subject html text } }";
         let answer = server.graphql(query, json!({ "template": template["name"] }), Some(&who)).await;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -45,5 +46,24 @@ impl RefreshToken {
     /// What is stored. The secret has 256 random bits: it needs no salt and no slow hash.
     pub fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.secret).to_vec()
+    }
+
+    /// The secret of the successor in a form that only whoever has this token can read: it may be stored.
+    pub fn seal(&self, successor: &RefreshToken) -> Vec<u8> {
+        self.mask(&successor.secret).to_vec()
+    }
+
+    /// The successor that `seal` has sealed with this token.
+    pub fn open(&self, sealed: &[u8]) -> Option<RefreshToken> {
+        let secret = self.mask(sealed.try_into().ok()?);
+        Some(RefreshToken { secret, ..*self })
+    }
+
+    /// A one-time pad: each token seals one successor, and what is stored of the token does not tell its pad.
+    fn mask(&self, secret: &[u8; 32]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("a key of any length");
+        mac.update(b"successor");
+        let pad: [u8; 32] = mac.finalize().into_bytes().into();
+        std::array::from_fn(|at| secret[at] ^ pad[at])
     }
 }

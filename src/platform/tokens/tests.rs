@@ -255,3 +255,15 @@ fn refresh_tokens_are_read_back_and_nothing_else_is() {
         assert!(RefreshToken::parse(other).is_none(), "{other}");
     }
 }
+
+#[test]
+fn a_successor_is_read_with_its_predecessor_only() {
+    let (organization, session) = (Uuid::new_v4(), Uuid::new_v4());
+    let token = || RefreshToken::new(organization, session).unwrap();
+    let (first, second, other) = (token(), token(), token());
+    let sealed = first.seal(&second);
+    assert_eq!(first.open(&sealed).unwrap().reveal(), second.reveal());
+    assert_ne!(other.open(&sealed).unwrap().reveal(), second.reveal());
+    assert!(!second.reveal().as_bytes().windows(8).any(|part| sealed.windows(8).any(|other| other == part)));
+    assert!(first.open(&sealed[1..]).is_none() && first.open(&[]).is_none());
+}
