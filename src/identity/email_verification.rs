@@ -58,9 +58,8 @@ pub struct EmailVerificationMutation;
 #[Object]
 impl EmailVerificationMutation {
     /// Shows with the token from a mail that the address is the person's; one from `emailChange` makes it the address of
-    /// the account. Needs no sign-in: the mail may be read on
-    /// another device. A token that was used, has expired or never was answers INVALID for `token`,
-    /// a new address that somebody else has registered meanwhile NOT_UNIQUE.
+    /// the account. Needs no sign-in: the mail may be read on another device. A token that was used, has expired or never
+    /// was answers INVALID for `token`, a new address that somebody else has registered meanwhile NOT_UNIQUE.
     ///
     /// Errors: RATE_LIMITED.
     async fn email_verify(

@@ -51,9 +51,8 @@ impl Job for PurgeExpired {
 
 impl Run<Arc<App>> for PurgeExpired {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let mut failed = None;
+        let mut failed = user_token::purge(app).await.err();
         let mut after = Uuid::nil();
-        user_token::purge(&mut *app.database.of_nobody().await?).await?;
         loop {
             let page = organizations_after(app, after).await?;
             for organization in &page {

@@ -64,8 +64,8 @@ pub struct RegisterMutation;
 #[Object]
 impl RegisterMutation {
     /// Registers a person and founds an organization, of which that person is the owner and to which the answered
-    /// session belongs. The person is mailed a link to confirm the address with. An address that has an account already is answered NOT_UNIQUE for `email`: so registration,
-    /// unlike `login`, reveals that an account exists.
+    /// session belongs. The person is mailed a link to confirm the address with. An address that has an account already
+    /// is answered NOT_UNIQUE for `email`: so registration, unlike `login`, reveals that an account exists.
     ///
     /// Errors: FORBIDDEN where registration is closed; RATE_LIMITED.
     async fn register(

@@ -110,8 +110,9 @@ pub async fn void(tx: &mut Transaction, purposes: &[Purpose], user: Uuid) -> Res
 }
 
 /// Removes what has expired; for the hourly upkeep.
-pub async fn purge(conn: &mut AsyncPgConnection) -> Result<()> {
-    diesel::delete(user_tokens::table.filter(user_tokens::expires_at.lt(Utc::now()))).execute(conn).await?;
+pub async fn purge(app: &App) -> Result<()> {
+    let mut conn = app.database.of_nobody().await?;
+    diesel::delete(user_tokens::table.filter(user_tokens::expires_at.lt(Utc::now()))).execute(&mut *conn).await?;
     Ok(())
 }
 

@@ -137,7 +137,7 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 26] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
@@ -149,10 +149,13 @@ const VERBS: [&str; 23] = [
     "Delete",
     "Discard",
     "Edit",
+    "Forgot",
     "Leave",
     "Purge",
     "Refresh",
     "Remove",
+    "Resend",
+    "Reset",
     "Restore",
     "Retry",
     "Revoke",
@@ -163,7 +166,7 @@ const VERBS: [&str; 23] = [
     "Verify",
 ];
 /// Words that everybody knows from elsewhere.
-const WORDS: [&str; 3] = ["login", "logout", "register"];
+const WORDS: [&str; 5] = ["login", "logout", "logoutEverywhere", "reauthenticate", "register"];
 
 #[tokio::test]
 async fn names_and_shapes_follow_the_rules() {
