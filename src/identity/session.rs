@@ -176,15 +176,15 @@ async fn exchange(app: &App, tx: &mut Transaction, token: &RefreshToken) -> Resu
 
 /// A token that was used, or never was: its successor again for some seconds, to whoever has the token.
 async fn again(app: &App, tx: &mut Transaction, token: &RefreshToken, now: DateTime<Utc>) -> Result<Exchange> {
-    let used: Option<(Option<DateTime<Utc>>, Option<Vec<u8>>)> = refresh_tokens::table
+    let used: Option<(DateTime<Utc>, Option<Vec<u8>>)> = refresh_tokens::table
         .filter(refresh_tokens::organization_id.eq(token.organization).and(refresh_tokens::hash.eq(token.hash())))
         .filter(refresh_tokens::session_id.eq(token.session).and(refresh_tokens::used_at.is_not_null()))
-        .select((refresh_tokens::used_at, refresh_tokens::successor))
+        .select((refresh_tokens::used_at.assume_not_null(), refresh_tokens::successor))
         .first(&mut **tx)
         .await
         .optional()?;
     match used {
-        Some((Some(at), Some(sealed))) if at > now - GRACE => {
+        Some((at, Some(sealed))) if at > now - GRACE => {
             let standing = access::load(tx, token.organization, token.session).await?;
             let Some(next) = token.open(&sealed) else { return Ok(Exchange::Refused) };
             let who = Entrant { organization: token.organization, member: standing.member, user: standing.user };
