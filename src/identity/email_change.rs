@@ -2,6 +2,7 @@
 //! of who asks and a token that was mailed there; whoever reads the old one is told.
 
 use super::{
+    access,
     email_verification::worthless,
     input,
     mails::{EmailChanged, EmailConfirm},
@@ -75,7 +76,8 @@ impl EmailChangeMutation {
 }
 
 async fn ask(scope: &Scope, email: &str) -> Result<UserErrors> {
-    let (app, user) = (&scope.app, scope.actor.user);
+    let (app, actor) = (&scope.app, &scope.actor);
+    let user = actor.user;
     demand_recent_proof(scope).await?;
     app.throttle.take("change of address", &user.to_string(), MAILS.0, MAILS.1)?;
     let mut errors = UserErrors::new();
@@ -84,6 +86,10 @@ async fn ask(scope: &Scope, email: &str) -> Result<UserErrors> {
         return Ok(errors);
     }
     let mut tx = scope.reader().await?.begin().await?;
+    // Whatever ends all sessions of the person comes before, and then this one does not stand, or after, and then it
+    // takes the token back.
+    let name = users::table.find(user).select(users::full_name).for_share().first::<String>(&mut *tx).await?;
+    access::load(&mut tx, actor.organization, actor.session).await?;
     let holder = users::table.filter(users::email.eq(&email)).select(users::id);
     match holder.first::<Uuid>(&mut *tx).await.optional()? {
         Some(holder) if holder == user => {
@@ -96,7 +102,6 @@ async fn ask(scope: &Scope, email: &str) -> Result<UserErrors> {
         tx.rollback().await?;
         return Ok(errors);
     }
-    let name: String = users::table.find(user).select(users::full_name).first(&mut *tx).await?;
     let token = user_token::issue(&mut tx, Purpose::ChangeEmail, user, &email).await?;
     let link = user_token::link(app, Purpose::ChangeEmail, &token);
     let hours = Purpose::ChangeEmail.lifetime().num_hours().unsigned_abs();

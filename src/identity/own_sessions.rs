@@ -4,6 +4,7 @@
 use super::{
     session::{self, Entrant, SessionTokens},
     sign_in::{allow_refresh, choose, doors},
+    user_token,
 };
 use crate::{
     error::{Error, Result},
@@ -216,6 +217,7 @@ async fn logout_everywhere(scope: &Scope) -> Result<()> {
         .set((users::password_changes.eq(users::password_changes + 1), users::updated_at.eq(Utc::now())))
         .execute(&mut *tx)
         .await?;
+    user_token::void(&mut tx, &user_token::OF_INTRUDERS, actor.user).await?;
     let here = session::of_member(&mut tx, actor.organization, actor.member).await?;
     session::revoke(&mut tx, actor.organization, &here, "signed out everywhere").await?;
     tx.commit().await?;

@@ -7,6 +7,7 @@ use super::{
     session,
     sign_in::allow_address,
     step_up::{self, person},
+    user_token,
 };
 use crate::{
     error::Result,
@@ -109,6 +110,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     let mut others = session::of_member(&mut tx, actor.organization, actor.member).await?;
     others.retain(|session| *session != actor.session);
     session::revoke(&mut tx, actor.organization, &others, "password changed").await?;
+    user_token::void(&mut tx, &user_token::OF_INTRUDERS, person.account.id).await?;
     app.mail.enqueue(&mut tx, None, &person.email, &PasswordChanged { name: person.full_name }).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == actor.user);

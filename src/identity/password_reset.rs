@@ -188,7 +188,7 @@ async fn reset(app: &App, request: &RequestInfo, input: PasswordResetInput) -> R
         .set(users::email_verified_at.eq(now))
         .execute(&mut *tx)
         .await?;
-    user_token::void(&mut tx, &[Purpose::ResetPassword], bearer.user).await?;
+    user_token::void(&mut tx, &user_token::OF_INTRUDERS, bearer.user).await?;
     app.mail.enqueue(&mut tx, None, &bearer.email, &PasswordChanged { name }).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == bearer.user);

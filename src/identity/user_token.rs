@@ -18,6 +18,9 @@ const PREFIX: &str = "stoa_ut_";
 /// Tokens of one purpose that a person may have at once; the oldest goes for a new one.
 const MOST: i64 = 5;
 
+/// What an intruder may have asked for, and must not use once the person has thrown them out.
+pub const OF_INTRUDERS: [Purpose; 2] = [Purpose::ChangeEmail, Purpose::ResetPassword];
+
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

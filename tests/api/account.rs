@@ -167,10 +167,14 @@ async fn who_forgot_the_password_gets_back_in_by_mail_and_everybody_else_is_out(
     let weak = reset(&server, &token, "password123").await;
     assert_eq!(user_errors(&weak, "passwordReset"), ["newPassword INVALID"], "and the token is still good");
 
+    let theirs = Founder { email: fresh_address(), ..ada.clone() };
+    change_address(&server, &ada, &theirs.email).await;
+    let intruders = token_in(&received(&smtp, "Subject: Confirm your new e-mail address", &theirs).await.data);
     let uses = futures_util::future::join_all((0..100).map(|_| reset(&server, &token, OTHER_PASSWORD))).await;
     let done = uses.iter().filter(|answer| answer["data"]["passwordReset"]["userErrors"] == json!([])).count();
     assert_eq!(done, 1, "{uses:?}");
     assert_eq!(code(&viewer(&server, &ada).await), "UNAUTHENTICATED");
+    assert_eq!(user_errors(&verify(&server, &intruders).await, "emailVerify"), ["token INVALID"]);
     let query = "mutation($token: String!) { sessionRefresh(input: { refreshToken: $token }) { userErrors { code } } }";
     let refreshed = ask(&server, query, json!({ "token": refresh }), None).await;
     assert_eq!(data(&refreshed, "sessionRefresh.userErrors"), &json!([{ "code": "INVALID" }]));
@@ -336,6 +340,24 @@ async fn an_address_changes_only_with_a_recent_proof_and_to_nobody_elses() {
         "mutation($password: String!) { reauthenticate(input: { password: $password }) { userErrors { code } } }";
     ask(server, prove, json!({ "password": PASSWORD }), Some(&carol)).await;
     assert!(user_errors(&change_address(server, &carol, &fresh_address()).await, "emailChange").is_empty());
+}
+
+/// Whoever was thrown out leaves nothing behind that would bring them back.
+#[tokio::test]
+async fn throwing_everybody_out_takes_back_changes_that_were_asked_for() {
+    let server = kit::server().await;
+    for document in [
+        format!(
+            "mutation {{ done: passwordChange(input: {{ currentPassword: \"{PASSWORD}\", newPassword: \"{OTHER_PASSWORD}\" }}) {{ userErrors {{ code }} }} }}"
+        ),
+        "mutation { done: logoutEverywhere { userErrors { code } } }".to_owned(),
+    ] {
+        let (ada, new) = (server.founder().await, fresh_address());
+        change_address(server, &ada, &new).await;
+        let token = mailed(server, "email_confirm", &new).await;
+        assert!(user_errors(&ask(server, &document, json!({}), Some(&ada)).await, "done").is_empty());
+        assert_eq!(user_errors(&verify(server, &token).await, "emailVerify"), ["token INVALID"], "{document}");
+    }
 }
 
 async fn profile(server: &Server, who: &str, input: Value) -> Value {
