@@ -11,6 +11,7 @@ mod register;
 mod role;
 mod session;
 mod sign_in;
+mod staff;
 mod user;
 mod viewer;
 
@@ -34,4 +35,5 @@ pub struct IdentityMutation(
     register::RegisterMutation,
     sign_in::SignInMutation,
     password_change::PasswordChangeMutation,
+    staff::StaffMutation,
 );

@@ -140,6 +140,11 @@ impl Permissions {
         self.iter().any(|(_, _, reach)| reach == Reach::Team)
     }
 
+    /// Whether these allow all that the others do, as far at least.
+    pub fn cover(&self, others: &Permissions) -> bool {
+        others.iter().all(|(resource, action, reach)| self.reach(resource, action) >= Some(reach))
+    }
+
     /// Everything that is allowed.
     pub fn iter(&self) -> impl Iterator<Item = (Resource, Action, Reach)> + '_ {
         let cells =

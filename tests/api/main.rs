@@ -19,6 +19,7 @@ mod jobs;
 mod kit;
 mod limits;
 mod mail;
+mod members;
 mod memory;
 mod messaging;
 mod outage;

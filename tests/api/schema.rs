@@ -137,7 +137,7 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 26] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
@@ -151,14 +151,17 @@ const VERBS: [&str; 23] = [
     "Edit",
     "Leave",
     "Purge",
+    "Reactivate",
     "Refresh",
     "Remove",
     "Restore",
     "Retry",
     "Revoke",
     "Send",
+    "Suspend",
     "Switch",
     "Test",
+    "Transfer",
     "Update",
     "Verify",
 ];

@@ -26,7 +26,7 @@ pub struct Outcome<E> {
 }
 
 /// Runs one write in a transaction of its own.
-pub async fn one<E: Writable>(
+pub async fn one<E: Entity>(
     scope: &Scope,
     write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>,
 ) -> Result<Outcome<E>> {

@@ -211,7 +211,8 @@ async fn check_references<E: Writable>(tx: &mut Tx, old: Option<&E>, new: &E, er
     Ok(())
 }
 
-/// Whether the caller may read such a record.
+/// Whether there is such a record that others may come to refer to: one that the caller may read, and no member who was
+/// removed.
 pub async fn exists(tx: &mut Tx, table: &'static Table, id: Uuid) -> Result<bool> {
     if id == tx.scope.actor.member && table.name == "memberships" {
         return Ok(true);
@@ -220,6 +221,9 @@ pub async fn exists(tx: &mut Tx, table: &'static Table, id: Uuid) -> Result<bool
     sql.name(table.name).push(" t0");
     entity::push_visible(table, &tx.scope, DeletedRecords::Exclude, &mut sql);
     sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id)));
+    if table.name == "memberships" {
+        sql.push(" AND t0.status <> 'removed'");
+    }
     let rows: Vec<Found> = sql.load(tx.conn()).await?;
     Ok(!rows.is_empty())
 }
