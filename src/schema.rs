@@ -250,6 +250,12 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+        /// Nobody gets in since then; an owner may restore it until purge_at.
+        deleted_at -> Nullable<Timestamptz>,
+        /// When everything in it is removed for good.
+        purge_at -> Nullable<Timestamptz>,
+        /// SHA-256 of the token in the mail to its owners, with which it is restored.
+        restore_hash -> Nullable<Bytea>,
     }
 }
 

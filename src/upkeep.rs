@@ -3,7 +3,7 @@
 
 use crate::{
     app::App,
-    identity::purge::PurgeExpired,
+    identity::{organization_end::PurgeOrganizations, purge::PurgeExpired},
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -16,7 +16,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Every kind of job, and how often those come that recur.
 pub fn registry() -> Registry<Arc<App>> {
-    Registry::new().job::<SendMail>().every::<PurgeExpired>(HOUR).every::<PurgeJobs>(HOUR)
+    Registry::new()
+        .job::<SendMail>()
+        .every::<PurgeExpired>(HOUR)
+        .every::<PurgeJobs>(HOUR)
+        .every::<PurgeOrganizations>(HOUR)
 }
 
 /// Begins to work.

@@ -5,6 +5,8 @@ mod input;
 pub mod mails;
 pub mod member;
 mod organization;
+pub mod organization_end;
+mod organization_update;
 mod password_change;
 pub mod purge;
 mod register;
@@ -36,4 +38,6 @@ pub struct IdentityMutation(
     sign_in::SignInMutation,
     password_change::PasswordChangeMutation,
     staff::StaffMutation,
+    organization_update::OrganizationUpdateMutation,
+    organization_end::OrganizationEndMutation,
 );

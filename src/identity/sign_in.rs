@@ -88,7 +88,7 @@ impl SignInMutation {
     /// `organization`, once the password was right.
     ///
     /// Errors: RATE_LIMITED (with `retryAfter` in seconds) after too many attempts from one address or for one
-    /// account; ORGANIZATION_SUSPENDED.
+    /// account; ORGANIZATION_SUSPENDED (`reason` SUSPENDED, or DELETED until it is restored).
     async fn login(
         &self,
         ctx: &Context<'_>,
@@ -167,6 +167,7 @@ struct Door {
     member: Uuid,
     slug: String,
     suspended_at: Option<DateTime<Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Result<SessionTokens, UserErrors>> {
@@ -195,8 +196,10 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
     attempt.succeeded();
 
     let door = match choose(doors(app, account.id).await?, input.organization.as_deref()) {
-        Ok(door) if door.suspended_at.is_some() => return Err(access::suspended()),
-        Ok(door) => door,
+        Ok(door) => match access::closed(door.suspended_at, door.deleted_at) {
+            Some(closed) => return Err(closed),
+            None => door,
+        },
         Err(errors) => return Ok(Err(errors)),
     };
     let renewed = match &hash {
@@ -300,7 +303,7 @@ async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {
         .inner_join(organizations::table)
         .filter(memberships::user_id.eq(user).and(memberships::status.eq("active")))
         .order(organizations::slug)
-        .select((organizations::id, memberships::id, organizations::slug, organizations::suspended_at))
+        .select((organizations::id, memberships::id, organizations::slug, organizations::suspended_at, organizations::deleted_at))
         .load(&mut *connection)
         .await
         .map_err(Error::from)
@@ -360,6 +363,7 @@ mod tests {
             member: Uuid::new_v4(),
             slug: slug.into(),
             suspended_at: None,
+            deleted_at: None,
         };
         let slug = |doors, named| choose(doors, named).map(|door| door.slug).map_err(Vec::<UserError>::from);
         assert_eq!(slug(vec![door("acme")], None).unwrap(), "acme");

@@ -2,8 +2,10 @@
 //! signed by this installation for its API, and has not ended.
 
 mod key;
+mod link;
 mod refresh;
 
+pub use link::LinkToken;
 pub use refresh::RefreshToken;
 
 use crate::{

@@ -22,6 +22,7 @@ mod mail;
 mod members;
 mod memory;
 mod messaging;
+mod organizations;
 mod outage;
 mod plan;
 mod schema;

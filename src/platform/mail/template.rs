@@ -15,11 +15,12 @@ macro_rules! templates {
 }
 
 /// The mails. Each is compiled twice: as HTML and as text.
-const MAILS: [(&str, &str); 10] = templates![
+const MAILS: [(&str, &str); 11] = templates![
     "account_locked",
     "email_changed",
     "invitation",
     "new_sign_in",
+    "organization_deleted",
     "password_changed",
     "password_reset",
     "refresh_reused",
