@@ -2,6 +2,8 @@
 
 mod access;
 mod input;
+pub mod invitation;
+mod invitation_accept;
 pub mod mails;
 pub mod member;
 mod organization;
@@ -29,7 +31,12 @@ use async_graphql::MergedObject;
 
 /// The wing's queries.
 #[derive(MergedObject, Default)]
-pub struct IdentityQuery(viewer::ViewerQuery, member::MemberQuery);
+pub struct IdentityQuery(
+    viewer::ViewerQuery,
+    member::MemberQuery,
+    invitation::InvitationQuery,
+    invitation_accept::InvitationPreviewQuery,
+);
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
@@ -40,4 +47,6 @@ pub struct IdentityMutation(
     staff::StaffMutation,
     organization_update::OrganizationUpdateMutation,
     organization_end::OrganizationEndMutation,
+    invitation::InvitationMutation,
+    invitation_accept::InvitationAcceptMutation,
 );

@@ -303,7 +303,13 @@ async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {
         .inner_join(organizations::table)
         .filter(memberships::user_id.eq(user).and(memberships::status.eq("active")))
         .order(organizations::slug)
-        .select((organizations::id, memberships::id, organizations::slug, organizations::suspended_at, organizations::deleted_at))
+        .select((
+            organizations::id,
+            memberships::id,
+            organizations::slug,
+            organizations::suspended_at,
+            organizations::deleted_at,
+        ))
         .load(&mut *connection)
         .await
         .map_err(Error::from)

@@ -93,6 +93,8 @@ dimension! {
         Conversation = "CONVERSATION",
         /// What the server does beside requests, such as sending mails.
         Job = "JOB",
+        /// Invitations into the organization.
+        Invitation = "INVITATION",
     }
 }
 
@@ -234,6 +236,7 @@ mod tests {
             "all  -   -    - - - - - - -",
             "own  all team - - - - - - -",
             "-    -   -    - - - - - - all",
+            "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",

@@ -14,6 +14,7 @@ mod crm_feed;
 mod http;
 mod idempotency;
 mod identity;
+mod invitations;
 mod jobs;
 #[allow(dead_code, reason = "words for whichever test needs them")]
 mod kit;

@@ -73,7 +73,11 @@ async fn a_title_and_a_manager_without_a_circle() {
     let query = "query($id: ID!) { member(id: $id) { version title history { action changes { field old new } } } }";
     let answer = server.graphql(query, json!({ "id": cy.member }), Some(&ada)).await;
     let member = data(&answer, "member");
-    assert_eq!((&member["version"], &member["title"]), (&json!(3), &Value::Null), "what changes nothing writes nothing");
+    assert_eq!(
+        (&member["version"], &member["title"]),
+        (&json!(3), &Value::Null),
+        "what changes nothing writes nothing"
+    );
     let first = &member["history"][1];
     assert_eq!(first["action"], "updated");
     let title = json!({ "field": "title", "old": null, "new": "Clerk" });
@@ -126,11 +130,9 @@ async fn nobody_gives_or_takes_more_than_they_have() {
         let input = json!({ "id": whom.member, "role": role });
         assert_eq!(verdict(server, who, "memberRoleChange", input).await, wanted, "{role}");
     }
-    for (who, whom, wanted) in [
-        (&admin, &rep, "FORBIDDEN"),
-        (&ada, &ada, "memberId STATE_INVALID"),
-        (&ada, &stranger, "memberId NOT_FOUND"),
-    ] {
+    for (who, whom, wanted) in
+        [(&admin, &rep, "FORBIDDEN"), (&ada, &ada, "memberId STATE_INVALID"), (&ada, &stranger, "memberId NOT_FOUND")]
+    {
         let input = json!({ "memberId": whom.member });
         assert_eq!(verdict(server, who, "ownershipTransfer", input).await, wanted);
     }

@@ -148,9 +148,8 @@ async fn when_the_grace_has_ended_nothing_is_left() {
         let mut rows = 0;
         for table in client.query(tables, &[]).await.unwrap() {
             let table: String = table.get(0);
-            rows += server
-                .count(&format!("SELECT count(*) FROM {table} WHERE organization_id = '{organization}'"))
-                .await;
+            rows +=
+                server.count(&format!("SELECT count(*) FROM {table} WHERE organization_id = '{organization}'")).await;
         }
         rows
     };

@@ -137,10 +137,11 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 28] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
+    "Accept",
     "Add",
     "Change",
     "Complete",
@@ -154,6 +155,7 @@ const VERBS: [&str; 26] = [
     "Reactivate",
     "Refresh",
     "Remove",
+    "Resend",
     "Restore",
     "Retry",
     "Revoke",

@@ -254,23 +254,28 @@ fn clash<E: Entity>(fault: diesel::result::Error) -> Stop {
     }
 }
 
-/// Tells of a change: the record as it is now and what became different.
+/// Tells of a change.
 pub fn tell<E: Entity>(tx: &mut Tx, old: Option<&E>, new: &E, kind: &'static str) -> Result<()> {
+    tx.record(change(old, new, kind)?);
+    Ok(())
+}
+
+/// What the log is told: the record as it is now and what became different.
+pub fn change<E: Entity>(old: Option<&E>, new: &E, kind: &'static str) -> Result<Change> {
     let record = serde_json::to_value(new)?;
     let changes = match old {
         Some(old) => difference::<E>(&serde_json::to_value(old)?, &record),
         None => Map::new(),
     };
     let owner_before = old.and_then(Entity::owner);
-    tx.record(Change {
+    Ok(Change {
         stream: stream_of_records(E::table().entity),
         stream_kind: StreamKind::Records,
         kind,
         entity: E::table().entity,
         entity_id: new.id(),
         payload: json!({ "record": record, "changes": changes, "ownerBefore": owner_before }),
-    });
-    Ok(())
+    })
 }
 
 /// By GraphQL field: what it was and what it is. What every write changes is left out.
