@@ -380,6 +380,8 @@ pub struct IdentityConfig {
     pub sign_ins_per_minute: u32,
     /// Sessions of one member at once; a further sign-in ends the oldest.
     pub max_sessions: u32,
+    /// Days in which a deleted organization can be restored.
+    pub organization_grace_days: u32,
 }
 
 impl Default for IdentityConfig {
@@ -399,6 +401,7 @@ impl Default for IdentityConfig {
             lock_seconds: 15 * 60,
             sign_ins_per_minute: 60,
             max_sessions: 50,
+            organization_grace_days: 30,
         }
     }
 }
@@ -422,6 +425,7 @@ impl IdentityConfig {
         check.within("max_failures", self.max_failures, 1..=1000);
         check.within("lock_seconds", self.lock_seconds, 1..=86_400);
         check.within("max_sessions", self.max_sessions, 1..=10_000);
+        check.within("organization_grace_days", self.organization_grace_days, 1..=3650);
         check.within("sign_ins_per_minute", self.sign_ins_per_minute, 1..=1_000_000);
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     crm::{account::Account, contact::Contact, feed::RecordChanged, lead::Lead},
     error::{Error, Result},
-    identity::Member,
+    identity::{Member, invitation::Invitation},
     kit::{
         entity::{self, Entity},
         feed::ResyncRequired,
@@ -40,6 +40,7 @@ pub enum Node {
     Participant(Arc<Participant>),
     Message(Arc<Message>),
     Job(Arc<Job>),
+    Invitation(Arc<Invitation>),
 }
 
 /// An event of a feed.
@@ -103,6 +104,6 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
             found.extend(rows.into_iter().map(|row| (row.id.0, Node::$entity(row))));
         )*};
     }
-    among!(Member, Account, Contact, Lead, Conversation, Participant, Message, Job);
+    among!(Member, Account, Contact, Lead, Conversation, Participant, Message, Job, Invitation);
     Ok(found)
 }

@@ -121,6 +121,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Who may become a member: whoever has the token that was mailed to them, once.
+    invitations (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        email -> Text,
+        role -> Text,
+        /// SHA-256 of the token in the newest mail.
+        token_hash -> Bytea,
+        expires_at -> Timestamptz,
+        accepted_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        /// Who they became.
+        member_id -> Nullable<Uuid>,
+        /// Who invites. While they may not give the role, nobody can accept.
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// What is to be done after a commit: mails and upkeep, each at least once.
     jobs (id) {
         id -> Uuid,
@@ -252,6 +274,12 @@ diesel::table! {
         version -> Int4,
         /// Whether members write only once they have shown that their address is theirs.
         require_verified_email -> Bool,
+        /// Nobody gets in since then; an owner may restore it until purge_at.
+        deleted_at -> Nullable<Timestamptz>,
+        /// When everything in it is removed for good.
+        purge_at -> Nullable<Timestamptz>,
+        /// SHA-256 of the token in the mail to its owners, with which it is restored.
+        restore_hash -> Nullable<Bytea>,
     }
 }
 
@@ -378,6 +406,7 @@ diesel::joinable!(accounts -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
+diesel::joinable!(invitations -> organizations (organization_id));
 diesel::joinable!(jobs -> organizations (organization_id));
 diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
@@ -395,6 +424,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     conversations,
     events,
     idempotency_keys,
+    invitations,
     jobs,
     leads,
     memberships,

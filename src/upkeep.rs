@@ -3,7 +3,7 @@
 
 use crate::{
     app::App,
-    identity::{CopyProfile, MailPasswordReset, purge::PurgeExpired},
+    identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -22,6 +22,7 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<CopyProfile>()
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
+        .every::<PurgeOrganizations>(HOUR)
 }
 
 /// Begins to work.

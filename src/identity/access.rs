@@ -50,9 +50,12 @@ pub async fn recheck(scope: &Scope) -> Result<()> {
         return Err(Error::unauthenticated("EXPIRED", "The access token has expired."));
     }
     let standing = standing(&scope.app, actor.organization, actor.session).await?;
-    let same = standing.role == actor.role.as_str() && standing.unverified == actor.unverified;
-    if !same || standing.team != actor.team {
-        return Err(Error::unauthenticated("REVOKED", "What you may do here has changed. Connect again."));
+    let same = standing.role == actor.role.as_str()
+        && standing.unverified == actor.unverified
+        && standing.team == actor.team
+        && (standing.time_zone, &standing.currency) == (actor.time_zone, &actor.currency);
+    if !same {
+        return Err(Error::unauthenticated("REVOKED", "What holds for you here has changed. Connect again."));
     }
     Ok(())
 }
@@ -79,6 +82,7 @@ struct Found {
     status: String,
     disabled_at: Option<DateTime<Utc>>,
     suspended_at: Option<DateTime<Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
     /// Where members must show that their address is theirs, and this one has not.
     unverified: bool,
     time_zone: String,
@@ -104,6 +108,7 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
             memberships::status,
             users::disabled_at,
             organizations::suspended_at,
+            organizations::deleted_at,
             organizations::require_verified_email.and(users::email_verified_at.is_null()),
             organizations::time_zone,
             organizations::currency,
@@ -122,14 +127,15 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
     if found.expires_at <= Utc::now() {
         return Err(expired());
     }
-    if found.suspended_at.is_some() {
-        return Err(suspended());
+    if let Some(closed) = closed(found.suspended_at, found.deleted_at) {
+        return Err(closed);
     }
     let team = match role(&found.role).is_ok_and(|role| permissions(role).need_team()) {
         true => team(conn, organization, found.member).await?,
         false => vec![found.member],
     };
     Ok(Standing {
+        organization,
         member: found.member,
         user: found.user,
         expires_at: found.expires_at,
@@ -172,7 +178,12 @@ fn expired() -> Error {
     Error::unauthenticated("EXPIRED", "This session has expired. Sign in again.")
 }
 
-/// What every way in answers while the organization is suspended.
-pub(super) fn suspended() -> Error {
-    Error::yours(Code::OrganizationSuspended, "This organization is suspended. Ask whoever runs this server.")
+/// What every way in answers while the organization is suspended or deleted.
+pub(super) fn closed(suspended_at: Option<DateTime<Utc>>, deleted_at: Option<DateTime<Utc>>) -> Option<Error> {
+    let (reason, message) = match (suspended_at, deleted_at) {
+        (Some(_), _) => ("SUSPENDED", "This organization is suspended. Ask whoever runs this server."),
+        (_, Some(_)) => ("DELETED", "This organization was deleted. Its owners have a mail with which to restore it."),
+        (None, None) => return None,
+    };
+    Some(Error::yours_with(Code::OrganizationSuspended, message, vec![("reason", reason.into())]))
 }

@@ -75,6 +75,19 @@ mail! {
     }
 }
 mail! {
+    /// To each owner: the only way back.
+    OrganizationDeleted, "organization_deleted", "Your organization was deleted" {
+        name: String,
+        /// Who has done it.
+        deleter: String,
+        organization: String,
+        /// When all of it is removed for good, in words.
+        day: String,
+        /// Where it is restored; holds a one-time token.
+        link: String,
+    }
+}
+mail! {
     /// Too many wrong passwords.
     AccountLocked, "account_locked", "Your account is locked for now" {
         name: String,

@@ -24,6 +24,8 @@ db_enum! {
         Active = "active",
         /// Cannot sign in for now.
         Suspended = "suspended",
+        /// Is no member any more. What they own and wrote stays theirs until somebody gives it to others.
+        Removed = "removed",
     }
 }
 

@@ -4,9 +4,13 @@ mod access;
 mod email_change;
 mod email_verification;
 mod input;
+pub mod invitation;
+mod invitation_accept;
 pub mod mails;
 pub mod member;
 mod organization;
+pub mod organization_end;
+mod organization_update;
 mod own_sessions;
 mod password_change;
 mod password_reset;
@@ -16,6 +20,7 @@ mod register;
 mod role;
 mod session;
 mod sign_in;
+mod staff;
 mod step_up;
 mod user;
 mod user_token;
@@ -35,7 +40,13 @@ use async_graphql::MergedObject;
 
 /// The wing's queries.
 #[derive(MergedObject, Default)]
-pub struct IdentityQuery(viewer::ViewerQuery, member::MemberQuery, own_sessions::OwnSessionQuery);
+pub struct IdentityQuery(
+    viewer::ViewerQuery,
+    member::MemberQuery,
+    own_sessions::OwnSessionQuery,
+    invitation::InvitationQuery,
+    invitation_accept::InvitationPreviewQuery,
+);
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
@@ -49,4 +60,9 @@ pub struct IdentityMutation(
     password_reset::PasswordResetMutation,
     profile::ProfileMutation,
     step_up::StepUpMutation,
+    staff::StaffMutation,
+    organization_update::OrganizationUpdateMutation,
+    organization_end::OrganizationEndMutation,
+    invitation::InvitationMutation,
+    invitation_accept::InvitationAcceptMutation,
 );

@@ -1,6 +1,6 @@
 //! Organizations: the tenants. Every record belongs to one, and nothing of one is seen from another.
 
-use crate::kit::scalars::DateTime;
+use crate::kit::scalars::{DateTime, JsonObject};
 use async_graphql::{ID, SimpleObject};
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -20,6 +20,11 @@ pub struct Organization {
     pub time_zone: String,
     /// The currency of amounts that name none: a code of ISO 4217.
     pub currency: String,
+    /// Days in which deleted records can be restored.
+    pub retention_days: i32,
+    /// What a front end keeps for all members.
+    #[diesel(deserialize_as = Settings)]
+    pub settings: JsonObject,
     /// When it was made.
     pub created_at: DateTime,
     /// When it was last changed.
@@ -42,5 +47,22 @@ impl Queryable<diesel::sql_types::Uuid, diesel::pg::Pg> for Key {
 
     fn build(id: Uuid) -> diesel::deserialize::Result<Self> {
         Ok(Key(id.into()))
+    }
+}
+
+/// A JSON object on its way from a row.
+pub struct Settings(JsonObject);
+
+impl From<Settings> for JsonObject {
+    fn from(settings: Settings) -> JsonObject {
+        settings.0
+    }
+}
+
+impl Queryable<diesel::sql_types::Jsonb, diesel::pg::Pg> for Settings {
+    type Row = serde_json::Value;
+
+    fn build(value: serde_json::Value) -> diesel::deserialize::Result<Self> {
+        Ok(Settings(JsonObject::stored(value)))
     }
 }

@@ -237,8 +237,8 @@ async fn switch(scope: &Scope, named: &str) -> Result<Result<SessionTokens, User
         errors.add("organization", UserErrorCode::StateInvalid, "You are in this organization already.");
         return Ok(Err(errors));
     }
-    if door.suspended_at.is_some() {
-        return Err(super::access::suspended());
+    if let Some(closed) = door.closed() {
+        return Err(closed);
     }
     let here = sessions::table.find((actor.organization, actor.session)).filter(sessions::revoked_at.is_null());
     let (changes, proven_at): (i32, chrono::DateTime<Utc>) = here

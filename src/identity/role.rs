@@ -30,6 +30,7 @@ const OWNER: Permissions = Permissions::table([
     /* ORG.    */"all  -      all    all    -     -      -       all    -      all",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
+    /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -42,6 +43,7 @@ const ADMIN: Permissions = Permissions::table([
     /* ORG.    */"all  -      all    -      -     -      -       all    -      all",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
+    /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -54,6 +56,7 @@ const MANAGER: Permissions = Permissions::table([
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
+    /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -66,6 +69,7 @@ const SALES_REP: Permissions = Permissions::table([
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
+    /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -78,6 +82,7 @@ const SUPPORT: Permissions = Permissions::table([
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
+    /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -90,6 +95,7 @@ const MEMBER: Permissions = Permissions::table([
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
+    /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -102,6 +108,7 @@ const GUEST: Permissions = Permissions::table([
     /* ORG.    */"all  -      -      -      -     -      -       -      -      -",
     /* CONVERS.*/"own  -      -      -      -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
+    /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[cfg(test)]

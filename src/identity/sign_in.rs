@@ -90,7 +90,7 @@ impl SignInMutation {
     /// `organization`, once the password was right.
     ///
     /// Errors: RATE_LIMITED (with `retryAfter` in seconds) after too many attempts from one address or for one
-    /// account; ORGANIZATION_SUSPENDED.
+    /// account; ORGANIZATION_SUSPENDED (`reason` SUSPENDED, or DELETED until it is restored).
     async fn login(
         &self,
         ctx: &Context<'_>,
@@ -167,7 +167,15 @@ pub(super) struct Door {
     pub organization: Uuid,
     pub member: Uuid,
     slug: String,
-    pub suspended_at: Option<DateTime<Utc>>,
+    suspended_at: Option<DateTime<Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+impl Door {
+    /// Why nobody gets in, if so.
+    pub fn closed(&self) -> Option<Error> {
+        access::closed(self.suspended_at, self.deleted_at)
+    }
 }
 
 async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Result<SessionTokens, UserErrors>> {
@@ -196,8 +204,10 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
     attempt.succeeded();
 
     let door = match choose(doors(app, account.id).await?, input.organization.as_deref()) {
-        Ok(door) if door.suspended_at.is_some() => return Err(access::suspended()),
-        Ok(door) => door,
+        Ok(door) => match door.closed() {
+            Some(closed) => return Err(closed),
+            None => door,
+        },
         Err(errors) => return Ok(Err(errors)),
     };
     let renewed = match &hash {
@@ -307,7 +317,13 @@ pub(super) async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {
         .inner_join(organizations::table)
         .filter(memberships::user_id.eq(user).and(memberships::status.eq("active")))
         .order(organizations::slug)
-        .select((organizations::id, memberships::id, organizations::slug, organizations::suspended_at))
+        .select((
+            organizations::id,
+            memberships::id,
+            organizations::slug,
+            organizations::suspended_at,
+            organizations::deleted_at,
+        ))
         .load(&mut *connection)
         .await
         .map_err(Error::from)
@@ -367,6 +383,7 @@ mod tests {
             member: Uuid::new_v4(),
             slug: slug.into(),
             suspended_at: None,
+            deleted_at: None,
         };
         let slug = |doors, named| choose(doors, named).map(|door| door.slug).map_err(Vec::<UserError>::from);
         assert_eq!(slug(vec![door("acme")], None).unwrap(), "acme");

@@ -93,6 +93,8 @@ dimension! {
         Conversation = "CONVERSATION",
         /// What the server does beside requests, such as sending mails.
         Job = "JOB",
+        /// Invitations into the organization.
+        Invitation = "INVITATION",
     }
 }
 
@@ -138,6 +140,11 @@ impl Permissions {
     /// Whether anything reaches as far as a team, so that one has to know it.
     pub fn need_team(&self) -> bool {
         self.iter().any(|(_, _, reach)| reach == Reach::Team)
+    }
+
+    /// Whether these allow all that the others do, as far at least.
+    pub fn cover(&self, others: &Permissions) -> bool {
+        others.iter().all(|(resource, action, reach)| self.reach(resource, action) >= Some(reach))
     }
 
     /// Everything that is allowed.
@@ -229,6 +236,7 @@ mod tests {
             "all  -   -    - - - - - - -",
             "own  all team - - - - - - -",
             "-    -   -    - - - - - - all",
+            "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",

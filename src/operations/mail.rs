@@ -53,6 +53,8 @@ pub enum MailTemplate {
     Invitation,
     /// After a sign-in from a device that was not seen before.
     NewSignIn,
+    /// To the owners of an organization that was deleted, with a link to restore it.
+    OrganizationDeleted,
     /// After the password was changed.
     PasswordChanged,
     /// With a link to choose a new password.
@@ -191,6 +193,16 @@ fn sample(scope: &Scope, template: MailTemplate) -> Result<Letter> {
                 at: "10 December 2026, 09:15 (Europe/London)".into(),
                 address: "192.0.2.7".into(),
                 device: "Firefox on Linux".into(),
+            },
+        ),
+        MailTemplate::OrganizationDeleted => mail.write(
+            to,
+            &OrganizationDeleted {
+                name: name(),
+                deleter: "Charles Babbage".into(),
+                organization: organization(),
+                day: "10 December 2026".into(),
+                link: link("restore?token=example"),
             },
         ),
         MailTemplate::PasswordChanged => mail.write(to, &PasswordChanged { name: name() }),

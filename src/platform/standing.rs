@@ -25,6 +25,7 @@ const REMEMBERED: u64 = 16_384;
 /// A session that stands, as the database has it.
 #[derive(Debug)]
 pub struct Standing {
+    pub organization: Uuid,
     pub member: Uuid,
     pub user: Uuid,
     /// When the session ends unless it is refreshed.
@@ -118,6 +119,7 @@ mod tests {
 
     fn standing() -> Arc<Standing> {
         Arc::new(Standing {
+            organization: Uuid::nil(),
             member: Uuid::nil(),
             user: Uuid::nil(),
             expires_at: Utc::now(),

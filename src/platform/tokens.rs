@@ -2,9 +2,11 @@
 //! signed by this installation for its API, and has not ended.
 
 mod key;
+mod link;
 mod refresh;
 mod ring;
 
+pub use link::LinkToken;
 pub use refresh::RefreshToken;
 pub use ring::{KeyState, list as list_keys, rotate as rotate_keys};
 

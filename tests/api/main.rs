@@ -15,13 +15,16 @@ mod crm_feed;
 mod http;
 mod idempotency;
 mod identity;
+mod invitations;
 mod jobs;
 #[allow(dead_code, reason = "words for whichever test needs them")]
 mod kit;
 mod limits;
 mod mail;
+mod members;
 mod memory;
 mod messaging;
+mod organizations;
 mod outage;
 mod plan;
 mod schema;

@@ -137,10 +137,11 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 30] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
+    "Accept",
     "Add",
     "Change",
     "Complete",
@@ -152,6 +153,7 @@ const VERBS: [&str; 26] = [
     "Forgot",
     "Leave",
     "Purge",
+    "Reactivate",
     "Refresh",
     "Remove",
     "Resend",
@@ -160,8 +162,10 @@ const VERBS: [&str; 26] = [
     "Retry",
     "Revoke",
     "Send",
+    "Suspend",
     "Switch",
     "Test",
+    "Transfer",
     "Update",
     "Verify",
 ];

@@ -6,7 +6,7 @@ mod record;
 mod transaction;
 
 pub use mutation::{BulkErrorPolicy, MOST_ITEMS, Outcome, bulk, one};
-pub use record::{create, delete, exists, insert, lock, purge, replace, restore, tell, update};
+pub use record::{change, create, delete, exists, insert, lock, purge, replace, restore, tell, update};
 pub use transaction::{Rejection, Stop, Tx};
 
 use super::{

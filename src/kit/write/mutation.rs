@@ -26,10 +26,7 @@ pub struct Outcome<E> {
 }
 
 /// Runs one write in a transaction of its own.
-pub async fn one<E: Writable>(
-    scope: &Scope,
-    write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>,
-) -> Result<Outcome<E>> {
+pub async fn one<E: Entity>(scope: &Scope, write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>) -> Result<Outcome<E>> {
     let mut tx = scope.begin().await?;
     let result = write(&mut tx).await;
     outcome(scope, tx.finish(result).await?).await

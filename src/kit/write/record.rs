@@ -211,7 +211,8 @@ async fn check_references<E: Writable>(tx: &mut Tx, old: Option<&E>, new: &E, er
     Ok(())
 }
 
-/// Whether the caller may read such a record.
+/// Whether there is such a record that others may come to refer to: one that the caller may read, and no member who was
+/// removed.
 pub async fn exists(tx: &mut Tx, table: &'static Table, id: Uuid) -> Result<bool> {
     if id == tx.scope.actor.member && table.name == "memberships" {
         return Ok(true);
@@ -220,6 +221,9 @@ pub async fn exists(tx: &mut Tx, table: &'static Table, id: Uuid) -> Result<bool
     sql.name(table.name).push(" t0");
     entity::push_visible(table, &tx.scope, DeletedRecords::Exclude, &mut sql);
     sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id)));
+    if table.name == "memberships" {
+        sql.push(" AND t0.status <> 'removed'");
+    }
     let rows: Vec<Found> = sql.load(tx.conn()).await?;
     Ok(!rows.is_empty())
 }
@@ -250,23 +254,28 @@ fn clash<E: Entity>(fault: diesel::result::Error) -> Stop {
     }
 }
 
-/// Tells of a change: the record as it is now and what became different.
+/// Tells of a change.
 pub fn tell<E: Entity>(tx: &mut Tx, old: Option<&E>, new: &E, kind: &'static str) -> Result<()> {
+    tx.record(change(old, new, kind)?);
+    Ok(())
+}
+
+/// What the log is told: the record as it is now and what became different.
+pub fn change<E: Entity>(old: Option<&E>, new: &E, kind: &'static str) -> Result<Change> {
     let record = serde_json::to_value(new)?;
     let changes = match old {
         Some(old) => difference::<E>(&serde_json::to_value(old)?, &record),
         None => Map::new(),
     };
     let owner_before = old.and_then(Entity::owner);
-    tx.record(Change {
+    Ok(Change {
         stream: stream_of_records(E::table().entity),
         stream_kind: StreamKind::Records,
         kind,
         entity: E::table().entity,
         entity_id: new.id(),
         payload: json!({ "record": record, "changes": changes, "ownerBefore": owner_before }),
-    });
-    Ok(())
+    })
 }
 
 /// By GraphQL field: what it was and what it is. What every write changes is left out.

@@ -15,12 +15,13 @@ macro_rules! templates {
 }
 
 /// The mails. Each is compiled twice: as HTML and as text.
-const MAILS: [(&str, &str); 11] = templates![
+const MAILS: [(&str, &str); 12] = templates![
     "account_locked",
     "email_changed",
     "email_confirm",
     "invitation",
     "new_sign_in",
+    "organization_deleted",
     "password_changed",
     "password_reset",
     "refresh_reused",

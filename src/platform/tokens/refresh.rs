@@ -19,28 +19,18 @@ pub struct RefreshToken {
 impl RefreshToken {
     /// A new one for a session.
     pub fn new(organization: Uuid, session: Uuid) -> Result<Self> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(Error::ours)?;
-        Ok(RefreshToken { organization, session, secret })
+        Ok(RefreshToken { organization, session, secret: secret()? })
     }
 
     /// As a client sends it; `None` when it cannot be one.
     pub fn parse(token: &str) -> Option<Self> {
-        let mut bytes = [0; 64];
-        let length = URL_SAFE_NO_PAD.decode_slice(token.strip_prefix(PREFIX)?, &mut bytes).ok()?;
-        let (organization, rest) = bytes.get(..length)?.split_first_chunk::<16>()?;
-        let (session, secret) = rest.split_first_chunk::<16>()?;
-        Some(RefreshToken {
-            organization: Uuid::from_bytes(*organization),
-            session: Uuid::from_bytes(*session),
-            secret: secret.try_into().ok()?,
-        })
+        let (organization, session, secret) = parse(PREFIX, token)?;
+        Some(RefreshToken { organization, session, secret })
     }
 
     /// What the client is given, once.
     pub fn reveal(&self) -> String {
-        let bytes = [self.organization.as_bytes().as_slice(), self.session.as_bytes(), &self.secret].concat();
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+        reveal(PREFIX, self.organization, self.session, &self.secret)
     }
 
     /// What is stored. The secret has 256 random bits: it needs no salt and no slow hash.
@@ -66,4 +56,25 @@ impl RefreshToken {
         let pad: [u8; 32] = mac.finalize().into_bytes().into();
         std::array::from_fn(|at| secret[at] ^ pad[at])
     }
+}
+
+/// 256 random bits.
+pub(super) fn secret() -> Result<[u8; 32]> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(Error::ours)?;
+    Ok(secret)
+}
+
+/// The prefix and, in base64url, the organization, an id in it and the secret.
+pub(super) fn reveal(prefix: &str, organization: Uuid, id: Uuid, secret: &[u8; 32]) -> String {
+    let bytes = [organization.as_bytes().as_slice(), id.as_bytes(), secret].concat();
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+pub(super) fn parse(prefix: &str, token: &str) -> Option<(Uuid, Uuid, [u8; 32])> {
+    let mut bytes = [0; 64];
+    let length = URL_SAFE_NO_PAD.decode_slice(token.strip_prefix(prefix)?, &mut bytes).ok()?;
+    let (organization, rest) = bytes.get(..length)?.split_first_chunk::<16>()?;
+    let (id, secret) = rest.split_first_chunk::<16>()?;
+    Some((Uuid::from_bytes(*organization), Uuid::from_bytes(*id), secret.try_into().ok()?))
 }

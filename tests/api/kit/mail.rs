@@ -69,6 +69,12 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
     }
 }
 
+/// The text of the newest mail to somebody that waits in the queue.
+pub async fn letter(server: &Server, to: &str) -> String {
+    let newest = "SELECT payload->'letter'->>'text' FROM jobs";
+    server.text(&format!("{newest} WHERE payload->'letter'->>'to' = '{to}' ORDER BY created_at DESC LIMIT 1")).await
+}
+
 /// How the other side behaves.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Manner {

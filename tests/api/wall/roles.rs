@@ -129,6 +129,17 @@ impl<'a> Stage<'a> {
             .await;
         world.ids.insert("Job".to_owned(), vec![job]);
         others.push((word, permissions(role).reach(Resource::Job, Action::Read).is_some()));
+        let word = format!("i{nonce}");
+        let made = world
+            .ask(
+                server,
+                "mutation($input: InvitationCreateInput!) { invitationCreate(input: $input) { invitation { id } } }",
+                json!({ "input": { "email": format!("{word}@example.com"), "role": "GUEST" } }),
+            )
+            .await;
+        let invitation = data(&made, "invitationCreate.invitation.id").as_str().unwrap().to_owned();
+        world.ids.insert("Invitation".to_owned(), vec![invitation]);
+        others.push((word, permissions(role).reach(Resource::Invitation, Action::Read) == Some(Reach::All)));
         world.marker = format!("n{nonce}");
         let everyone: Vec<String> = members.iter().map(|(_, member)| member.member.to_string()).collect();
         world.ids.insert("Member".to_owned(), everyone);

@@ -12,13 +12,15 @@ use crate::kit::{
 };
 
 /// Mutations of one's own account: what is needed to get in, to get verified and to stay safe.
-const OWN_ACCOUNT: [&str; 15] = [
+const OWN_ACCOUNT: [&str; 17] = [
     "emailChange",
     "emailVerificationResend",
     "emailVerify",
     "login",
+    "invitationAccept",
     "logout",
     "logoutEverywhere",
+    "organizationRestore",
     "organizationSwitch",
     "passwordChange",
     "passwordForgot",

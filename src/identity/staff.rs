@@ -1,0 +1,356 @@
+//! What an organization does with its members: what they are at work, what they may, whether they get in. Invariants: an
+//! organization always has an owner who can sign in, however much happens at once; nobody gives a role, or takes
+//! something from a member with one, that may more than they may themselves.
+//!
+//! All of it holds the organization's row and is so done one after the other. It takes effect on this node at once and
+//! on others, open sockets included, within the second for which `platform::standing` believes what it has read.
+
+use super::{
+    member::{Member, MemberStatus},
+    role::permissions,
+    session,
+    step_up::demand_recent_proof,
+};
+use crate::{
+    error::{Error, Result},
+    kit::{
+        entity::Entity,
+        filter::DeletedRecords,
+        id::Id,
+        permission::{Action, Role},
+        relation::or_null,
+        resolve::scope,
+        rules::{Rule, Tidy},
+        tree,
+        user_error::{UserError, UserErrorCode, UserErrors},
+        write::{self, Outcome, Stop, Tx},
+    },
+    schema::{memberships, organizations, users},
+};
+use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Characters of a title at most.
+const TITLE: usize = 120;
+/// Levels from the highest manager down at most.
+const MOST_LEVELS: i32 = 50;
+
+/// A member to change. What is left out stays as it is.
+#[derive(InputObject)]
+pub struct MemberUpdateInput {
+    /// Which member.
+    id: Id<Member>,
+    /// The version that the change is based on; another one is refused as a CONFLICT.
+    expected_version: Option<i32>,
+    /// What they are at work, at most 120 characters.
+    title: MaybeUndefined<String>,
+    /// The id of the member they report to. No circles; at most 50 levels.
+    manager_id: MaybeUndefined<Id<Member>>,
+}
+
+/// A member and their new role.
+#[derive(InputObject)]
+pub struct MemberRoleChangeInput {
+    /// Which member.
+    id: Id<Member>,
+    /// The version that the change is based on; another one is refused as a CONFLICT.
+    expected_version: Option<i32>,
+    /// What they may do from now on.
+    role: Role,
+}
+
+/// Which member.
+#[derive(InputObject)]
+pub struct MemberInput {
+    /// Which member.
+    id: Id<Member>,
+    /// The version that the change is based on; another one is refused as a CONFLICT.
+    expected_version: Option<i32>,
+}
+
+/// Who owns the organization from now on.
+#[derive(InputObject)]
+pub struct OwnershipTransferInput {
+    /// The member who becomes an owner in your place.
+    member_id: Id<Member>,
+}
+
+/// What came of a change of a member.
+#[derive(SimpleObject)]
+pub struct MemberPayload {
+    /// The member as they are now; for a CONFLICT as they stand. Null when nothing was written.
+    member: Option<Arc<Member>>,
+    /// What the user has to mend; empty: all is well.
+    user_errors: Vec<UserError>,
+    /// The whole graph, to read on from here.
+    query: crate::graphql::Query,
+}
+
+#[derive(Default)]
+pub struct StaffMutation;
+
+#[Object]
+impl StaffMutation {
+    /// Changes what a member is at work and whom they report to.
+    ///
+    /// Errors: FORBIDDEN without the permission to update members, and for a member who may more than you.
+    async fn member_update(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which member, and what becomes different.")] input: MemberUpdateInput,
+    ) -> Option<MemberPayload> {
+        change(ctx, async move |tx| update(tx, input).await).await
+    }
+
+    /// Gives a member another role. It holds from the next second on, also on open sockets: these are closed with 4403
+    /// and connect again. The only owner keeps the role (STATE_INVALID).
+    ///
+    /// Errors: FORBIDDEN without the permission to manage members, for a member who may more than you, and for a role
+    /// that does.
+    async fn member_role_change(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which member, and the role.")] input: MemberRoleChangeInput,
+    ) -> Option<MemberPayload> {
+        change(ctx, async move |tx| change_role(tx, input).await).await
+    }
+
+    /// Keeps a member out until `memberReactivate`: their sessions end within a second. One cannot suspend oneself, nor
+    /// the only owner (STATE_INVALID).
+    ///
+    /// Errors: FORBIDDEN without the permission to update members, and for a member who may more than you.
+    async fn member_suspend(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which member.")] input: MemberInput,
+    ) -> Option<MemberPayload> {
+        change(ctx, async move |tx| suspend(tx, input).await).await
+    }
+
+    /// Lets a suspended member sign in again.
+    ///
+    /// Errors: FORBIDDEN without the permission to update members, and for a member who may more than you.
+    async fn member_reactivate(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which member.")] input: MemberInput,
+    ) -> Option<MemberPayload> {
+        change(ctx, async move |tx| reactivate(tx, input).await).await
+    }
+
+    /// Removes a member from the organization: their sessions end within a second, and they get in again only by an
+    /// invitation. Their account at this server stays, as does all that they own and wrote here: records keep their
+    /// owner until they are given to somebody else, those who reported to them still do. To the only owner it cannot be
+    /// done (STATE_INVALID); other owners may remove themselves.
+    ///
+    /// Errors: FORBIDDEN without the permission to delete members, and for a member who may more than you.
+    async fn member_remove(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which member.")] input: MemberInput,
+    ) -> Option<MemberPayload> {
+        change(ctx, async move |tx| remove(tx, input).await).await
+    }
+
+    /// Makes another active member an owner and yourself an admin. Answers the new owner.
+    ///
+    /// Errors: FORBIDDEN unless you are an owner, and with the reason REAUTHENTICATION_REQUIRED when you last gave the
+    /// password more than five minutes ago.
+    async fn ownership_transfer(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who becomes an owner.")] input: OwnershipTransferInput,
+    ) -> Option<MemberPayload> {
+        Box::pin(or_null(ctx, async { demand_recent_proof(scope(ctx)?).await.map(Some) })).await?;
+        change(ctx, async move |tx| transfer(tx, input).await).await
+    }
+}
+
+async fn change(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<Member, Stop>) -> Option<MemberPayload> {
+    Box::pin(or_null(ctx, async {
+        let scope = scope(ctx)?;
+        let Outcome { record, errors } = write::one(scope, write).await?;
+        if let Some(changed) = record.as_ref().filter(|_| errors.is_empty()) {
+            let both = [changed.id.0, scope.actor.member];
+            scope.app.standings.forget_where(|standing| both.contains(&standing.member));
+        }
+        Ok(Some(MemberPayload { member: record, user_errors: errors, query: Default::default() }))
+    }))
+    .await
+}
+
+async fn update(tx: &mut Tx, input: MemberUpdateInput) -> Result<Member, Stop> {
+    let old = lock(tx, "id", (input.id, input.expected_version), Action::Update).await?;
+    let mut new = old.clone();
+    let mut errors = UserErrors::new();
+    write::patch(&mut new.title, input.title);
+    new.title.tidy("title", &Rule { max: TITLE, ..Rule::DEFAULT }, &mut errors);
+    write::patch(&mut new.manager_id, input.manager_id);
+    let managers = (old.manager_id.map(|id| id.0), new.manager_id.map(|id| id.0));
+    if let (was, Some(manager)) = managers
+        && was != Some(manager)
+        && !write::exists(tx, Member::table(), manager).await?
+    {
+        errors.add("managerId", UserErrorCode::NotFound, "There is no such member.");
+    } else {
+        tree::check::<Member>(tx, (Member::MANAGER_ID, MOST_LEVELS), old.id.0, managers, &mut errors).await?;
+    }
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    store(tx, &old, new, "updated").await
+}
+
+async fn change_role(tx: &mut Tx, input: MemberRoleChangeInput) -> Result<Member, Stop> {
+    let old = lock(tx, "id", (input.id, input.expected_version), Action::Manage).await?;
+    may_grant(tx, input.role)?;
+    let new = Member { role: input.role, ..old.clone() };
+    keep_an_owner(tx, "role", &old, &new).await?;
+    store(tx, &old, new, "role_changed").await
+}
+
+async fn suspend(tx: &mut Tx, input: MemberInput) -> Result<Member, Stop> {
+    let old = lock(tx, "id", (input.id, input.expected_version), Action::Update).await?;
+    if old.id.0 == tx.scope.actor.member {
+        return Err(Stop::at("id", UserErrorCode::StateInvalid, "You cannot suspend yourself."));
+    }
+    if old.status != MemberStatus::Active {
+        return Err(Stop::at("id", UserErrorCode::StateInvalid, "They cannot sign in as it is."));
+    }
+    let new = Member { status: MemberStatus::Suspended, ..old.clone() };
+    keep_an_owner(tx, "id", &old, &new).await?;
+    end_sessions(tx, &old, "member suspended").await?;
+    store(tx, &old, new, "suspended").await
+}
+
+async fn reactivate(tx: &mut Tx, input: MemberInput) -> Result<Member, Stop> {
+    let old = lock(tx, "id", (input.id, input.expected_version), Action::Update).await?;
+    if old.status != MemberStatus::Suspended {
+        return Err(Stop::at("id", UserErrorCode::StateInvalid, "They are not suspended."));
+    }
+    store(tx, &old, Member { status: MemberStatus::Active, ..old.clone() }, "reactivated").await
+}
+
+async fn remove(tx: &mut Tx, input: MemberInput) -> Result<Member, Stop> {
+    let old = lock(tx, "id", (input.id, input.expected_version), Action::Delete).await?;
+    let new = Member { status: MemberStatus::Removed, ..old.clone() };
+    keep_an_owner(tx, "id", &old, &new).await?;
+    end_sessions(tx, &old, "member removed").await?;
+    store(tx, &old, new, "removed").await
+}
+
+async fn transfer(tx: &mut Tx, input: OwnershipTransferInput) -> Result<Member, Stop> {
+    if tx.scope.actor.role != Role::Owner {
+        return Err(Error::forbidden("Only an owner can make somebody else one in their place.").into());
+    }
+    let heir = lock(tx, "memberId", (input.member_id, None), Action::Manage).await?;
+    let me = Id::from(tx.scope.actor.member);
+    let own = lock(tx, "memberId", (me, None), Action::Manage).await?;
+    let fault = match heir.status {
+        _ if heir.id.0 == own.id.0 => Some("You are an owner already. Name somebody else."),
+        MemberStatus::Active if heir.role == Role::Owner => Some("This member is an owner already."),
+        MemberStatus::Active => None,
+        _ => Some("This member cannot sign in, and so cannot be an owner."),
+    };
+    if let Some(fault) = fault {
+        return Err(Stop::at("memberId", UserErrorCode::StateInvalid, fault));
+    }
+    let heir = store(tx, &heir, Member { role: Role::Owner, ..heir.clone() }, "role_changed").await?;
+    store(tx, &own, Member { role: Role::Admin, ..own.clone() }, "role_changed").await?;
+    Ok(heir)
+}
+
+/// Holds the organization, so that whatever decides about its members happens one after the other, and makes sure that
+/// the caller still is what the scope says, which may be a second old.
+pub(super) async fn hold(tx: &mut Tx) -> Result<()> {
+    let (organization, member) = (tx.scope.actor.organization, tx.scope.actor.member);
+    let held = organizations::table.find(organization).select(organizations::id).for_no_key_update();
+    held.first::<Uuid>(tx.conn()).await?;
+    let now = memberships::table.find((organization, member)).select((memberships::role, memberships::status));
+    let (role, status): (String, String) = now.first(tx.conn()).await?;
+    if role != tx.scope.actor.role.as_str() || status != MemberStatus::Active.word() {
+        return Err(Error::forbidden("What you may do here has changed a moment ago. Sign in again."));
+    }
+    Ok(())
+}
+
+/// FORBIDDEN for a role that may more than the caller.
+pub(super) fn may_grant(tx: &Tx, role: Role) -> Result<()> {
+    if tx.scope.actor.permissions.cover(&permissions(role)) {
+        return Ok(());
+    }
+    Err(Error::forbidden(format!("The role {} may more than you: you cannot give it.", role.as_str())))
+}
+
+/// A member whom the caller may do this to, locked.
+async fn lock(
+    tx: &mut Tx,
+    field: &str,
+    (id, expected): (Id<Member>, Option<i32>),
+    action: Action,
+) -> Result<Member, Stop> {
+    hold(tx).await?;
+    let member: Member = match write::lock(tx, id.0, action, DeletedRecords::Exclude, expected).await {
+        Err(Stop::Rejected(rejection)) if field != "id" && rejection.errors.has("id") => {
+            return Err(Stop::at(field, UserErrorCode::NotFound, "There is no such member."));
+        }
+        locked => locked?,
+    };
+    if member.status == MemberStatus::Removed {
+        let message = "They are not a member any more. Invite them again.";
+        return Err(Stop::at(field, UserErrorCode::StateInvalid, message));
+    }
+    if !tx.scope.actor.permissions.cover(&permissions(member.role)) {
+        return Err(Error::forbidden("This member may more than you: you cannot change them.").into());
+    }
+    Ok(member)
+}
+
+/// Refuses what would leave the organization without an owner who can sign in.
+async fn keep_an_owner(tx: &mut Tx, field: &str, old: &Member, new: &Member) -> Result<(), Stop> {
+    let rules = |member: &Member| member.role == Role::Owner && member.status == MemberStatus::Active;
+    if !rules(old) || rules(new) {
+        return Ok(());
+    }
+    let others = memberships::table
+        .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+        .filter(memberships::organization_id.eq(tx.scope.actor.organization).and(memberships::id.ne(old.id.0)))
+        .filter(memberships::role.eq(Role::Owner.as_str()).and(memberships::status.eq(MemberStatus::Active.word())))
+        .filter(users::disabled_at.is_null());
+    if diesel::select(diesel::dsl::exists(others)).get_result(tx.conn()).await? {
+        return Ok(());
+    }
+    let message = "They are the only owner, and an organization always has one: make somebody else an owner first.";
+    Err(Stop::at(field, UserErrorCode::StateInvalid, message))
+}
+
+async fn end_sessions(tx: &mut Tx, member: &Member, because: &'static str) -> Result<()> {
+    let organization = tx.scope.actor.organization;
+    let sessions = session::of_member(tx.transaction(), organization, member.id.0).await?;
+    session::revoke(tx.transaction(), organization, &sessions, because).await
+}
+
+/// Writes what became different, the next version and the time, and tells of it.
+async fn store(tx: &mut Tx, old: &Member, new: Member, kind: &'static str) -> Result<Member, Stop> {
+    let same = |column: &&_| old.cell(column) == new.cell(column);
+    if Member::table().columns.iter().all(same) {
+        return Ok(new);
+    }
+    let new = Member { version: old.version.saturating_add(1), updated_at: tx.now, ..new };
+    diesel::update(memberships::table.find((tx.scope.actor.organization, new.id.0)))
+        .set((
+            memberships::role.eq(new.role.as_str()),
+            memberships::title.eq(&new.title),
+            memberships::manager_id.eq(new.manager_id.map(|id| id.0)),
+            memberships::status.eq(new.status.word()),
+            memberships::version.eq(new.version),
+            memberships::updated_at.eq(new.updated_at.0),
+        ))
+        .execute(tx.conn())
+        .await?;
+    write::tell(tx, Some(old), &new, kind)?;
+    Ok(new)
+}
