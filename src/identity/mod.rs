@@ -50,19 +50,33 @@ pub struct IdentityQuery(
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
-pub struct IdentityMutation(
+pub struct IdentityMutation(EntranceMutation, AccountMutation, OrganizationMutation);
+
+/// Getting in and staying in.
+#[derive(MergedObject, Default)]
+pub struct EntranceMutation(
     register::RegisterMutation,
     sign_in::SignInMutation,
-    password_change::PasswordChangeMutation,
     own_sessions::OwnSessionMutation,
+    step_up::StepUpMutation,
+    password_reset::PasswordResetMutation,
+    invitation_accept::InvitationAcceptMutation,
+);
+
+/// What a person changes of their own account.
+#[derive(MergedObject, Default)]
+pub struct AccountMutation(
+    password_change::PasswordChangeMutation,
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,
-    password_reset::PasswordResetMutation,
     profile::ProfileMutation,
-    step_up::StepUpMutation,
+);
+
+/// What is changed for others: the organization, its members and what they may.
+#[derive(MergedObject, Default)]
+pub struct OrganizationMutation(
     staff::StaffMutation,
     organization_update::OrganizationUpdateMutation,
     organization_end::OrganizationEndMutation,
     invitation::InvitationMutation,
-    invitation_accept::InvitationAcceptMutation,
 );

@@ -22,6 +22,8 @@ pub struct Organization {
     pub currency: String,
     /// Days in which deleted records can be restored.
     pub retention_days: i32,
+    /// Whether members may write only once they have shown that their e-mail address is theirs.
+    pub require_verified_email: bool,
     /// What a front end keeps for all members.
     #[diesel(deserialize_as = Settings)]
     pub settings: JsonObject,

@@ -13,7 +13,7 @@ use crate::{
         user_error::{UserError, UserErrorCode as Code, UserErrors},
         write::{Stop, Tx},
     },
-    schema::organizations,
+    schema::{organizations, users},
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use diesel::{
@@ -38,6 +38,9 @@ pub struct OrganizationUpdateInput {
     currency: Option<String>,
     /// Days in which deleted records can be restored: 1 to 3650.
     retention_days: Option<i32>,
+    /// Whether members may write only once they have shown that their e-mail address is theirs. Only whose own address
+    /// is verified may ask for it; otherwise STATE_INVALID.
+    require_verified_email: Option<bool>,
     /// What a front end keeps for all members, in the place of what was there: at most 100 keys and 32 KiB.
     settings: Option<JsonObject>,
 }
@@ -58,7 +61,7 @@ pub struct OrganizationUpdateMutation;
 
 #[Object]
 impl OrganizationUpdateMutation {
-    /// Changes the organization that the access token speaks for. Another time zone or currency closes the open sockets
+    /// Changes the organization that the access token speaks for. Another time zone, currency or rule for addresses closes the open sockets
     /// of its members, who connect again.
     ///
     /// Errors: FORBIDDEN without the permission UPDATE on ORGANIZATION.
@@ -116,6 +119,13 @@ async fn update(tx: &mut Tx, input: OrganizationUpdateInput) -> Result<Organizat
             errors.add("retentionDays", Code::OutOfRange, "Records are kept for 1 to 3650 days.");
         }
     }
+    if let Some(required) = input.require_verified_email {
+        new.require_verified_email = required;
+        if required && !old.require_verified_email && !is_verified(tx).await? {
+            let message = "Confirm your own e-mail address first: you could not take this back.";
+            errors.add("requireVerifiedEmail", Code::StateInvalid, message);
+        }
+    }
     if let Some(mut settings) = input.settings {
         settings.tidy("settings", &Rule::DEFAULT, errors);
         new.settings = settings;
@@ -136,6 +146,7 @@ async fn update(tx: &mut Tx, input: OrganizationUpdateInput) -> Result<Organizat
             organizations::time_zone.eq(&new.time_zone),
             organizations::currency.eq(&new.currency),
             organizations::retention_days.eq(new.retention_days),
+            organizations::require_verified_email.eq(new.require_verified_email),
             organizations::settings.eq(Json::Object(new.settings.0.clone())),
             organizations::version.eq(new.version),
             organizations::updated_at.eq(new.updated_at.0),
@@ -151,6 +162,11 @@ async fn update(tx: &mut Tx, input: OrganizationUpdateInput) -> Result<Organizat
         })?;
     tx.record(change(tx.scope.actor.organization, "updated", json!({ "changes": changes })));
     Ok(new)
+}
+
+async fn is_verified(tx: &mut Tx) -> Result<bool, Stop> {
+    let verified = users::table.find(tx.scope.actor.user).select(users::email_verified_at.is_not_null());
+    Ok(verified.first(tx.conn()).await?)
 }
 
 /// What the log is told of an organization.
@@ -174,6 +190,7 @@ fn differences(old: &Organization, new: &Organization) -> Map<String, Json> {
             ("timeZone", json!(of.time_zone)),
             ("currency", json!(of.currency)),
             ("retentionDays", json!(of.retention_days)),
+            ("requireVerifiedEmail", json!(of.require_verified_email)),
             ("settings", json!(of.settings.0)),
         ]
     };

@@ -1,7 +1,7 @@
 //! Users: people who can sign in, whatever organizations they belong to. What others in an organization see of them
 //! is the member.
 
-use super::organization::Key;
+use super::organization::{Key, Settings};
 use crate::kit::scalars::{DateTime, JsonObject};
 use async_graphql::{ID, SimpleObject};
 use diesel::prelude::*;
@@ -34,21 +34,4 @@ pub struct User {
     pub created_at: DateTime,
     /// When it was last changed.
     pub updated_at: DateTime,
-}
-
-/// An object on its way from a row.
-pub struct Settings(JsonObject);
-
-impl From<Settings> for JsonObject {
-    fn from(settings: Settings) -> JsonObject {
-        settings.0
-    }
-}
-
-impl Queryable<diesel::sql_types::Jsonb, diesel::pg::Pg> for Settings {
-    type Row = serde_json::Value;
-
-    fn build(value: serde_json::Value) -> diesel::deserialize::Result<Self> {
-        Ok(Settings(JsonObject::stored(value)))
-    }
 }

@@ -11,7 +11,6 @@ use crate::{
         resolve::scope,
         rules::Rules,
         scalars::DateTime,
-        scope::Scope,
         user_error::{UserError, UserErrorCode},
         write::{self, Outcome, Stop, Tx},
     },
@@ -20,6 +19,7 @@ use crate::{
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::Value as Json;
 use std::sync::Arc;
 use stoa_macros::entity;
 
@@ -124,13 +124,8 @@ impl JobMutation {
 
 async fn change(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<Job, Stop>) -> Option<JobPayload> {
     Box::pin(or_null(ctx, async {
-        let scope: &Scope = scope(ctx)?;
-        let mut tx = scope.begin().await?;
-        let result = write(&mut tx).await;
-        Ok(Some(match tx.finish(result).await? {
-            Ok(job) => Outcome { record: Some(Arc::new(job)), errors: Vec::new() }.into(),
-            Err(rejection) => Outcome { record: None, errors: rejection.errors.into() }.into(),
-        }))
+        let outcome = write::one(scope(ctx)?, write).await?;
+        Ok(Some(outcome.into()))
     }))
     .await
 }
@@ -180,8 +175,10 @@ async fn discard(tx: &mut Tx, id: Id<Job>) -> Result<Job, Stop> {
 }
 
 async fn store(tx: &mut Tx, job: &Job, forget: bool) -> Result<(), Stop> {
-    let row = jobs::table.filter(jobs::organization_id.eq(tx.scope.actor.organization)).filter(jobs::id.eq(job.id.0));
-    diesel::update(row)
+    // Of two `None`s the outer one leaves the column alone.
+    let payload: Option<Option<Json>> = forget.then_some(None);
+    diesel::update(jobs::table)
+        .filter(jobs::organization_id.eq(tx.scope.actor.organization).and(jobs::id.eq(job.id.0)))
         .set((
             jobs::status.eq(job.status.word()),
             jobs::attempts.eq(job.attempts),
@@ -189,11 +186,9 @@ async fn store(tx: &mut Tx, job: &Job, forget: bool) -> Result<(), Stop> {
             jobs::finished_at.eq(job.finished_at.map(|at| at.0)),
             jobs::updated_at.eq(job.updated_at.0),
             jobs::version.eq(job.version),
+            payload.map(|none| jobs::payload.eq(none)),
         ))
         .execute(tx.conn())
         .await?;
-    if forget {
-        diesel::update(row).set(jobs::payload.eq(None::<serde_json::Value>)).execute(tx.conn()).await?;
-    }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! A token is good only if everything about it is: every wrong kind is refused with its reason.
+
 use super::*;
 use crate::config::{IdentityConfig, Secret};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
