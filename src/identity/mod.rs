@@ -50,7 +50,7 @@ pub struct IdentityQuery(
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
-pub struct IdentityMutation(EntranceMutation, AccountMutation, OrganizationMutation);
+pub struct IdentityMutation(EntranceMutation, OwnAccountMutation, OrganizationMutation);
 
 /// Getting in and staying in.
 #[derive(MergedObject, Default)]
@@ -65,7 +65,7 @@ pub struct EntranceMutation(
 
 /// What a person changes of their own account.
 #[derive(MergedObject, Default)]
-pub struct AccountMutation(
+pub struct OwnAccountMutation(
     password_change::PasswordChangeMutation,
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,

@@ -70,6 +70,32 @@ async fn of_many_at_once_one_is_carried_out() {
     }
 }
 
+/// It is a statement of its own, which notes the key as well.
+#[tokio::test]
+async fn a_message_is_sent_once_for_a_key_even_when_its_answer_was_lost() {
+    let server = server().await;
+    let who = server.founder().await;
+    let open = "mutation { conversationCreate(input: { title: \"All\", memberIds: [] }) { conversation { id } } }";
+    let conversation = server.graphql(open, json!({}), Some(&who)).await;
+    let conversation = data(&conversation, "conversationCreate.conversation.id").clone();
+    let query = "mutation($id: ID!, $body: String!) { messageSend(input: {conversationId: $id, body: $body}) {
+        message { id body seq } userErrors { field code } } }";
+    let say = async |body: &str| send(server, &who, "k", query, json!({ "id": conversation, "body": body })).await;
+    assert_eq!(data(&say(" ").await, "messageSend.userErrors.0.code"), "REQUIRED");
+    let first = say("once").await;
+    assert_eq!(data(&first, "messageSend.message.body"), "once");
+    assert_eq!(say("once").await, first);
+    assert_eq!(code(&say("twice").await), "IDEMPOTENCY_KEY_REUSED");
+    let of = format!("WHERE organization_id = '{}'", who.organization);
+    assert_eq!(server.count(&format!("SELECT count(*) FROM messages {of}")).await, 1);
+    // As after a crash between the commit and the answer.
+    server
+        .sql(&format!("UPDATE idempotency_keys SET answer = NULL, claimed_at = now() - interval '6 minutes' {of}"))
+        .await;
+    assert_eq!(code(&say("once").await), "CONFLICT");
+    assert_eq!(server.count(&format!("SELECT count(*) FROM messages {of}")).await, 1);
+}
+
 #[tokio::test]
 async fn what_wrote_nothing_may_be_tried_again() {
     let server = server().await;

@@ -75,11 +75,6 @@ fn code(answer: &Value) -> &str {
     answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default()
 }
 
-/// Lasts longer than anything is believed about a session.
-async fn a_second() {
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-}
-
 #[tokio::test]
 async fn registering_founds_an_organization_and_signs_in() {
     let server = kit::server().await;
@@ -190,7 +185,7 @@ async fn a_disabled_account_answers_as_if_the_password_were_wrong() {
     server.sql(&format!("UPDATE users SET disabled_at = now() WHERE email = '{}'", ada.email)).await;
     assert_eq!(faults(&login(server, &ada.email, PASSWORD, None).await["data"]["login"]), json!([[null, "INVALID"]]));
     assert_eq!(faults(&refresh(server, &ada.refresh).await), json!([[["refreshToken"], "INVALID"]]));
-    a_second().await;
+    server.forget();
     assert_eq!(viewer(server, &ada.access).await["errors"][0]["extensions"]["reason"], "REVOKED");
 }
 
@@ -291,7 +286,7 @@ async fn a_suspended_organization_lets_nobody_in() {
     let ada = found(server).await;
     viewer(server, &ada.access).await;
     server.sql(&format!("UPDATE organizations SET suspended_at = now() WHERE slug = '{}'", ada.slug)).await;
-    a_second().await;
+    server.forget();
     assert_eq!(code(&viewer(server, &ada.access).await), "ORGANIZATION_SUSPENDED");
     assert_eq!(code(&login(server, &ada.email, PASSWORD, None).await), "ORGANIZATION_SUSPENDED");
     assert_eq!(faults(&login(server, &ada.email, "wrong", None).await["data"]["login"]), json!([[null, "INVALID"]]));
@@ -447,7 +442,7 @@ async fn who_signs_in_while_the_password_changes_is_not_left_in() {
     assert_eq!(changed, json!([]));
     for login in logins {
         if let Some(access) = login["data"]["login"]["session"]["accessToken"].as_str() {
-            a_second().await;
+            server.forget();
             assert_eq!(code(&viewer(server, access).await), "UNAUTHENTICATED");
         }
     }
@@ -490,10 +485,10 @@ async fn a_role_changes_within_a_second_and_who_is_removed_is_out() {
         )
     };
     server.sql(&set("role = 'manager'")).await;
-    a_second().await;
+    server.forget();
     assert_eq!(viewer(server, &access).await["data"]["viewer"]["role"], "MANAGER");
     server.sql(&set("status = 'suspended'")).await;
-    a_second().await;
+    server.forget();
     assert_eq!(viewer(server, &access).await["errors"][0]["extensions"]["reason"], "REVOKED");
     assert_eq!(faults(&refresh(server, &token).await), json!([[["refreshToken"], "INVALID"]]));
     tokens(&login(server, &ada.email, PASSWORD, None).await["data"]["login"]);

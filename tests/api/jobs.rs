@@ -151,10 +151,11 @@ async fn what_is_rolled_back_is_never_done_and_what_is_committed_is_done_at_once
     let _worker = worker(&server, &seen);
     let mut tx = server.app.database.of_nobody().await.unwrap().begin().await.unwrap();
     server.app.jobs.enqueue(&mut tx, None, &task("undone", 0)).await.unwrap();
-    sleep(Duration::from_millis(60)).await;
+    leave(&server, None, task("beside", 0)).await;
+    becomes(&server, "done 1").await;
     tx.rollback().await.unwrap();
     leave(&server, None, task("done", 0)).await;
-    becomes(&server, "done 1").await;
+    becomes(&server, "done 1, done 1").await;
     assert_eq!((seen.runs("undone").begun, seen.runs("done").ended), (0, 1));
     assert_eq!(
         server.count("SELECT count(*) FROM jobs WHERE payload IS NOT NULL").await,
@@ -173,10 +174,12 @@ async fn a_commit_wakes_the_worker() {
     .await;
     let seen = Seen::default();
     let _worker = worker(&server, &seen);
-    sleep(Duration::from_millis(100)).await;
+    leave(&server, None, task("first", 0)).await;
+    becomes(&server, "done 1").await;
+    // The worker has nothing to do now and would look again in ten minutes.
     let begin = Instant::now();
     leave(&server, None, task("woken", 0)).await;
-    becomes(&server, "done 1").await;
+    becomes(&server, "done 1, done 1").await;
     assert!(begin.elapsed() < Duration::from_secs(5));
     server.stop().await;
 }
@@ -326,7 +329,8 @@ async fn what_has_expired_is_purged_and_the_rest_stays() {
     let registry = stoa::upkeep::registry();
     let worker = Worker::start(registry, server.app.clone(), &server.app.jobs, &server.app.database, &config);
     until("a purge", async || {
-        let done = "SELECT count(DISTINCT kind) FROM jobs WHERE kind IN ('purge_expired', 'purge_jobs') AND status = 'done'";
+        let done =
+            "SELECT count(DISTINCT kind) FROM jobs WHERE kind IN ('purge_expired', 'purge_jobs') AND status = 'done'";
         (server.count(done).await == 2).then_some(())
     })
     .await;

@@ -17,6 +17,28 @@ async fn both(server: &Server, who: &Founder, query: &str, variables: Value) -> 
     planned["data"].clone()
 }
 
+/// Look-ups by key go over one connection for everybody, each behind the word for whom it is asked.
+#[tokio::test]
+async fn many_organizations_look_up_at_once_and_each_finds_its_own() {
+    let server = server().await;
+    let mut own = Vec::new();
+    for n in 0..8 {
+        let who = server.founder().await;
+        let create = "mutation($name: String!) { accountCreate(input: {name: $name}) { account { id } } }";
+        let made = server.graphql(create, json!({ "name": format!("Of {n}") }), Some(&who)).await;
+        own.push((who, data(&made, "accountCreate.account.id").clone(), format!("Of {n}")));
+    }
+    let query = "query($own: ID!, $other: ID!) { own: account(id: $own) { name } other: account(id: $other) { name } }";
+    let rounds = (0..400).map(|n| {
+        let ((who, id, name), (_, other, _)) = (&own[n % 8], &own[(n + 1 + n / 8 % 7) % 8]);
+        async move {
+            let answer = server.graphql(query, json!({ "own": id, "other": other }), Some(who)).await;
+            assert_eq!(answer["data"], json!({ "own": { "name": name }, "other": null }), "{answer}");
+        }
+    });
+    futures_util::future::join_all(rounds).await;
+}
+
 const LEADS: &str = "mutation($items: [LeadCreateInput!]!) { leadBulkCreate(input: {items: $items}) {
     succeeded results { lead { id } userErrors { field message } } } }";
 

@@ -101,6 +101,11 @@ impl Server {
         format!("{}/graphql", self.url.replacen("http", "ws", 1))
     }
 
+    /// Nothing that was found in the database a moment ago is believed any more, as after a second.
+    pub fn forget(&self) {
+        self.app.standings.forget_where(|_| true);
+    }
+
     /// Stops the server and waits until it has.
     pub async fn stop(self) {
         self.stop.cancel();
