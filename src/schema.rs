@@ -86,6 +86,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// SHA-256 of the tokens of devices that people have signed in from. Not a tenant table.
+    devices (hash) {
+        hash -> Bytea,
+        user_id -> Uuid,
+        /// Wrong passwords since the last sign-in; with too many the device counts as unknown.
+        failures -> Int4,
+        created_at -> Timestamptz,
+        last_used_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// The log: one row per changed record, written in the transaction that changed it, never changed.
     events (organization_id, stream_id, seq) {
         organization_id -> Uuid,
@@ -405,6 +417,7 @@ diesel::table! {
 diesel::joinable!(accounts -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
+diesel::joinable!(devices -> users (user_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
 diesel::joinable!(invitations -> organizations (organization_id));
 diesel::joinable!(jobs -> organizations (organization_id));
@@ -422,6 +435,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     contacts,
     conversations,
+    devices,
     events,
     idempotency_keys,
     invitations,

@@ -43,7 +43,7 @@ pub async fn authenticate(app: &Arc<App>, token: &str, request: RequestInfo) -> 
 }
 
 /// Whether a scope still holds: its token has not ended, its session stands, and its member may what it might when
-/// the scope was made. Asked every second for open sockets. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
+/// the scope was made. Asked every half second for open sockets. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
 pub async fn recheck(scope: &Scope) -> Result<()> {
     let actor = &scope.actor;
     if actor.expires_at <= Utc::now() {

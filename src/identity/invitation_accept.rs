@@ -203,7 +203,7 @@ async fn accept(caller: &Caller, input: InvitationAcceptInput) -> Result<Result<
     let session = match person.new {
         Some(_) => {
             let who = Entrant { organization: token.organization, member, user: person.id };
-            Some(session::open(app, &mut tx, who, Utc::now(), request).await?)
+            Some(session::enter(app, &mut tx, who, request).await?)
         }
         None => None,
     };
@@ -325,7 +325,6 @@ async fn know(tx: &mut Transaction, email: &str, person: &Person, now: DateTime)
             users::password_hash.eq(hash),
             users::full_name.eq(&person.name),
             users::email_verified_at.eq(now.0),
-            users::last_login_at.eq(now.0),
         ))
         .on_conflict(users::email)
         .do_nothing();

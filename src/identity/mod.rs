@@ -1,6 +1,7 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+mod device;
 mod email_change;
 mod email_verification;
 mod input;

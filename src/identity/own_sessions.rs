@@ -2,6 +2,7 @@
 //! and what is ended is refused from then on: by HTTP at once, on open sockets within a second.
 
 use super::{
+    device,
     session::{self, Entrant, SessionTokens},
     sign_in::{allow_refresh, choose, doors},
     user_token,
@@ -218,6 +219,7 @@ async fn logout_everywhere(scope: &Scope) -> Result<()> {
         .execute(&mut *tx)
         .await?;
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, actor.user).await?;
+    device::forget_others(&mut tx, actor.user, &scope.request).await?;
     let here = session::of_member(&mut tx, actor.organization, actor.member).await?;
     session::revoke(&mut tx, actor.organization, &here, "signed out everywhere").await?;
     tx.commit().await?;

@@ -2,6 +2,7 @@
 //! it is changed: a session stands only while it names as many changes as the person has made.
 
 use super::{
+    device,
     mails::PasswordChanged,
     register::new_password,
     session,
@@ -81,7 +82,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
         return Ok(errors);
     }
 
-    let renewed = app.passwords.hash(input.new_password).await?;
+    let renewed = app.passwords.for_known().hash(input.new_password).await?;
     let actor = &scope.actor;
     let mut tx = scope.reader().await?.begin().await?;
     // Other organizations' sessions are behind the wall: counting ends them without going there. From here to the commit
@@ -111,6 +112,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     others.retain(|session| *session != actor.session);
     session::revoke(&mut tx, actor.organization, &others, "password changed").await?;
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, person.account.id).await?;
+    device::forget_others(&mut tx, person.account.id, &scope.request).await?;
     app.mail.enqueue(&mut tx, None, &person.email, &PasswordChanged { name: person.full_name }).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == actor.user);

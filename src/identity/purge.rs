@@ -1,7 +1,8 @@
-//! What nobody needs any more of sessions: ended ones, expired tokens (also those that were mailed), old idempotency keys. Invariant: what could still
+//! What nobody needs any more of sessions: ended ones, expired tokens (also those that were mailed), devices that are not
+//! used, old idempotency keys. Invariant: what could still
 //! tell a copied token from the true one stays, as does a month of sessions for who asks where they were signed in.
 
-use super::user_token;
+use super::{device, user_token};
 use crate::{
     app::App,
     error::Result,
@@ -51,7 +52,7 @@ impl Job for PurgeExpired {
 
 impl Run<Arc<App>> for PurgeExpired {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let mut failed = user_token::purge(app).await.err();
+        let mut failed = user_token::purge(app).await.and(device::purge(app).await).err();
         let mut after = Uuid::nil();
         loop {
             let page = organizations_after(app, after).await?;

@@ -115,7 +115,7 @@ async fn register(app: &App, request: &RequestInfo, input: RegisterInput) -> Res
         return Ok(Err(errors));
     }
     welcome(app, &mut tx, who.user, &founding.email, &founding.full_name).await?;
-    let session = session::open(app, &mut tx, who, Utc::now(), request).await?;
+    let session = session::enter(app, &mut tx, who, request).await?;
     tx.commit().await?;
     Ok(Ok(session))
 }
@@ -176,7 +176,6 @@ async fn found(tx: &mut Transaction, who: Entrant, founding: &Founding) -> Resul
             users::password_hash.eq(&founding.password_hash),
             users::full_name.eq(&founding.full_name),
             users::time_zone.eq(founding.time_zone),
-            users::last_login_at.eq(now),
         ))
         .on_conflict(users::email)
         .do_nothing();

@@ -2,11 +2,11 @@
 //! token has one successor, which a lost answer or a second tab is given again for some seconds; a later use ends its
 //! session, because one of the two was not its owner.
 
-use super::{access, mails::RefreshReused};
+use super::{access, device, mails::RefreshReused};
 use crate::{
     app::App,
     error::{Code, Error, Result},
-    kit::scope::RequestInfo,
+    kit::{cookies::Kept, scope::RequestInfo},
     platform::{
         database::Transaction,
         tokens::{Claims, RefreshToken},
@@ -30,10 +30,14 @@ pub struct SessionTokens {
     /// For the header `Authorization: Bearer …`.
     pub access_token: String,
     /// For `sessionRefresh`, which answers the next one. Using one again answers the same next one within ten seconds;
-    /// later it ends the session.
-    pub refresh_token: String,
+    /// later it ends the session. Null when the request had `Stoa-Session: cookie`: then the browser keeps it in a cookie
+    /// that no script can read.
+    pub refresh_token: Option<String>,
     /// When the access token ends. Refresh shortly before.
     pub expires_at: crate::kit::scalars::DateTime,
+    /// Of a device that was not known: keep it, and send it with later sign-ins as the header `Stoa-Device`. Whoever guesses
+    /// the password elsewhere then cannot lock this device out. Null when the device is known, and when a cookie keeps it.
+    pub device_token: Option<String>,
 }
 
 /// The member whose session it is.
@@ -42,6 +46,15 @@ pub struct Entrant {
     pub organization: Uuid,
     pub member: Uuid,
     pub user: Uuid,
+}
+
+/// Opens a session for somebody who has just shown who they are, as `open` does, and remembers when and where from.
+pub async fn enter(app: &App, tx: &mut Transaction, who: Entrant, request: &RequestInfo) -> Result<SessionTokens> {
+    let now = Utc::now();
+    let device_token = device::remember(app, tx, who, request, now).await?;
+    diesel::update(users::table.find(who.user)).set(users::last_login_at.eq(now)).execute(&mut **tx).await?;
+    let tokens = open(app, tx, who, now, request).await?;
+    Ok(SessionTokens { device_token, ..tokens })
 }
 
 /// Opens a session in the caller's transaction, which holds the row of the user. Beyond `max_sessions` the member's
@@ -55,7 +68,6 @@ pub async fn open(
 ) -> Result<SessionTokens> {
     let now = Utc::now();
     let (session, expires_at) = (Uuid::now_v7(), end(app, now));
-    let user_agent = request.user_agent.as_deref();
     // Of the row that the caller holds: no change of the password comes in between.
     let changes = users::table.find(who.user).select(users::password_changes);
     let changes: i32 = changes.first(&mut **tx).await?;
@@ -70,7 +82,7 @@ pub async fn open(
             sessions::password_changes.eq(changes),
             sessions::authenticated_at.eq(proven_at),
             sessions::address.eq(request.address.map(|address| address.to_string())),
-            sessions::user_agent.eq(user_agent.map(|agent| agent.chars().take(USER_AGENT).collect::<String>())),
+            sessions::user_agent.eq(user_agent(request)),
         ))
         .execute(&mut **tx)
         .await?;
@@ -78,12 +90,27 @@ pub async fn open(
     let surplus = standing.split_off(standing.len().min(app.config.identity.max_sessions.max(1) as usize));
     revoke(tx, who.organization, &surplus, "too many sessions").await?;
     let token = store_new(tx, who.organization, session, now, expires_at).await?;
-    tokens(app, who, &token, expires_at)
+    Ok(kept(app, request, tokens(app, who, &token, expires_at)?))
+}
+
+/// What is kept of the program that somebody signs in with.
+pub(super) fn user_agent(request: &RequestInfo) -> Option<String> {
+    Some(request.user_agent.as_deref()?.chars().take(USER_AGENT).collect())
+}
+
+/// Has a browser that asked for it keep the refresh token in a cookie, for as long as an unused session stands.
+fn kept(app: &App, request: &RequestInfo, mut tokens: SessionTokens) -> SessionTokens {
+    if let (Some(cookies), Some(token)) = (&request.cookies, &tokens.refresh_token) {
+        let seconds = i64::try_from(app.config.identity.refresh_token_seconds).unwrap_or(i64::MAX);
+        cookies.keep(Kept::Refresh, token, seconds);
+        tokens.refresh_token = None;
+    }
+    tokens
 }
 
 /// Exchanges a refresh token for its successor; `None` when it is not, or no longer, good for anything.
 /// ORGANIZATION_SUSPENDED when nobody gets in.
-pub async fn refresh(app: &App, token: &str) -> Result<Option<SessionTokens>> {
+pub async fn refresh(app: &App, request: &RequestInfo, token: &str) -> Result<Option<SessionTokens>> {
     let Some(token) = RefreshToken::parse(token) else { return Ok(None) };
     let mut tx = app.database.of(token.organization).await?.begin().await?;
     let exchanged = exchange(app, &mut tx, &token).await;
@@ -91,7 +118,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<Option<SessionTokens>> {
         Ok(Exchange::Renewed(tokens)) => {
             tx.commit().await?;
             app.standings.forget(token.session);
-            Ok(Some(tokens))
+            Ok(Some(kept(app, request, tokens)))
         }
         Ok(Exchange::UsedTwice) => {
             revoke(&mut tx, token.organization, &[token.session], "refresh token used twice").await?;
@@ -250,8 +277,9 @@ fn tokens(app: &App, who: Entrant, next: &RefreshToken, ends: DateTime<Utc>) -> 
     let (access_token, expires_at) = app.tokens.sign(claims)?;
     Ok(SessionTokens {
         access_token,
-        refresh_token: next.reveal(),
+        refresh_token: Some(next.reveal()),
         expires_at: crate::kit::scalars::DateTime(expires_at),
+        device_token: None,
     })
 }
 

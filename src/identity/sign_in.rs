@@ -2,7 +2,7 @@
 //! time: not whether an account exists, is locked or disabled, nor which organizations it belongs to.
 
 use super::{
-    access, input,
+    access, device, input,
     mails::AccountLocked,
     session::{self, Entrant, SessionTokens},
 };
@@ -10,6 +10,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     kit::{
+        cookies::Kept,
         scope::{Ask, RequestInfo, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
     },
@@ -56,8 +57,9 @@ pub struct LoginPayload {
 /// What a session goes on with.
 #[derive(InputObject)]
 pub struct SessionRefreshInput {
-    /// The one that came with the latest `session`.
-    refresh_token: String,
+    /// The one that came with the latest `session`; null: the one in the cookie, where the request has
+    /// `Stoa-Session: cookie`.
+    refresh_token: Option<String>,
 }
 
 /// What came of `sessionRefresh`.
@@ -124,11 +126,19 @@ impl SignInMutation {
                 let caller = ctx.caller()?;
                 let app = caller.app();
                 allow_refresh(app, caller.request())?;
-                let session = session::refresh(app, &input.refresh_token).await?;
+                let cookies = caller.request().cookies.as_deref();
                 let mut errors = UserErrors::new();
-                if session.is_none() {
+                let session = match input.refresh_token.as_deref().or_else(|| cookies?.refresh()) {
+                    Some(token) => session::refresh(app, caller.request(), token).await?,
+                    None => {
+                        errors.add("refreshToken", UserErrorCode::Required, "There is no refresh token. Sign in.");
+                        None
+                    }
+                };
+                if session.is_none() && errors.is_empty() {
                     let message = "This refresh token is not valid any more. Sign in again.";
                     errors.add("refreshToken", UserErrorCode::Invalid, message);
+                    forget_cookie(caller.request());
                 }
                 Ok(SessionRefreshPayload { session, user_errors: errors.into(), query: Default::default() })
             }
@@ -144,6 +154,7 @@ impl SignInMutation {
         ctx.settle(
             async {
                 logout(ctx.scope()?).await?;
+                forget_cookie(ctx.caller()?.request());
                 Ok(LogoutPayload { user_errors: Vec::new(), query: Default::default() })
             }
             .await,
@@ -180,22 +191,37 @@ impl Door {
 
 async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Result<SessionTokens, UserErrors>> {
     let started = Instant::now();
-    allow_address(app, request)?;
     let address = input::email_address(&input.email);
-    let attempt = attempt(app, address.as_deref().unwrap_or(&input.email))?;
+    // From a device that the person has signed in from before nobody else's failures count, and no flood is in the way.
+    if request.device.is_some() {
+        allow_refresh(app, request)?;
+    }
+    let device = device::known(app, request, address.as_deref()).await?;
+    let attempt = match &device {
+        Some(device) => device.attempt(app)?,
+        None => {
+            allow_address(app, request)?;
+            attempt(app, address.as_deref().unwrap_or(&input.email))?
+        }
+    };
     let account = match &address {
         Some(address) => find(app, address).await?,
         None => None,
     };
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-    let right = app.passwords.verify(input.password.clone(), hash.clone()).await?;
+    let passwords = if device.is_some() { app.passwords.for_known() } else { app.passwords.clone() };
+    let right = passwords.verify(input.password.clone(), hash.clone()).await?;
     let now = Utc::now();
-    let open = |account: &Account| account.disabled_at.is_none() && account.locked_until.is_none_or(|end| end <= now);
+    let locked = |account: &Account| device.is_none() && account.locked_until.is_some_and(|end| end > now);
+    let open = |account: &Account| account.disabled_at.is_none() && !locked(account);
     let account = match account {
         Some(account) if right && open(&account) => account,
         // The same statement for an unknown account, which changes no row.
         other => {
-            count_failure(app, other.map_or_else(Uuid::nil, |account| account.id), now).await?;
+            match &device {
+                Some(device) => device.count_failure(app).await?,
+                None => count_failure(app, other.map_or_else(Uuid::nil, |account| account.id), now).await?,
+            }
             attempt.failed();
             tokio::time::sleep_until(started + REFUSAL).await;
             return Ok(Err(wrong()));
@@ -214,25 +240,23 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
         Some(hash) if app.passwords.is_outdated(hash) => app.passwords.hash(input.password).await.ok(),
         _ => None,
     };
+    // What strangers have done stays counted when somebody signs in from a known device.
+    let forgiven =
+        device.is_none().then_some((users::failed_logins.eq(0), users::locked_until.eq(None::<DateTime<Utc>>)));
     let mut tx = app.database.of(door.organization).await?.begin().await?;
+    let who = Entrant { organization: door.organization, member: door.member, user: account.id };
     // Holds the account until the commit: a password that changes at this moment either ends this session as well,
     // or is already another one.
     let entered = diesel::update(users::table.find(account.id))
         .filter(users::password_hash.is_not_distinct_from(&hash).and(users::disabled_at.is_null()))
-        .set((
-            users::last_login_at.eq(now),
-            users::failed_logins.eq(0),
-            users::locked_until.eq(None::<DateTime<Utc>>),
-            users::password_hash.eq(renewed.as_ref().or(hash.as_ref())),
-        ))
+        .set((forgiven, users::password_hash.eq(renewed.as_ref().or(hash.as_ref()))))
         .execute(&mut *tx)
         .await?;
     if entered == 0 {
         tx.rollback().await?;
         return Ok(Err(wrong()));
     }
-    let who = Entrant { organization: door.organization, member: door.member, user: account.id };
-    let session = session::open(app, &mut tx, who, now, request).await?;
+    let session = session::enter(app, &mut tx, who, request).await?;
     tx.commit().await?;
     Ok(Ok(session))
 }
@@ -243,6 +267,13 @@ async fn logout(scope: &Scope) -> Result<()> {
     tx.commit().await?;
     scope.app.standings.forget(scope.actor.session);
     Ok(())
+}
+
+/// Whoever is signed out, or could not go on, has nothing left to go on with.
+fn forget_cookie(request: &RequestInfo) {
+    if let Some(cookies) = &request.cookies {
+        cookies.keep(Kept::Refresh, "", 0);
+    }
 }
 
 /// Lets so many through that want a password hashed, from each address; fields count, not requests.

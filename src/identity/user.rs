@@ -28,7 +28,7 @@ pub struct User {
     pub settings: JsonObject,
     /// When the address was shown to be the person's; null: not yet.
     pub email_verified_at: Option<DateTime>,
-    /// The latest sign-in with the password, in whatever organization.
+    /// The latest sign-in, in whatever organization.
     pub last_login_at: Option<DateTime>,
     /// When it was made.
     pub created_at: DateTime,

@@ -4,17 +4,15 @@
 use crate::{
     app::App,
     error::{Error, Result},
-    platform::database::Transaction,
+    platform::{database::Transaction, tokens::Opaque},
     schema::user_tokens,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-const PREFIX: &str = "stoa_ut_";
+const TOKEN: Opaque = Opaque("stoa_ut_");
 /// Tokens of one purpose that a person may have at once; the oldest goes for a new one.
 const MOST: i64 = 5;
 
@@ -61,8 +59,7 @@ pub struct Bearer {
 
 /// Makes a token that will be sent to `email`; stored in the caller's transaction.
 pub async fn issue(tx: &mut Transaction, purpose: Purpose, user: Uuid, email: &str) -> Result<String> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(Error::ours)?;
+    let (token, hash) = TOKEN.issue()?;
     let now = Utc::now();
     let surplus = user_tokens::table
         .filter(user_tokens::user_id.eq(user).and(user_tokens::purpose.eq(purpose.word())))
@@ -73,7 +70,7 @@ pub async fn issue(tx: &mut Transaction, purpose: Purpose, user: Uuid, email: &s
     diesel::delete(user_tokens::table.filter(user_tokens::hash.eq_any(surplus))).execute(&mut **tx).await?;
     diesel::insert_into(user_tokens::table)
         .values((
-            user_tokens::hash.eq(Sha256::digest(secret).to_vec()),
+            user_tokens::hash.eq(hash),
             user_tokens::user_id.eq(user),
             user_tokens::purpose.eq(purpose.word()),
             user_tokens::email.eq(email),
@@ -82,12 +79,12 @@ pub async fn issue(tx: &mut Transaction, purpose: Purpose, user: Uuid, email: &s
         ))
         .execute(&mut **tx)
         .await?;
-    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret)))
+    Ok(token)
 }
 
 /// Whose token it is, without using it.
 pub async fn look(conn: &mut AsyncPgConnection, purpose: Purpose, token: &str) -> Result<Option<Bearer>> {
-    let Some(hash) = hash(token) else { return Ok(None) };
+    let Some(hash) = TOKEN.hash(token) else { return Ok(None) };
     let good = user_tokens::table.filter(user_tokens::hash.eq(hash)).filter(user_tokens::expires_at.gt(Utc::now()));
     let good = good.filter(user_tokens::purpose.eq(purpose.word())).select((user_tokens::user_id, user_tokens::email));
     good.first(conn).await.optional().map_err(Error::from)
@@ -95,7 +92,7 @@ pub async fn look(conn: &mut AsyncPgConnection, purpose: Purpose, token: &str) -
 
 /// Uses a token up, in the transaction of what it allows. Of many uses at once one gets it.
 pub async fn redeem(tx: &mut Transaction, purpose: Purpose, token: &str) -> Result<Option<Bearer>> {
-    let Some(hash) = hash(token) else { return Ok(None) };
+    let Some(hash) = TOKEN.hash(token) else { return Ok(None) };
     let spent = diesel::delete(user_tokens::table.filter(user_tokens::hash.eq(hash)))
         .filter(user_tokens::purpose.eq(purpose.word()).and(user_tokens::expires_at.gt(Utc::now())))
         .returning((user_tokens::user_id, user_tokens::email));
@@ -126,12 +123,4 @@ pub fn link(app: &App, purpose: Purpose, token: &str) -> String {
         Purpose::ResetPassword => "password",
     };
     format!("{}/{page}?token={token}", app.config.base_url())
-}
-
-/// None: it cannot be one.
-fn hash(token: &str) -> Option<Vec<u8>> {
-    let mut secret = [0; 33];
-    let length = URL_SAFE_NO_PAD.decode_slice(token.trim().strip_prefix(PREFIX)?, &mut secret).ok()?;
-    let secret: &[u8; 32] = secret.get(..length)?.try_into().ok()?;
-    Some(Sha256::digest(secret).to_vec())
 }

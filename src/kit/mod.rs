@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod audience;
+pub mod cookies;
 pub mod entity;
 pub mod feed;
 pub mod filter;

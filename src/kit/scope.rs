@@ -5,6 +5,7 @@ use crate::{
     app::App,
     error::{Code, Error, Result},
     kit::{
+        cookies::Cookies,
         permission::{Action, Permissions, Resource, Role},
         relation::Loads,
     },
@@ -16,7 +17,7 @@ use std::{net::IpAddr, sync::Arc};
 use uuid::Uuid;
 
 /// One request from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RequestInfo {
     /// Stands in the answer, in errors and in the log.
     pub id: Arc<str>,
@@ -24,6 +25,12 @@ pub struct RequestInfo {
     pub address: Option<IpAddr>,
     pub user_agent: Option<Arc<str>>,
     pub idempotency_key: Option<Arc<str>>,
+    /// Whether it came by TLS, as far as that is known.
+    pub secure: bool,
+    /// The token of a device that somebody has signed in from.
+    pub device: Option<Arc<str>>,
+    /// Where a browser wants its tokens kept instead of in the answer; `None`: it has not asked for that.
+    pub cookies: Option<Arc<Cookies>>,
 }
 
 pub use crate::kit::permission::Reach;

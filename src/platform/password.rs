@@ -1,5 +1,6 @@
 //! Password hashes: argon2id (RFC 9106) on a bounded pool. Invariant: a flood of sign-ins costs neither memory nor the
-//! time of other requests: so many hash at once, so many wait, the rest is told to come back.
+//! time of other requests: so many hash at once, so many wait, the rest is told to come back. Whoever is known waits
+//! behind one stranger at most.
 
 use crate::{
     config::IdentityConfig,
@@ -22,16 +23,26 @@ const OUTPUT: usize = 32;
 /// No stored hash may ask for more: one row must not be able to take the machine's memory. 1 GiB in KiB.
 const MAX_MEMORY: u32 = 1 << 20;
 
+/// Places that are left for people who are known when strangers have taken theirs.
+const RESERVE: usize = 16;
+
 /// Hashes and checks passwords. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
-pub struct Passwords(Arc<Pool>);
+pub struct Passwords {
+    pool: Arc<Pool>,
+    /// Whether it is for somebody who is known.
+    known: bool,
+}
 
 struct Pool {
     params: Params,
     /// Of no password, at the price of a real one: what unknown accounts are checked against.
     decoy: String,
     turns: Arc<Semaphore>,
-    /// Hashing and waiting at most.
+    /// What strangers pass before they wait for a turn: no more of them stand in front of somebody who is known than
+    /// can hash at once.
+    door: Arc<Semaphore>,
+    /// Strangers hashing and waiting at most.
     places: usize,
     queue: Mutex<Queue>,
 }
@@ -39,6 +50,7 @@ struct Pool {
 #[derive(Default)]
 struct Queue {
     inside: usize,
+    strangers: usize,
     /// Memory of finished hashes, for those that wait; given back when nobody does.
     spare: Vec<Vec<Block>>,
 }
@@ -60,13 +72,20 @@ impl Passwords {
         // Random bytes are as good as a hash nobody knows the password of. Should there be none, the decoy is a
         // constant, and still nobody knows one.
         let (salt, output) = (random().unwrap_or([1; SALT]), random().unwrap_or([1; OUTPUT]));
-        Passwords(Arc::new(Pool {
+        let pool = Pool {
             decoy: phc_string(&params, &salt, &output).unwrap_or_default(),
             params,
             turns: Arc::new(Semaphore::new(hashers)),
+            door: Arc::new(Semaphore::new(hashers)),
             places: hashers.saturating_add(config.hash_queue),
             queue: Mutex::default(),
-        }))
+        };
+        Passwords { pool: Arc::new(pool), known: false }
+    }
+
+    /// The same pool for people who are known by their session or their device: a flood of strangers is not in their way.
+    pub fn for_known(&self) -> Self {
+        Passwords { known: true, ..self.clone() }
     }
 
     /// The PHC string to store. RATE_LIMITED when too many wait.
@@ -100,7 +119,7 @@ impl Passwords {
 
     /// Whether the hash was made with less than the parameters of today, and is to be made anew at the next sign-in.
     pub fn is_outdated(&self, hash: &str) -> bool {
-        let today = &self.0.params;
+        let today = &self.pool.params;
         let then = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
         then.is_none_or(|then| then.m_cost() < today.m_cost() || then.t_cost() < today.t_cost())
     }
@@ -131,11 +150,15 @@ impl Passwords {
     /// Runs on the pool. The place is kept by the work and not by who waits for it, so that hanging up frees nothing
     /// that is still in use.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Pool) -> Result<T> + Send + 'static) -> Result<T> {
-        let place = Place::take(&self.0)?;
-        let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(Error::ours)?;
+        let place = Place::take(&self.pool, self.known)?;
+        let door = match self.known {
+            true => None,
+            false => Some(Arc::clone(&self.pool.door).acquire_owned().await.map_err(Error::ours)?),
+        };
+        let turn = Arc::clone(&self.pool.turns).acquire_owned().await.map_err(Error::ours)?;
         tokio::task::spawn_blocking(move || {
-            let result = work(&place.0);
-            drop((place, turn));
+            let result = work(&place.pool);
+            drop((place, turn, door));
             result
         })
         .await
@@ -170,12 +193,19 @@ impl Pool {
 }
 
 /// A place in the pool, hashing or waiting.
-struct Place(Arc<Pool>);
+struct Place {
+    pool: Arc<Pool>,
+    known: bool,
+}
 
 impl Place {
-    fn take(pool: &Arc<Pool>) -> Result<Self> {
+    fn take(pool: &Arc<Pool>, known: bool) -> Result<Self> {
         let mut queue = pool.queue.lock();
-        if queue.inside >= pool.places {
+        let full = match known {
+            true => queue.inside >= pool.places.saturating_add(RESERVE),
+            false => queue.strangers >= pool.places,
+        };
+        if full {
             return Err(Error::yours_with(
                 Code::RateLimited,
                 "Too many people are signing in at this moment. Try again in a few seconds.",
@@ -183,14 +213,16 @@ impl Place {
             ));
         }
         queue.inside += 1;
-        Ok(Place(Arc::clone(pool)))
+        queue.strangers += usize::from(!known);
+        Ok(Place { pool: Arc::clone(pool), known })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut queue = self.0.queue.lock();
+        let mut queue = self.pool.queue.lock();
         queue.inside -= 1;
+        queue.strangers -= usize::from(!self.known);
         if queue.inside == 0 {
             queue.spare = Vec::new();
         }
@@ -295,8 +327,32 @@ mod tests {
         let answers = futures_util::future::join_all(flood).await;
         assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(false))).count(), 4);
         assert!(answers.iter().flat_map(|a| a.as_ref().err()).all(|error| error.code() == Code::RateLimited));
-        let queue = passwords.0.queue.lock();
+        let queue = passwords.pool.queue.lock();
         assert_eq!((queue.inside, queue.spare.len()), (0, 0));
+    }
+
+    /// One thread hashes; 40 strangers wait. Whoever is known comes next but one.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_known_does_not_wait_behind_a_flood() {
+        let passwords = pool(1, 40);
+        let done = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let strangers = (0..40).map(|_| {
+            let (passwords, done) = (passwords.clone(), done.clone());
+            tokio::spawn(async move {
+                passwords.verify("wrong password".into(), None).await.unwrap();
+                done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            })
+        });
+        let strangers: Vec<_> = strangers.collect();
+        while passwords.pool.queue.lock().inside < 40 {
+            tokio::task::yield_now().await;
+        }
+        let before = done.load(std::sync::atomic::Ordering::SeqCst);
+        passwords.for_known().verify("right password".into(), None).await.unwrap();
+        let meanwhile = done.load(std::sync::atomic::Ordering::SeqCst) - before;
+        assert!(meanwhile < 10, "{meanwhile} strangers came first");
+        futures_util::future::join_all(strangers).await;
+        assert_eq!(passwords.pool.queue.lock().strangers, 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

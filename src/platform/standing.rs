@@ -1,6 +1,6 @@
 //! What is known without asking again: of the sessions in use whether they stand, whose they are and what their member
-//! may; of what all subscribers look up, what it is. Invariant: nothing is believed for longer than a second, so that
-//! what is revoked or changed anywhere is gone within one.
+//! may; of what all subscribers look up, what it is. Invariant: what is revoked or changed anywhere, on another node
+//! too, is gone within a second.
 
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
@@ -16,7 +16,9 @@ use std::{
 use uuid::Uuid;
 
 /// How long an answer of the database is believed.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_millis(400);
+/// How often those ask again who stay connected; with `FRESH` less than a second.
+pub const RECHECK: Duration = Duration::from_millis(500);
 /// How long a failure to ask is repeated, so that those who wait for a database that is away are told together.
 const FAILED: Duration = Duration::from_millis(100);
 /// Answers remembered at most.
@@ -55,7 +57,7 @@ impl<V> Clone for Entry<V> {
 /// The standing of sessions by id.
 pub type Standings = Fresh<Uuid, Standing>;
 
-/// Answers of the database, a second old at most. Cheap to clone.
+/// Answers of the database, `FRESH` at most. Cheap to clone.
 pub struct Fresh<K, V>(Arc<Cache<K, Entry<V>>>);
 
 impl<K, V> Clone for Fresh<K, V> {

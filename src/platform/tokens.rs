@@ -3,10 +3,12 @@
 
 mod key;
 mod link;
+mod opaque;
 mod refresh;
 mod ring;
 
 pub use link::LinkToken;
+pub use opaque::Opaque;
 pub use refresh::RefreshToken;
 pub use ring::{KeyState, list as list_keys, rotate as rotate_keys};
 

@@ -7,7 +7,10 @@ use crate::{
     app::App,
     error::{Error, Result},
     identity,
-    kit::scope::{Caller, RequestInfo},
+    kit::{
+        cookies::{Cookies, Kept},
+        scope::{Caller, RequestInfo},
+    },
 };
 use axum::{
     extract::Request,
@@ -101,18 +104,18 @@ pub fn info(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> RequestInfo
         id: request_id(headers.get("x-request-id")),
         address: Some(proxies.address(peer, headers)),
         user_agent: headers.get(header::USER_AGENT).map(user_agent),
-        idempotency_key: None,
+        secure: proxies.secure(peer, headers),
+        ..RequestInfo::default()
     }
 }
 
 /// What `edge` has found out about a request.
 pub fn info_of(request: &Request) -> RequestInfo {
-    request.extensions().get().cloned().unwrap_or_else(|| RequestInfo {
-        id: request_id(None),
-        address: None,
-        user_agent: None,
-        idempotency_key: None,
-    })
+    request
+        .extensions()
+        .get()
+        .cloned()
+        .unwrap_or_else(|| RequestInfo { id: request_id(None), ..RequestInfo::default() })
 }
 
 /// The caller's own id when it is harmless in a log and in a header, otherwise a new one (UUIDv7).
@@ -146,6 +149,22 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Fault> {
             Ok(Some(key.into()))
         }
         _ => Err(Fault::bad_request("Idempotency-Key must be 1 to 255 visible ASCII characters, sent once.")),
+    }
+}
+
+/// What `Stoa-Session` and `Stoa-Device` say: where the tokens of a session are kept, and from which device it is opened.
+/// 400 for anything but `Stoa-Session: cookie`. `secure`: whether cookies are kept for TLS only.
+pub fn kept(headers: &HeaderMap, secure: bool) -> Result<(Option<Arc<Cookies>>, Option<Arc<str>>), Fault> {
+    let token = |token: &str| (token.len() <= MAX_TOKEN).then(|| token.to_owned());
+    let own = |kept: Kept| cookie(headers, kept.name(secure)).and_then(token);
+    let device = headers.get("stoa-device").and_then(|device| device.to_str().ok()).and_then(token);
+    match headers.get("stoa-session").map(HeaderValue::as_bytes) {
+        None | Some(b"") => Ok((None, device.map(Into::into))),
+        Some(b"cookie") => {
+            let cookies = Cookies::new(secure, own(Kept::Refresh));
+            Ok((Some(Arc::new(cookies)), device.or_else(|| own(Kept::Device)).map(Into::into)))
+        }
+        Some(_) => Err(Fault::bad_request("Stoa-Session can only be `cookie`; leave it out to get tokens in answers.")),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     response::Response,
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -77,13 +77,17 @@ async fn answer(
     };
     let _in_flight = limits.request()?;
     let caller = server.unless_away(client::caller(&server.app, credential, info.clone())).await??;
-    match sent {
+    let mut response = match sent {
         Sent::One(request) => one(server, request, caller, head.method != Method::POST, accept).await,
         Sent::Batch(requests) => batch(server, requests, caller, accept, info).await,
+    }?;
+    for cookie in info.cookies.iter().flat_map(|cookies| cookies.take()) {
+        response.headers_mut().extend(HeaderValue::from_str(&cookie).map(|cookie| (header::SET_COOKIE, cookie)));
     }
+    Ok(response)
 }
 
-/// What can be told from the head alone; takes the idempotency key into `info`.
+/// What can be told from the head alone; takes the idempotency key, the device and the cookies into `info`.
 fn judge(server: &Server, head: &Parts, accept: Accept, info: &mut RequestInfo) -> Result<Credential, Fault> {
     if accept.media().is_none() {
         return Err(Fault::new(
@@ -97,7 +101,8 @@ fn judge(server: &Server, head: &Parts, accept: Accept, info: &mut RequestInfo) 
     }
     info.idempotency_key = client::idempotency_key(&head.headers)?;
     let credential = Credential::of(&head.headers)?;
-    if matches!(credential, Credential::Cookie(_)) {
+    (info.cookies, info.device) = client::kept(&head.headers, info.secure || server.app.config.production)?;
+    if matches!(credential, Credential::Cookie(_)) || info.cookies.is_some() {
         origin::judge(&head.method, &head.headers, authority(&head.uri, &head.headers), &server.cors)?;
     }
     Ok(credential)

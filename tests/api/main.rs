@@ -10,8 +10,10 @@
 )]
 
 mod account;
+mod cookies;
 mod crm;
 mod crm_feed;
+mod devices;
 mod http;
 mod idempotency;
 mod identity;

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod flood;
 #[path = "../api/messaging/live.rs"]
 mod live;
 mod program;

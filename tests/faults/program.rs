@@ -7,6 +7,7 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::Mutex,
     time::Duration,
@@ -28,20 +29,26 @@ pub struct Program {
     process: Mutex<Child>,
     folder: TempDir,
     address: String,
+    settings: &'static [(&'static str, &'static str)],
     client: reqwest::Client,
     pub token: String,
 }
 
 impl Program {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With settings, as environment variables.
+    pub async fn start_with(settings: &'static [(&'static str, &'static str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("stoa-faults-").tempdir().expect("a folder");
         // PostgreSQL's user has to get there when the tests run as root.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
         let address =
             TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a port").to_string();
-        let process = Mutex::new(launch(&folder, &address));
+        let process = Mutex::new(launch_in(folder.path(), &address, settings));
         let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-        let mut program = Program { process, folder, address, client, token: String::new() };
+        let mut program = Program { process, folder, address, settings, client, token: String::new() };
         let register =
             "mutation { register(input: { email: \"ada@example.com\", password: \"nine purple otters juggle\",
             fullName: \"Ada\", organizationName: \"Faults\" }) { session { accessToken } userErrors { message } } }";
@@ -57,10 +64,23 @@ impl Program {
         format!("ws://{}/graphql", self.address)
     }
 
+    /// A request of a stranger.
+    pub fn post(&self, body: &Value) -> reqwest::RequestBuilder {
+        self.client.post(format!("http://{}/graphql", self.address)).json(body)
+    }
+
+    /// Resident memory in KiB; what PostgreSQL takes is not counted.
+    pub fn memory(&self) -> u64 {
+        let id = self.process.lock().expect("a process").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("a running program");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     /// Status and answer; None: nobody answered.
     pub async fn graphql(&self, query: &str, variables: Value) -> Option<(u16, Value)> {
         let body = json!({ "query": query, "variables": variables });
-        let mut request = self.client.post(format!("http://{}/graphql", self.address)).json(&body);
+        let mut request = self.post(&body);
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
         }
@@ -82,7 +102,7 @@ impl Program {
         let mut process = self.process.lock().expect("a process");
         process.kill().expect("killed");
         process.wait().expect("gone");
-        *process = tokio::task::block_in_place(|| launch_in(&folder, &address));
+        *process = tokio::task::block_in_place(|| launch_in(&folder, &address, self.settings));
     }
 
     /// Kills PostgreSQL, which the program has started.
@@ -106,18 +126,15 @@ impl Drop for Program {
     }
 }
 
-fn launch(folder: &TempDir, address: &str) -> Child {
-    launch_in(folder.path(), address)
-}
-
 /// Starts the program and waits until it says that it answers.
-fn launch_in(folder: &std::path::Path, address: &str) -> Child {
+fn launch_in(folder: &Path, address: &str, settings: &[(&str, &str)]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stoa"));
     command.args(["serve", "--listen", address, "--data-dir"]).arg(folder).stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).expect("a file"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STOA_") && name != "STOA_POSTGRES_BIN") {
         command.env_remove(name);
     }
+    command.envs(settings.iter().copied());
     let mut process = command.env_remove("DATABASE_URL").env_remove("REDIS_URL").spawn().expect("a program");
     let mut said = String::new();
     BufReader::new(process.stdout.take().expect("its output")).read_line(&mut said).expect("a line");

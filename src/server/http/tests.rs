@@ -197,7 +197,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 #[test]
 fn each_mutation_of_a_batch_has_its_own_key() {
     let key = |place: usize| -> Option<String> {
-        let info = RequestInfo { id: "r".into(), address: None, user_agent: None, idempotency_key: Some("k".into()) };
+        let info = RequestInfo { id: "r".into(), idempotency_key: Some("k".into()), ..RequestInfo::default() };
         numbered(&info, place).map(|key| key.to_string())
     };
     assert_eq!(key(0).as_deref(), Some("k 0"));

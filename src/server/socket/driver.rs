@@ -10,12 +10,13 @@ use super::{
     outbox::Outbox,
     protocol::{self, ClientMessage, Close},
     running::Running,
-    sign_in::{Member, Phase, RECHECK, turned_away},
+    sign_in::{Member, Phase, turned_away},
 };
 use crate::{
     config::{SocketConfig, millis},
     error::{Code, Error, Result as Answered},
     kit::scope::RequestInfo,
+    platform::standing::RECHECK,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
 use serde_json::{Map, Value, value::RawValue};

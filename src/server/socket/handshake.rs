@@ -92,9 +92,8 @@ impl Greeting {
 pub(super) fn unannounced<B>(request: &Request<B>) -> RequestInfo {
     RequestInfo {
         id: Uuid::now_v7().simple().to_string().into(),
-        address: None,
         user_agent: request.headers().get(header::USER_AGENT).and_then(|it| it.to_str().ok()).map(Into::into),
-        idempotency_key: None,
+        ..RequestInfo::default()
     }
 }
 

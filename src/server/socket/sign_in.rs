@@ -5,12 +5,9 @@ use super::{operations::Operations, protocol::Close, seats::Seat};
 use crate::{
     error::{Code, Error},
     kit::scope::RequestInfo,
+    platform::standing::RECHECK,
 };
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// How often it is asked whether the session still stands.
-pub(super) const RECHECK: Duration = Duration::from_secs(1);
 
 /// How far a client has come.
 pub(super) enum Phase<M> {

@@ -9,7 +9,7 @@ pub mod statements;
 
 #[allow(unused_imports, reason = "words for whichever test needs them")]
 pub use postgres::{connect, database};
-pub use sign_in::Founder;
+pub use sign_in::{Founder, PASSWORD};
 
 use reqwest::Client;
 use serde_json::{Value, json};

@@ -5,13 +5,14 @@ use crate::kit::{connect, database, server};
 use tokio_postgres::Client;
 
 /// Tables that belong to no organization. Whoever adds one says here why.
-const GLOBAL: [&str; 5] = [
+const GLOBAL: [&str; 6] = [
     // The tenants themselves: behind a policy on `id`.
     "organizations",
     // People, whatever organizations they belong to: read by id of the caller or by address at sign-in.
     "users",
-    // Tokens mailed to people: found by their hash alone.
+    // Tokens mailed to people, and those of their devices: found by their hash alone.
     "user_tokens",
+    "devices",
     // What recurs on this server: seen by its worker only.
     "schedules",
     // diesel's own; the role of requests has no right to it.

@@ -135,7 +135,7 @@ async fn lists_of_a_large_table_use_its_indexes() {
              FROM generate_series(1, {ROWS}) n, m, a, c;
          ANALYZE"
     )).await;
-    let request = RequestInfo { id: Arc::from("plans"), address: None, user_agent: None, idempotency_key: None };
+    let request = RequestInfo { id: Arc::from("plans"), ..RequestInfo::default() };
     let scope_of =
         async |token: &str| identity::authenticate(&server.app, token, request.clone()).await.expect("a scope");
     let (all, own) = (scope_of(&world.founder).await, scope_of(&world.colleague).await);

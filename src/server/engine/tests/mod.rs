@@ -34,7 +34,7 @@ fn run() -> Arc<Tested> {
 }
 
 fn info() -> RequestInfo {
-    RequestInfo { id: "r1".into(), address: None, user_agent: None, idempotency_key: None }
+    RequestInfo { id: "r1".into(), ..RequestInfo::default() }
 }
 
 fn json_of(answer: &Answer) -> Value {

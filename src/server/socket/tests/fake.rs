@@ -218,7 +218,7 @@ pub fn greeting(cookie: Option<&str>) -> Greeting {
 }
 
 pub fn info() -> RequestInfo {
-    RequestInfo { id: "socket".into(), address: None, user_agent: None, idempotency_key: None }
+    RequestInfo { id: "socket".into(), ..RequestInfo::default() }
 }
 
 /// A raw client; everything it waits for comes within seconds or fails the test.
