@@ -33,9 +33,10 @@ test: ## Run all tests: of the program and, where Node is, of Apollo Client, urq
 test-postgres: ## Run the tests that concern the database on each PostgreSQL (POSTGRES="14 15 16 17 18")
 	@scripts/test-postgres $(POSTGRES)
 
-proof: ## Kill the program and its database while people talk: five rounds of 2 000 messages each
+proof: ## Kill the program and its database while people talk, flood the sign-in, time what is revoked: ten minutes
 	@scripts/toolchain && scripts/postgres
-	@STOA_PROOF=1 cargo test --locked --test faults -- --nocapture
+	@STOA_PROOF=1 cargo test --locked --no-fail-fast --test faults --test flood -- --nocapture
+	@STOA_PROOF=1 cargo test --locked --test api revocation:: -- --nocapture
 
 bench: ## Measure speed and memory beside pgbench, in five minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
 	@scripts/toolchain

@@ -29,6 +29,7 @@ mod messaging;
 mod organizations;
 mod outage;
 mod plan;
+mod revocation;
 mod schema;
 mod sessions;
 mod socket;

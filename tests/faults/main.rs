@@ -11,7 +11,6 @@
     reason = "a test fails by panicking"
 )]
 
-mod flood;
 #[path = "../api/messaging/live.rs"]
 mod live;
 mod program;

@@ -1,0 +1,131 @@
+//! What is taken away is gone: each cause, over HTTP and on an open socket, on the node where it happens and on another
+//! one that shares nothing with it but the database. `STOA_PROOF=1` holds it to the second that is promised; beside all
+//! other tests at once it is given another one.
+
+use crate::{
+    kit::{Founder, PASSWORD, Server, data, user_errors},
+    socket::Client,
+};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// What only an administrator may ask; so that it is refused when the role is another one, too.
+const PROBE: &str = "{ jobs(first: 1) { totalCount } viewer { memberId } }";
+
+const CAUSES: [&str; 9] = [
+    "logout",
+    "sessionRevoke",
+    "logoutEverywhere",
+    "passwordChange",
+    "memberRoleChange",
+    "memberSuspend",
+    "memberRemove",
+    "organizationDelete",
+    "disabled",
+];
+
+fn limit() -> Duration {
+    let proof = std::env::var("STOA_PROOF").is_ok_and(|value| value != "0");
+    Duration::from_millis(if proof { 1000 } else { 2500 })
+}
+
+/// Another session of the same person.
+async fn second(server: &Server, who: &Founder) -> String {
+    let query =
+        "mutation($input: LoginInput!) { login(input: $input) { session { accessToken } userErrors { code } } }";
+    let input = json!({ "input": { "email": who.email, "password": PASSWORD } });
+    let answer = server.graphql(query, input, None).await;
+    data(&answer, "login.session.accessToken").as_str().expect("a token").to_owned()
+}
+
+/// Takes something away from Bob, who has the token and whom Ada leads.
+async fn bring_about(server: &Server, cause: &str, ada: &Founder, bob: &Founder, token: &str) {
+    let member = json!({ "id": bob.member });
+    let (of, input, by) = match cause {
+        "logout" | "logoutEverywhere" => ("", Value::Null, token),
+        "sessionRevoke" => {
+            let list = server.graphql("{ sessions { id current } }", json!({}), Some(token)).await;
+            let own = data(&list, "sessions").as_array().and_then(|all| all.iter().find(|one| one["current"] == true));
+            ("SessionRevokeInput", json!({ "id": own.expect("its own session")["id"] }), bob.token.as_str())
+        }
+        "passwordChange" => {
+            let input = json!({ "currentPassword": PASSWORD, "newPassword": "eleven yellow badgers waltz" });
+            ("PasswordChangeInput", input, bob.token.as_str())
+        }
+        "memberRoleChange" => {
+            ("MemberRoleChangeInput", json!({ "id": bob.member, "role": "MEMBER" }), ada.token.as_str())
+        }
+        "memberSuspend" | "memberRemove" => ("MemberInput", member, ada.token.as_str()),
+        "organizationDelete" => {
+            let query = "{ viewer { organization { slug } } }";
+            let own = server.graphql(query, json!({}), Some(ada)).await;
+            let slug = data(&own, "viewer.organization.slug").clone();
+            ("OrganizationDeleteInput", json!({ "slug": slug }), ada.token.as_str())
+        }
+        _ => {
+            // What whoever runs the server does; no request tells any node.
+            return server.sql(&format!("UPDATE users SET disabled_at = now() WHERE email = '{}'", bob.email)).await;
+        }
+    };
+    let document = match of {
+        "" => format!("mutation {{ done: {cause} {{ userErrors {{ code }} }} }}"),
+        of => format!("mutation($input: {of}!) {{ done: {cause}(input: $input) {{ userErrors {{ field code }} }} }}"),
+    };
+    let answer = server.graphql(&document, json!({ "input": input }), Some(by)).await;
+    assert!(user_errors(&answer, "done").is_empty(), "{cause}: {answer}");
+}
+
+/// Until the token is refused over HTTP.
+async fn refused(server: &Server, token: &str, begin: Instant) -> Duration {
+    loop {
+        let sent = begin.elapsed();
+        if server.graphql(PROBE, json!({}), Some(token)).await.get("errors").is_some() {
+            return sent;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn closed(mut socket: Client, begin: Instant) -> Duration {
+    assert_eq!(socket.closed().await, 4403);
+    begin.elapsed()
+}
+
+/// How long it takes: HTTP here, HTTP elsewhere, socket here, socket elsewhere.
+async fn measure(here: &Server, elsewhere: &Server, cause: &str) -> [Duration; 4] {
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "admin", None).await;
+    let token = second(here, &bob).await;
+    let bearer = format!("Bearer {token}");
+    let (near, far) = (Client::open(here, Some(&bearer)).await, Client::open(elsewhere, Some(&bearer)).await);
+    for server in [here, elsewhere] {
+        data(&server.graphql(PROBE, json!({}), Some(&token)).await, "jobs.totalCount");
+    }
+    bring_about(here, cause, &ada, &bob, &token).await;
+    let begin = Instant::now();
+    let (near_http, far_http, near, far) = tokio::join!(
+        refused(here, &token, begin),
+        refused(elsewhere, &token, begin),
+        closed(near, begin),
+        closed(far, begin)
+    );
+    [near_http, far_http, near, far]
+}
+
+#[tokio::test]
+async fn what_is_taken_is_gone_everywhere_within_a_second() {
+    let (here, elsewhere) = (Server::start().await, Server::start().await);
+    let times = join_all(CAUSES.iter().map(|cause| measure(&here, &elsewhere, cause))).await;
+    println!("{:20}{:>10}{:>10}{:>10}{:>10}  ms", "", "HTTP", "elsewhere", "socket", "elsewhere");
+    for (cause, times) in CAUSES.iter().zip(&times) {
+        let [a, b, c, d] = times.map(|time| time.as_millis());
+        println!("{cause:20}{a:>10}{b:>10}{c:>10}{d:>10}");
+    }
+    for (cause, times) in CAUSES.iter().zip(&times) {
+        assert!(times.iter().all(|time| *time < limit()), "{cause}: {times:?}");
+    }
+    here.stop().await;
+    elsewhere.stop().await;
+}
