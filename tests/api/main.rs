@@ -30,4 +30,5 @@ mod plan;
 mod schema;
 mod sessions;
 mod socket;
+mod two_factor;
 mod wall;
