@@ -8,7 +8,7 @@ use crate::{
     kit::relation::Lookups,
     platform::{
         database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings, throttle::Throttle,
-        tokens::Tokens,
+        tokens::Tokens, vault::Vault,
     },
 };
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub struct App {
     pub database: Database,
     pub hub: Hub,
     pub tokens: Tokens,
+    pub vault: Vault,
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub standings: Standings,
@@ -37,6 +38,7 @@ impl App {
             hub: Hub::new(&config.events, database.clone()),
             database,
             tokens: Tokens::open(&config)?,
+            vault: Vault::of(&config)?,
             passwords: Passwords::new(&config.identity),
             throttle: Throttle::new(),
             standings: Standings::default(),

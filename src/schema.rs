@@ -376,7 +376,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// SHA-256 of the one-time tokens that were mailed to people; gone when used. Not a tenant table.
+    /// SHA-256 of the one-time tokens that were mailed to people, or given to who must still give a code to sign in; gone when used. Not a tenant table.
     user_tokens (hash) {
         hash -> Bytea,
         user_id -> Uuid,
@@ -411,6 +411,14 @@ diesel::table! {
         phone -> Nullable<Text>,
         /// What a front end remembers of the person.
         settings -> Jsonb,
+        /// What codes are made from (RFC 6238), sealed for this person with the key of the server.
+        totp_secret -> Nullable<Bytea>,
+        /// Since when signing in takes a code; null: it does not, whether there is a secret or not.
+        totp_confirmed_at -> Nullable<Timestamptz>,
+        /// The time step of the latest code that was used; it and all before it are worthless.
+        totp_last_step -> Int8,
+        /// SHA-256 of the person's id and each recovery code that has not been used.
+        recovery_hashes -> Array<Nullable<Bytea>>,
     }
 }
 

@@ -1,9 +1,13 @@
-//! `stoa keys`: the keys that sign access tokens. Invariant: rotating them signs nobody out, and needs no restart.
+//! `stoa keys`: the keys that sign access tokens. Invariant: rotating them signs nobody out, and needs no restart; the key
+//! under which secrets are stored is made when there is none, and never another.
 
 use crate::{
     config::Config,
     error::Result,
-    platform::tokens::{list_keys, rotate_keys},
+    platform::{
+        tokens::{list_keys, rotate_keys},
+        vault,
+    },
 };
 use clap::Subcommand;
 use std::io::{self, Write};
@@ -31,6 +35,7 @@ pub(super) fn run(config: &Config, action: Action) -> Result<()> {
             }
         }
         Action::Rotate { forget_old } => {
+            vault::make_missing(config)?;
             let id = rotate_keys(config, forget_old)?;
             let _ = writeln!(out, "{id} signs from now on; servers that run take it up within five seconds");
         }

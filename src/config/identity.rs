@@ -14,6 +14,9 @@ pub struct IdentityConfig {
     pub signing_key: Option<Secret>,
     /// The key that `signing_key` has followed, while tokens of it are about: PEM or a path.
     pub previous_signing_key: Option<Secret>,
+    /// The key under which secrets are stored that are needed again, such as those of authenticators: 32 bytes in base64,
+    /// or the path of a file with them; none: `keys/vault.key` in the data directory, made there outside production.
+    pub encryption_key: Option<Secret>,
     pub access_token_seconds: u64,
     pub refresh_token_seconds: u64,
     /// Whether strangers may register an organization.
@@ -44,6 +47,7 @@ impl Default for IdentityConfig {
             issuer: "stoa".into(),
             signing_key: None,
             previous_signing_key: None,
+            encryption_key: None,
             access_token_seconds: 15 * 60,
             refresh_token_seconds: 7 * 24 * 3600,
             registration: true,

@@ -2,12 +2,16 @@
 //! elsewhere locks the account for strangers and not for them. Invariant: a device speaks for one account, has its own
 //! count of failures, and is forgotten when its person throws intruders out.
 
-use super::{mails::NewSignIn, session::Entrant};
+use super::{
+    mails::NewSignIn,
+    session::Entrant,
+    sign_in::{allow_address, allow_refresh, attempt, count_failure},
+};
 use crate::{
     app::App,
     error::{Error, Result},
     kit::{cookies::Kept, scope::RequestInfo},
-    platform::{database::Transaction, throttle::Attempt, tokens::Opaque},
+    platform::{database::Transaction, password::Passwords, throttle::Attempt, tokens::Opaque},
     schema::{devices, sessions, users},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,39 +26,64 @@ const MOST: i64 = 20;
 /// How long a device is remembered that is not used. Browsers keep no cookie for longer.
 const UNUSED: TimeDelta = TimeDelta::days(400);
 
-/// A device from which somebody has signed in to the account that they now sign in to.
-pub struct Device(Vec<u8>);
+/// Where somebody tries to sign in from: a device from which the account was entered before, by its hash, or anywhere. What
+/// is counted for the one is nothing to the other, and no flood of strangers is in the way of a known device.
+pub struct Origin(Option<Vec<u8>>);
 
-/// The device that a request comes from, if the account with this address was entered from it before.
-pub async fn known(app: &App, request: &RequestInfo, email: Option<&str>) -> Result<Option<Device>> {
-    let (Some(hash), Some(email)) = (hash(request), email) else { return Ok(None) };
-    let most = i32::try_from(app.config.identity.max_failures).unwrap_or(i32::MAX);
-    let known = devices::table
-        .inner_join(users::table)
-        .filter(devices::hash.eq(hash).and(users::email.eq(email)))
-        .filter(devices::failures.lt(most).and(devices::last_used_at.gt(Utc::now() - UNUSED)))
-        .select(devices::hash);
-    let known = known.first(&mut *app.database.of_nobody().await?).await.optional()?;
-    Ok(known.map(Device))
-}
+impl Origin {
+    /// Looks whether the device that a request comes from is known to the account with this address.
+    pub async fn of(app: &App, request: &RequestInfo, email: Option<&str>) -> Result<Self> {
+        let (Some(hash), Some(email)) = (hash(request), email) else { return Ok(Origin(None)) };
+        allow_refresh(app, request)?;
+        let most = i32::try_from(app.config.identity.max_failures).unwrap_or(i32::MAX);
+        let known = devices::table
+            .inner_join(users::table)
+            .filter(devices::hash.eq(hash).and(users::email.eq(email)))
+            .filter(devices::failures.lt(most).and(devices::last_used_at.gt(Utc::now() - UNUSED)))
+            .select(devices::hash);
+        Ok(Origin(known.first(&mut *app.database.of_nobody().await?).await.optional()?))
+    }
 
-impl Device {
-    /// Counts an attempt to sign in from it; RATE_LIMITED after too many failures.
-    pub fn attempt(&self, app: &App) -> Result<Attempt> {
+    /// Whether it is a device of the person.
+    pub fn is_known(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Counts an attempt, before a password is hashed. RATE_LIMITED after too many from one address or for one account;
+    /// after too many failures from a known device.
+    pub fn attempt(&self, app: &App, request: &RequestInfo, email: &str) -> Result<Attempt> {
+        let Some(device) = &self.0 else {
+            allow_address(app, request)?;
+            return attempt(app, email);
+        };
         let settings = &app.config.identity;
-        let key: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key: String = device.iter().map(|byte| format!("{byte:02x}")).collect();
         app.throttle.attempt("device", &key, settings.max_failures, Duration::from_secs(settings.lock_seconds))
     }
 
+    /// Where passwords are hashed.
+    pub fn passwords(&self, app: &App) -> Passwords {
+        if self.is_known() { app.passwords.for_known() } else { app.passwords.clone() }
+    }
+
     /// Counts in the database as well, for restarts and other nodes.
-    pub async fn count_failure(&self, app: &App) -> Result<()> {
-        diesel::update(devices::table.find(&self.0))
+    pub async fn count_failure(&self, app: &App, user: Uuid) -> Result<()> {
+        let Some(device) = &self.0 else { return count_failure(app, user, Utc::now()).await };
+        diesel::update(devices::table.find(device))
             .set(devices::failures.eq(devices::failures + 1))
             .execute(&mut *app.database.of_nobody().await?)
             .await?;
         Ok(())
     }
+
+    /// What a sign-in makes good of the account. From a known device: nothing, as what strangers have done stays counted.
+    pub fn forgiven(&self) -> Option<Forgiven> {
+        (!self.is_known()).then_some((users::failed_logins.eq(0), users::locked_until.eq(None)))
+    }
 }
+
+type Forgiven =
+    (diesel::dsl::Eq<users::failed_logins, i32>, diesel::dsl::Eq<users::locked_until, Option<DateTime<Utc>>>);
 
 /// Remembers where somebody signs in from, who has just shown who they are, in the transaction of the sign-in and before
 /// its session is opened. The token of a new device; `None` when it is known. A person who was here before is told by

@@ -32,7 +32,7 @@ use uuid::Uuid;
 /// Mails that a person may cause at once, and a minute.
 const MAILS: (u32, u32) = (3, 1);
 /// What a mail or a token was made for at the address before.
-const OF_THE_OLD: [Purpose; 3] = [Purpose::VerifyEmail, Purpose::ChangeEmail, Purpose::ResetPassword];
+const OF_THE_OLD: [Purpose; 4] = [Purpose::VerifyEmail, Purpose::ChangeEmail, Purpose::ResetPassword, Purpose::SignIn];
 
 /// The new address.
 #[derive(InputObject)]

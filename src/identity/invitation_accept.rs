@@ -8,6 +8,7 @@ use super::{
     organization::Organization,
     register::new_password,
     role::permissions,
+    second_factor::{self, spend},
     session::{self, Entrant, SessionTokens},
     sign_in::{allow_address, attempt, count_failure},
 };
@@ -54,6 +55,9 @@ pub struct InvitationAcceptInput {
     /// The password of the account with this address, or of the one that is made: then 10 to 128 characters, and not
     /// easy to guess. Not needed by whoever is signed in.
     password: Option<String>,
+    /// Needed beside the password of an account with two-factor sign-in: the six digits that its authenticator shows now,
+    /// or a recovery code. One that is missing answers TWO_FACTOR_REQUIRED.
+    code: Option<String>,
     /// Your name, 1 to 120 characters. Needed for a new account only.
     full_name: Option<String>,
 }
@@ -228,12 +232,13 @@ async fn identify(caller: &Caller, email: &str, input: InvitationAcceptInput) ->
         }
         return Ok(Ok(Person { id, name, new: None }));
     }
-    let known = users::table.filter(users::email.eq(email)).select((select, users::locked_until, users::disabled_at));
-    type Known = (Found, Option<chrono::DateTime<Utc>>, Option<chrono::DateTime<Utc>>);
+    let state = (users::locked_until, users::disabled_at, users::totp_confirmed_at.is_not_null());
+    let known = users::table.filter(users::email.eq(email)).select((select, state));
+    type Known = (Found, (Option<chrono::DateTime<Utc>>, Option<chrono::DateTime<Utc>>, bool));
     let known: Option<Known> = known.first(&mut *conn).await.optional()?;
     drop(conn);
     let given = input.password.unwrap_or_default();
-    let Some(((id, _, name, hash), locked_until, disabled_at)) = known else {
+    let Some(((id, _, name, hash), (locked_until, disabled_at, two_factor))) = known else {
         let mut errors = UserErrors::new();
         let name = input::name(&mut errors, "fullName", &input.full_name.unwrap_or_default());
         new_password(app, &mut errors, "password", &given, vec![email.to_owned(), name.clone()]).await?;
@@ -248,14 +253,23 @@ async fn identify(caller: &Caller, email: &str, input: InvitationAcceptInput) ->
     }
     let attempt = attempt(app, email)?;
     let open = disabled_at.is_none() && locked_until.is_none_or(|end| end <= Utc::now());
-    if app.passwords.verify(given, hash).await? && open {
+    let known = app.passwords.verify(given, hash).await? && open;
+    let right = match input.code {
+        None if known && two_factor => return Ok(Err(one("code", Code::TwoFactorRequired, second_factor::MISSING))),
+        Some(code) if known && two_factor => {
+            spend(app, &mut *app.database.of_nobody().await?, id, &code, false).await?
+        }
+        _ => known,
+    };
+    if right {
         attempt.succeeded();
         return Ok(Ok(Person { id, name, new: None }));
     }
     count_failure(app, id, Utc::now()).await?;
     attempt.failed();
     let message = "This is not the password of the account with the invited address.";
-    Ok(Err(one("password", Code::Invalid, message)))
+    let (field, message) = if known { ("code", second_factor::WRONG) } else { ("password", message) };
+    Ok(Err(one(field, Code::Invalid, message)))
 }
 
 type Joined = (Organization, Uuid, Vec<crate::events::Change>);

@@ -88,7 +88,7 @@ mail! {
     }
 }
 mail! {
-    /// Too many wrong passwords.
+    /// Too many wrong passwords or codes.
     AccountLocked, "account_locked", "Your account is locked for now" {
         name: String,
         minutes: u64,

@@ -2,11 +2,13 @@
 
 mod access;
 mod device;
+mod door;
 mod email_change;
 mod email_verification;
 mod input;
 pub mod invitation;
 mod invitation_accept;
+mod login_complete;
 pub mod mails;
 pub mod member;
 mod organization;
@@ -19,10 +21,13 @@ mod profile;
 pub mod purge;
 mod register;
 mod role;
+mod second_factor;
 mod session;
 mod sign_in;
 mod staff;
 mod step_up;
+mod totp;
+mod two_factor;
 mod user;
 mod user_token;
 mod viewer;
@@ -58,6 +63,7 @@ pub struct IdentityMutation(EntranceMutation, OwnAccountMutation, OrganizationMu
 pub struct EntranceMutation(
     register::RegisterMutation,
     sign_in::SignInMutation,
+    login_complete::LoginCompleteMutation,
     own_sessions::OwnSessionMutation,
     step_up::StepUpMutation,
     password_reset::PasswordResetMutation,
@@ -68,6 +74,7 @@ pub struct EntranceMutation(
 #[derive(MergedObject, Default)]
 pub struct OwnAccountMutation(
     password_change::PasswordChangeMutation,
+    two_factor::TwoFactorMutation,
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,
     profile::ProfileMutation,

@@ -30,6 +30,9 @@ pub struct PasswordChangeInput {
     current_password: String,
     /// 10 to 128 characters, and not easy to guess.
     new_password: String,
+    /// Needed with two-factor sign-in: the six digits that the authenticator shows now, or a recovery code. It is used up
+    /// only when the new password can be one.
+    code: Option<String>,
 }
 
 /// What came of `passwordChange`.
@@ -47,7 +50,8 @@ pub struct PasswordChangeMutation;
 #[Object]
 impl PasswordChangeMutation {
     /// Changes the viewer's password and ends all other sessions of the person, in every organization. This session
-    /// goes on.
+    /// goes on. With two-factor sign-in a `code` that is missing answers TWO_FACTOR_REQUIRED, and INVALID with `field` null
+    /// does not tell whether password or code is wrong.
     ///
     /// Errors: UNAUTHENTICATED; RATE_LIMITED after too many wrong passwords.
     async fn password_change(
@@ -69,19 +73,24 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     let app = &scope.app;
     allow_address(app, &scope.request)?;
     let person = person(scope).await?;
-    let mut errors = UserErrors::new();
+    let (mut errors, mut faults) = (UserErrors::new(), UserErrors::new());
 
-    step_up::prove(app, &person, &mut errors, "currentPassword", &input.current_password).await?;
-    let hash = person.account.password_hash;
     let about = vec![person.email.clone(), person.full_name.clone()];
-    new_password(app, &mut errors, "newPassword", &input.new_password, about).await?;
-    if input.new_password == input.current_password && !errors.has("newPassword") {
-        errors.add("newPassword", UserErrorCode::Invalid, "Choose another password than the one you have.");
+    new_password(app, &mut faults, "newPassword", &input.new_password, about).await?;
+    if input.new_password == input.current_password && faults.is_empty() {
+        faults.add("newPassword", UserErrorCode::Invalid, "Choose another password than the one you have.");
     }
+    // A code works once: it is not used up in vain.
+    if faults.is_empty() || !person.account.two_factor() {
+        let (current, code) = (&input.current_password, input.code.as_deref());
+        step_up::prove(app, &person, &mut errors, "currentPassword", current, code).await?;
+    }
+    errors.extend(faults);
     if !errors.is_empty() {
         return Ok(errors);
     }
 
+    let hash = person.account.password_hash;
     let renewed = app.passwords.for_known().hash(input.new_password).await?;
     let actor = &scope.actor;
     let mut tx = scope.reader().await?.begin().await?;

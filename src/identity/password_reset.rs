@@ -22,7 +22,7 @@ use crate::{
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{dsl::case_when, prelude::*};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -90,7 +90,8 @@ impl PasswordResetMutation {
     }
 
     /// Gives the account another password, with the token from a mail, and ends all sessions of the person, in every
-    /// organization. Sign in with it then. A token that was used, has expired or never was answers INVALID for `token`.
+    /// organization. Sign in with it then; two-factor sign-in stays on and asks for its code. A token that was used, has
+    /// expired or never was answers INVALID for `token`.
     ///
     /// Errors: RATE_LIMITED.
     async fn password_reset(
@@ -168,22 +169,30 @@ async fn reset(app: &App, request: &RequestInfo, input: PasswordResetInput) -> R
     let hash = app.passwords.hash(input.new_password).await?;
     let mut tx = app.database.of_nobody().await?.begin().await?;
     let now = Utc::now();
+    // Who reads the mailbox has one factor: failures count on, so that no further tries of the other are won with mails.
+    let two_factor = users::totp_confirmed_at.is_not_null();
     // The person's row first, as whoever else needs both. Counting ends the sessions in every organization.
-    let changed = diesel::update(users::table.find(bearer.user))
+    let changed: Option<bool> = diesel::update(users::table.find(bearer.user))
         .filter(users::email.eq(&bearer.email).and(users::disabled_at.is_null()))
         .set((
             users::password_hash.eq(hash),
             users::password_changes.eq(users::password_changes + 1),
-            users::failed_logins.eq(0),
-            users::locked_until.eq(None::<DateTime<Utc>>),
+            users::failed_logins.eq(case_when(two_factor, users::failed_logins).otherwise(0)),
+            users::locked_until.eq(case_when(two_factor, users::locked_until).otherwise(None::<DateTime<Utc>>)),
             users::updated_at.eq(now),
         ))
-        .execute(&mut *tx)
-        .await?;
-    if changed == 0 || user_token::redeem(&mut tx, Purpose::ResetPassword, &input.token).await?.is_none() {
+        .returning(two_factor)
+        .get_result(&mut *tx)
+        .await
+        .optional()?;
+    let redeemed = match changed {
+        Some(_) => user_token::redeem(&mut tx, Purpose::ResetPassword, &input.token).await?,
+        None => None,
+    };
+    let (Some(two_factor), Some(_)) = (changed, redeemed) else {
         tx.rollback().await?;
         return Ok(worthless());
-    }
+    };
     // Whoever read this mail has shown that the address is theirs.
     diesel::update(users::table.find(bearer.user).filter(users::email_verified_at.is_null()))
         .set(users::email_verified_at.eq(now))
@@ -194,6 +203,8 @@ async fn reset(app: &App, request: &RequestInfo, input: PasswordResetInput) -> R
     app.mail.enqueue(&mut tx, None, &bearer.email, &PasswordChanged { name }).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == bearer.user);
-    app.throttle.forgive(PASSWORD_ATTEMPTS, &bearer.email);
+    if !two_factor {
+        app.throttle.forgive(PASSWORD_ATTEMPTS, &bearer.email);
+    }
     Ok(errors)
 }

@@ -1,8 +1,12 @@
 //! Signing in, staying in, signing out. Invariant: who does not know the password learns nothing, in words or in
 //! time: not whether an account exists, is locked or disabled, nor which organizations it belongs to.
 
+pub(super) use super::door::{choose, doors};
+
 use super::{
-    access, device, input,
+    device::Origin,
+    input,
+    login_complete::{TwoFactorChallenge, challenge},
     mails::AccountLocked,
     session::{self, Entrant, SessionTokens},
 };
@@ -15,7 +19,7 @@ use crate::{
         user_error::{UserError, UserErrorCode, UserErrors},
     },
     platform::throttle::Attempt,
-    schema::{memberships, organizations, users},
+    schema::users,
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,7 +30,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A refused sign-in takes at least this long, so that no step on the way shows in its time.
-const REFUSAL: Duration = Duration::from_millis(300);
+pub(super) const REFUSAL: Duration = Duration::from_millis(300);
 /// What failed attempts to give the password of an account are counted as.
 pub(super) const PASSWORD_ATTEMPTS: &str = "password";
 /// Refreshing costs no password hash: so many times the sign-ins are allowed from one address.
@@ -48,6 +52,8 @@ pub struct LoginInput {
 pub struct LoginPayload {
     /// Null when there are user errors.
     session: Option<SessionTokens>,
+    /// What `loginComplete` takes with a code, beside the user error TWO_FACTOR_REQUIRED; null otherwise.
+    two_factor: Option<TwoFactorChallenge>,
     /// What is wrong with the input; empty on success.
     user_errors: Vec<UserError>,
     /// The whole graph, to read on from here with what the request itself was sent with: not yet with the new access token.
@@ -89,7 +95,8 @@ pub struct SignInMutation;
 impl SignInMutation {
     /// Signs in with e-mail and password. A wrong password, an unknown address and a disabled account all answer
     /// INVALID with `field` null, and too many of either RATE_LIMITED. A member of several organizations that names none is answered REQUIRED for
-    /// `organization`, once the password was right.
+    /// `organization`, once the password was right. A person with two-factor sign-in gets no session yet: the user error
+    /// TWO_FACTOR_REQUIRED, and in `twoFactor` the challenge for `loginComplete`, which looks at the organization only then.
     ///
     /// Errors: RATE_LIMITED (with `retryAfter` in seconds) after too many attempts from one address or for one
     /// account; ORGANIZATION_SUSPENDED (`reason` SUSPENDED, or DELETED until it is restored).
@@ -101,11 +108,11 @@ impl SignInMutation {
         ctx.settle(
             async {
                 let caller = ctx.caller()?;
-                let (session, user_errors) = match login(caller.app(), caller.request(), input).await? {
-                    Ok(session) => (Some(session), Vec::new()),
-                    Err(errors) => (None, errors.into()),
+                let (session, two_factor, user_errors) = match login(caller.app(), caller.request(), input).await? {
+                    Ok(session) => (Some(session), None, Vec::new()),
+                    Err(Halt { user_errors, two_factor }) => (None, two_factor, user_errors.into()),
                 };
-                Ok(LoginPayload { session, user_errors, query: Default::default() })
+                Ok(LoginPayload { session, two_factor, user_errors, query: Default::default() })
             }
             .await,
         )
@@ -170,63 +177,65 @@ pub(super) struct Account {
     pub password_hash: Option<String>,
     locked_until: Option<DateTime<Utc>>,
     disabled_at: Option<DateTime<Utc>>,
+    totp_confirmed_at: Option<DateTime<Utc>>,
 }
 
-/// An organization that somebody may sign in to.
-#[derive(Queryable)]
-pub(super) struct Door {
-    pub organization: Uuid,
-    pub member: Uuid,
-    slug: String,
-    suspended_at: Option<DateTime<Utc>>,
-    deleted_at: Option<DateTime<Utc>>,
-}
-
-impl Door {
-    /// Why nobody gets in, if so.
-    pub fn closed(&self) -> Option<Error> {
-        access::closed(self.suspended_at, self.deleted_at)
+impl Account {
+    /// Whether the password is not enough.
+    pub fn two_factor(&self) -> bool {
+        self.totp_confirmed_at.is_some()
     }
 }
 
-async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Result<SessionTokens, UserErrors>> {
+/// Why somebody has no session yet.
+#[derive(Default)]
+pub(super) struct Halt {
+    pub user_errors: UserErrors,
+    /// Where a code is all that is missing.
+    pub two_factor: Option<TwoFactorChallenge>,
+}
+
+impl From<UserErrors> for Halt {
+    fn from(user_errors: UserErrors) -> Self {
+        Halt { user_errors, two_factor: None }
+    }
+}
+
+async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Result<SessionTokens, Halt>> {
     let started = Instant::now();
     let address = input::email_address(&input.email);
-    // From a device that the person has signed in from before nobody else's failures count, and no flood is in the way.
-    if request.device.is_some() {
-        allow_refresh(app, request)?;
-    }
-    let device = device::known(app, request, address.as_deref()).await?;
-    let attempt = match &device {
-        Some(device) => device.attempt(app)?,
-        None => {
-            allow_address(app, request)?;
-            attempt(app, address.as_deref().unwrap_or(&input.email))?
-        }
-    };
+    let origin = Origin::of(app, request, address.as_deref()).await?;
+    let attempt = origin.attempt(app, request, address.as_deref().unwrap_or(&input.email))?;
     let account = match &address {
         Some(address) => find(app, address).await?,
         None => None,
     };
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-    let passwords = if device.is_some() { app.passwords.for_known() } else { app.passwords.clone() };
-    let right = passwords.verify(input.password.clone(), hash.clone()).await?;
+    let right = origin.passwords(app).verify(input.password.clone(), hash.clone()).await?;
     let now = Utc::now();
-    let locked = |account: &Account| device.is_none() && account.locked_until.is_some_and(|end| end > now);
+    let locked = |account: &Account| !origin.is_known() && account.locked_until.is_some_and(|end| end > now);
     let open = |account: &Account| account.disabled_at.is_none() && !locked(account);
     let account = match account {
         Some(account) if right && open(&account) => account,
         // The same statement for an unknown account, which changes no row.
         other => {
-            match &device {
-                Some(device) => device.count_failure(app).await?,
-                None => count_failure(app, other.map_or_else(Uuid::nil, |account| account.id), now).await?,
-            }
+            origin.count_failure(app, other.map_or_else(Uuid::nil, |account| account.id)).await?;
             attempt.failed();
             tokio::time::sleep_until(started + REFUSAL).await;
-            return Ok(Err(wrong()));
+            return Ok(Err(wrong().into()));
         }
     };
+    let renewed = match &hash {
+        Some(hash) if app.passwords.is_outdated(hash) => app.passwords.hash(input.password).await.ok(),
+        _ => None,
+    };
+    let renewed = renewed.as_ref().or(hash.as_ref());
+    if account.two_factor() {
+        // Nothing is forgiven yet: whoever knows only the password wins no further tries of the code with it.
+        drop(attempt);
+        let halt = challenge(app, account.id, (&hash, renewed), input.organization.as_deref()).await?;
+        return Ok(Err(halt.unwrap_or_else(|| wrong().into())));
+    }
     attempt.succeeded();
 
     let door = match choose(doors(app, account.id).await?, input.organization.as_deref()) {
@@ -234,27 +243,21 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
             Some(closed) => return Err(closed),
             None => door,
         },
-        Err(errors) => return Ok(Err(errors)),
+        Err(errors) => return Ok(Err(errors.into())),
     };
-    let renewed = match &hash {
-        Some(hash) if app.passwords.is_outdated(hash) => app.passwords.hash(input.password).await.ok(),
-        _ => None,
-    };
-    // What strangers have done stays counted when somebody signs in from a known device.
-    let forgiven =
-        device.is_none().then_some((users::failed_logins.eq(0), users::locked_until.eq(None::<DateTime<Utc>>)));
     let mut tx = app.database.of(door.organization).await?.begin().await?;
     let who = Entrant { organization: door.organization, member: door.member, user: account.id };
     // Holds the account until the commit: a password that changes at this moment either ends this session as well,
-    // or is already another one.
+    // or is already another one. So does two-factor sign-in that is switched on.
     let entered = diesel::update(users::table.find(account.id))
         .filter(users::password_hash.is_not_distinct_from(&hash).and(users::disabled_at.is_null()))
-        .set((forgiven, users::password_hash.eq(renewed.as_ref().or(hash.as_ref()))))
+        .filter(users::totp_confirmed_at.is_null())
+        .set((origin.forgiven(), users::password_hash.eq(renewed)))
         .execute(&mut *tx)
         .await?;
     if entered == 0 {
         tx.rollback().await?;
-        return Ok(Err(wrong()));
+        return Ok(Err(wrong().into()));
     }
     let session = session::enter(app, &mut tx, who, request).await?;
     tx.commit().await?;
@@ -342,50 +345,6 @@ pub(super) async fn count_failure(app: &App, user: Uuid, now: DateTime<Utc>) -> 
     tx.commit().await
 }
 
-pub(super) async fn doors(app: &App, user: Uuid) -> Result<Vec<Door>> {
-    let mut connection = app.database.of_user(user).await?;
-    memberships::table
-        .inner_join(organizations::table)
-        .filter(memberships::user_id.eq(user).and(memberships::status.eq("active")))
-        .order(organizations::slug)
-        .select((
-            organizations::id,
-            memberships::id,
-            organizations::slug,
-            organizations::suspended_at,
-            organizations::deleted_at,
-        ))
-        .load(&mut *connection)
-        .await
-        .map_err(Error::from)
-}
-
-pub(super) fn choose(mut doors: Vec<Door>, named: Option<&str>) -> Result<Door, UserErrors> {
-    let mut errors = UserErrors::new();
-    match named {
-        Some(named) => match doors.into_iter().find(|door| door.slug.eq_ignore_ascii_case(named.trim())) {
-            Some(door) => return Ok(door),
-            None => {
-                let message = "You are not a member of an organization with this short name.";
-                errors.add("organization", UserErrorCode::NotFound, message);
-            }
-        },
-        None => match doors.pop() {
-            Some(door) if doors.is_empty() => return Ok(door),
-            Some(last) => {
-                let slugs: Vec<&str> = doors.iter().chain([&last]).map(|door| door.slug.as_str()).take(20).collect();
-                let message = format!("You belong to several organizations. Name one of them: {}.", slugs.join(", "));
-                errors.add("organization", UserErrorCode::Required, message);
-            }
-            None => {
-                let message = "You are not an active member of any organization. Ask to be invited.";
-                errors.add("", UserErrorCode::StateInvalid, message);
-            }
-        },
-    }
-    Err(errors)
-}
-
 /// The one answer to whoever does not know the password.
 fn wrong() -> UserErrors {
     let mut errors = UserErrors::new();
@@ -405,24 +364,5 @@ mod tests {
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
-    }
-
-    #[test]
-    fn the_door_is_named_only_when_there_are_several() {
-        let door = |slug: &str| Door {
-            organization: Uuid::new_v4(),
-            member: Uuid::new_v4(),
-            slug: slug.into(),
-            suspended_at: None,
-            deleted_at: None,
-        };
-        let slug = |doors, named| choose(doors, named).map(|door| door.slug).map_err(Vec::<UserError>::from);
-        assert_eq!(slug(vec![door("acme")], None).unwrap(), "acme");
-        assert_eq!(slug(vec![door("acme"), door("other")], Some(" Other ")).unwrap(), "other");
-        let errors = slug(vec![door("acme"), door("other")], None).unwrap_err();
-        assert_eq!(errors[0].code, UserErrorCode::Required);
-        assert!(errors[0].message.ends_with("acme, other."), "{}", errors[0].message);
-        assert_eq!(slug(vec![door("acme")], Some("other\0")).unwrap_err()[0].code, UserErrorCode::NotFound);
-        assert_eq!(slug(vec![], None).unwrap_err()[0].code, UserErrorCode::StateInvalid);
     }
 }

@@ -1,7 +1,10 @@
 //! Proving once more who one is, before what is hard to undo. Invariant: whoever finds a device signed in does not get
 //! the account with it: the last proof is five minutes old at most.
 
-use super::sign_in::{Account, allow_address, attempt, count_failure};
+use super::{
+    second_factor::{self, spend},
+    sign_in::{Account, REFUSAL, allow_address, attempt, count_failure},
+};
 use crate::{
     app::App,
     error::{Code, Error, Result},
@@ -15,6 +18,7 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use tokio::time::Instant;
 
 /// How long a proof is good.
 const RECENT: TimeDelta = TimeDelta::minutes(5);
@@ -24,6 +28,8 @@ const RECENT: TimeDelta = TimeDelta::minutes(5);
 pub struct ReauthenticateInput {
     /// The viewer's password.
     password: String,
+    /// Needed with two-factor sign-in: the six digits that the authenticator shows now, or a recovery code.
+    code: Option<String>,
 }
 
 /// What came of `reauthenticate`.
@@ -42,7 +48,8 @@ pub struct StepUpMutation;
 impl StepUpMutation {
     /// Proves with the password that it is still the person who uses this session. Fields that are hard to undo answer
     /// FORBIDDEN with the reason REAUTHENTICATION_REQUIRED when the last proof, a sign-in or this, is older than five
-    /// minutes.
+    /// minutes. With two-factor sign-in a `code` that is missing answers TWO_FACTOR_REQUIRED, and INVALID with `field` null
+    /// does not tell whether password or code is wrong.
     ///
     /// Errors: UNAUTHENTICATED; RATE_LIMITED after too many wrong passwords.
     async fn reauthenticate(
@@ -52,7 +59,7 @@ impl StepUpMutation {
     ) -> Option<ReauthenticatePayload> {
         ctx.settle(
             async {
-                let user_errors = reauthenticate(ctx.scope()?, &input.password).await?.into();
+                let user_errors = reauthenticate(ctx.scope()?, &input).await?.into();
                 Ok(ReauthenticatePayload { user_errors, query: Default::default() })
             }
             .await,
@@ -88,30 +95,47 @@ pub(super) async fn person(scope: &Scope) -> Result<Person> {
     users::table.find(scope.actor.user).select(Person::as_select()).first(&mut *connection).await.map_err(Error::from)
 }
 
-/// Adds an error unless it is the person's password. Counts as an attempt to sign in.
+/// Adds an error unless it is the person's password and, with two-factor sign-in, a code, which is used up. Counts as an
+/// attempt to sign in.
 pub(super) async fn prove(
     app: &App,
     person: &Person,
     errors: &mut UserErrors,
     field: &str,
     password: &str,
+    code: Option<&str>,
 ) -> Result<()> {
+    let (started, account) = (Instant::now(), &person.account);
+    if account.two_factor() && code.is_none() {
+        errors.add("code", UserErrorCode::TwoFactorRequired, second_factor::MISSING);
+        return Ok(());
+    }
     let attempt = attempt(app, &person.email)?;
-    if app.passwords.for_known().verify(password.to_owned(), person.account.password_hash.clone()).await? {
+    let mut right = app.passwords.for_known().verify(password.to_owned(), account.password_hash.clone()).await?;
+    if let (true, true, Some(code)) = (right, account.two_factor(), code) {
+        right = spend(app, &mut *app.database.of_nobody().await?, account.id, code, false).await?;
+    }
+    if right {
         attempt.succeeded();
+        return Ok(());
+    }
+    count_failure(app, account.id, Utc::now()).await?;
+    attempt.failed();
+    if account.two_factor() {
+        // Nor does the time tell how far it got.
+        tokio::time::sleep_until(started + REFUSAL).await;
+        errors.add("", UserErrorCode::Invalid, "Password or code is wrong. A code works once.");
     } else {
-        count_failure(app, person.account.id, Utc::now()).await?;
-        attempt.failed();
         errors.add(field, UserErrorCode::Invalid, "This is not your password.");
     }
     Ok(())
 }
 
-async fn reauthenticate(scope: &Scope, password: &str) -> Result<UserErrors> {
+async fn reauthenticate(scope: &Scope, input: &ReauthenticateInput) -> Result<UserErrors> {
     let (app, actor) = (&scope.app, &scope.actor);
     let mut errors = UserErrors::new();
     allow_address(app, &scope.request)?;
-    prove(app, &person(scope).await?, &mut errors, "password", password).await?;
+    prove(app, &person(scope).await?, &mut errors, "password", &input.password, input.code.as_deref()).await?;
     if errors.is_empty() {
         let session = sessions::table.find((actor.organization, actor.session));
         diesel::update(session)

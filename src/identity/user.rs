@@ -4,7 +4,12 @@
 use super::organization::{Key, Settings};
 use crate::kit::scalars::{DateTime, JsonObject};
 use async_graphql::{ID, SimpleObject};
-use diesel::prelude::*;
+use chrono::Utc;
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    sql_types::{Array, Binary, Nullable, Timestamptz},
+};
 
 /// A person who can sign in. Only that person sees it.
 #[derive(Queryable, Selectable, SimpleObject, Clone, Debug)]
@@ -30,8 +35,48 @@ pub struct User {
     pub email_verified_at: Option<DateTime>,
     /// The latest sign-in, in whatever organization.
     pub last_login_at: Option<DateTime>,
+    /// Whether signing in takes a code of an authenticator as well as the password.
+    #[diesel(column_name = totp_confirmed_at, deserialize_as = Since)]
+    pub two_factor_enabled: bool,
+    /// Recovery codes that were not used yet, of ten; 0 without two-factor sign-in.
+    #[diesel(column_name = recovery_hashes, deserialize_as = Hashes)]
+    pub recovery_codes_left: i32,
     /// When it was made.
     pub created_at: DateTime,
     /// When it was last changed.
     pub updated_at: DateTime,
+}
+
+/// Since when something is so; null: it is not.
+pub struct Since(bool);
+
+impl From<Since> for bool {
+    fn from(since: Since) -> bool {
+        since.0
+    }
+}
+
+impl Queryable<Nullable<Timestamptz>, Pg> for Since {
+    type Row = Option<chrono::DateTime<Utc>>;
+
+    fn build(since: Self::Row) -> diesel::deserialize::Result<Self> {
+        Ok(Since(since.is_some()))
+    }
+}
+
+/// Hashes of which only the number leaves this file.
+pub struct Hashes(i32);
+
+impl From<Hashes> for i32 {
+    fn from(hashes: Hashes) -> i32 {
+        hashes.0
+    }
+}
+
+impl Queryable<Array<Nullable<Binary>>, Pg> for Hashes {
+    type Row = Vec<Option<Vec<u8>>>;
+
+    fn build(hashes: Self::Row) -> diesel::deserialize::Result<Self> {
+        Ok(Hashes(i32::try_from(hashes.len())?))
+    }
 }

@@ -1,5 +1,5 @@
-//! One-time tokens that travel by mail: who has one can read the mailbox it was sent to. Invariant: only the mail has the
-//! token, the database its SHA-256; it works once, for its purpose, until its end.
+//! One-time tokens. Most travel by mail: who has one can read the mailbox it was sent to. Invariant: only the mail, or whoever
+//! was answered it, has the token, the database its SHA-256; it works once, for its purpose, until its end.
 
 use crate::{
     app::App,
@@ -17,7 +17,7 @@ const TOKEN: Opaque = Opaque("stoa_ut_");
 const MOST: i64 = 5;
 
 /// What an intruder may have asked for, and must not use once the person has thrown them out.
-pub const OF_INTRUDERS: [Purpose; 2] = [Purpose::ChangeEmail, Purpose::ResetPassword];
+pub const OF_INTRUDERS: [Purpose; 3] = [Purpose::ChangeEmail, Purpose::ResetPassword, Purpose::SignIn];
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Purpose {
     ChangeEmail,
     /// Lets a new password be chosen.
     ResetPassword,
+    /// Shows that the right password was given, and only a code is missing. Never mailed.
+    SignIn,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Purpose::VerifyEmail => "verify_email",
             Purpose::ChangeEmail => "change_email",
             Purpose::ResetPassword => "reset_password",
+            Purpose::SignIn => "sign_in",
         }
     }
 
@@ -46,18 +49,19 @@ impl Purpose {
             Purpose::VerifyEmail => TimeDelta::days(7),
             Purpose::ChangeEmail => TimeDelta::days(1),
             Purpose::ResetPassword => TimeDelta::hours(1),
+            Purpose::SignIn => TimeDelta::minutes(5),
         }
     }
 }
 
-/// Whose token it is, and the address that it was sent to.
+/// Whose token it is, and the address that it was sent to, or that they had then.
 #[derive(Queryable, Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
     pub user: Uuid,
     pub email: String,
 }
 
-/// Makes a token that will be sent to `email`; stored in the caller's transaction.
+/// Makes a token that will be sent to `email`, their address or a new one; stored in the caller's transaction.
 pub async fn issue(tx: &mut Transaction, purpose: Purpose, user: Uuid, email: &str) -> Result<String> {
     let (token, hash) = TOKEN.issue()?;
     let now = Utc::now();
@@ -121,6 +125,7 @@ pub fn link(app: &App, purpose: Purpose, token: &str) -> String {
     let page = match purpose {
         Purpose::VerifyEmail | Purpose::ChangeEmail => "verify",
         Purpose::ResetPassword => "password",
+        Purpose::SignIn => "sign-in",
     };
     format!("{}/{page}?token={token}", app.config.base_url())
 }

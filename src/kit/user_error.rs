@@ -32,6 +32,8 @@ pub enum UserErrorCode {
     InUse,
     /// Understood, but not offered by this server.
     Unsupported,
+    /// A code of the person's authenticator, or a recovery code, is needed as well as the password.
+    TwoFactorRequired,
 }
 
 /// A fault in the input, told so that the user can mend it.

@@ -2,6 +2,7 @@
 
 pub mod database;
 pub mod jobs;
+pub mod key_file;
 pub mod mail;
 pub mod migrations;
 pub mod password;
@@ -10,3 +11,4 @@ pub mod standing;
 pub mod telemetry;
 pub mod throttle;
 pub mod tokens;
+pub mod vault;

@@ -33,4 +33,5 @@ mod revocation;
 mod schema;
 mod sessions;
 mod socket;
+mod two_factor;
 mod wall;

@@ -137,17 +137,20 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 34] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
     "Accept",
     "Add",
+    "Begin",
     "Change",
     "Complete",
+    "Confirm",
     "Convert",
     "Create",
     "Delete",
+    "Disable",
     "Discard",
     "Edit",
     "Forgot",
@@ -156,6 +159,7 @@ const VERBS: [&str; 30] = [
     "Reactivate",
     "Refresh",
     "Remove",
+    "Renew",
     "Resend",
     "Reset",
     "Restore",
@@ -231,7 +235,9 @@ async fn names_and_shapes_follow_the_rules() {
         }
         let one_input = arguments.len() == 1 && arguments[0].name == "input" && arguments[0].of.required;
         // These say nothing more than who asks.
-        let of_who_asks = ["emailVerificationResend", "logout", "logoutEverywhere"].contains(&verb);
+        let of_who_asks =
+            ["emailVerificationResend", "logout", "logoutEverywhere", "twoFactorBegin", "twoFactorRecoveryCodesRenew"]
+                .contains(&verb);
         if !(one_input || of_who_asks && arguments.is_empty()) {
             faults.push(format!("Mutation.{verb}: takes one `input`"));
         }

@@ -2,7 +2,7 @@
 
 import { Button, Dialog, DropdownMenu, pick, useGraphiQL, useGraphiQLActions } from '@graphiql/react';
 import { useEffect, useState, type FormEvent } from 'react';
-import { signIn, signOut, useSession } from './session';
+import { CodeWanted, completeSignIn, signIn, signOut, useSession } from './session';
 
 /** Whether the server runs with the demo data. */
 const DEMO = document.querySelector<HTMLMetaElement>('meta[name="stoa-demo"]')?.content === 'true';
@@ -50,14 +50,19 @@ export function Account() {
 function SignIn() {
   const [refusal, setRefusal] = useState('');
   const [busy, setBusy] = useState(false);
+  /** Of whoever has given the password, and has to give a code. */
+  const [challenged, setChallenged] = useState<{ email: string; challenge: string }>();
 
-  async function enter(email: string, password: string, organization?: string) {
+  /** `proof`: the password, and then the code. */
+  async function enter(email: string, proof: string, organization?: string) {
     setBusy(true);
     setRefusal('');
     try {
-      await signIn(email, password, organization);
+      if (challenged) await completeSignIn(challenged.email, challenged.challenge, proof, organization);
+      else await signIn(email, proof, organization);
     } catch (error) {
-      setRefusal((error as Error).message);
+      if (error instanceof CodeWanted) setChallenged({ email, challenge: error.challenge });
+      else setRefusal((error as Error).message);
       setBusy(false);
     }
   }
@@ -66,7 +71,7 @@ function SignIn() {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const text = (name: string) => String(form.get(name) ?? '');
-    void enter(text('email').trim(), text('password'), text('organization').trim());
+    void enter(text('email').trim(), text(challenged ? 'code' : 'password'), text('organization').trim());
   }
 
   return (
@@ -79,14 +84,25 @@ function SignIn() {
         The operations that you run here are run as you.
       </Dialog.Description>
       <form className="stoa-form" onSubmit={submit}>
-        <label>
-          E-mail
-          <input name="email" type="email" autoComplete="username" required autoFocus />
-        </label>
-        <label>
-          Password
-          <input name="password" type="password" autoComplete="current-password" required />
-        </label>
+        {challenged ? (
+          <label key="code">
+            <span>
+              Code <span className="stoa-hint">of your authenticator, or a recovery code</span>
+            </span>
+            <input name="code" autoComplete="one-time-code" required autoFocus />
+          </label>
+        ) : (
+          <>
+            <label>
+              E-mail
+              <input name="email" type="email" autoComplete="username" required autoFocus />
+            </label>
+            <label>
+              Password
+              <input name="password" type="password" autoComplete="current-password" required />
+            </label>
+          </>
+        )}
         <label>
           <span>
             Organization <span className="stoa-hint">only if you belong to several</span>
@@ -99,8 +115,13 @@ function SignIn() {
         <Button type="submit" className="stoa-primary" disabled={busy}>
           {busy ? 'Signing in…' : 'Sign in'}
         </Button>
+        {challenged && (
+          <Button type="button" disabled={busy} onClick={() => (setRefusal(''), setChallenged(undefined))}>
+            Begin again
+          </Button>
+        )}
       </form>
-      {DEMO && (
+      {DEMO && !challenged && (
         <div className="stoa-demo">
           <h3>Demo sign-ins</h3>
           {DEMO_USERS.map(({ email, role }) => (

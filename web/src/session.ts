@@ -21,12 +21,23 @@ interface UserError {
   message: string;
 }
 
+interface Payload {
+  session?: Tokens | null;
+  twoFactor?: { challenge: string } | null;
+  userErrors?: UserError[];
+}
+
 const KEY = 'stoa:session';
 /** How long before its end a token is replaced, in milliseconds. */
 const EARLY = 60_000;
 
 const LOGIN = `mutation Login($input: LoginInput!) {
-  login(input: $input) { session { accessToken refreshToken expiresAt } userErrors { field message code } }
+  login(input: $input) {
+    session { accessToken refreshToken expiresAt } twoFactor { challenge } userErrors { field message code }
+  }
+}`;
+const COMPLETE = `mutation LoginComplete($input: LoginCompleteInput!) {
+  loginComplete(input: $input) { session { accessToken refreshToken expiresAt } userErrors { field message code } }
 }`;
 const REFRESH = `mutation Refresh($input: SessionRefreshInput!) {
   sessionRefresh(input: $input) { session { accessToken refreshToken expiresAt } userErrors { field message code } }
@@ -87,17 +98,31 @@ export const useSession = () => useSyncExternalStore(onSession, currentSession);
 
 async function ask(query: string, field: string, variables: object): Promise<Tokens> {
   const { result } = await post({ query, variables });
-  const payload = result.data?.[field] as { session?: Tokens | null; userErrors?: UserError[] } | null | undefined;
+  const payload = result.data?.[field] as Payload | null | undefined;
   if (payload?.session) return payload.session;
+  if (payload?.twoFactor) throw new CodeWanted(payload.twoFactor.challenge);
   throw new Refused(payload?.userErrors?.[0]?.message ?? result.errors?.[0]?.message ?? 'The server refused without a reason.');
 }
 
 /** The server has answered, and said no. */
 class Refused extends Error {}
 
+/** The password was right; what is missing is a code for this challenge. */
+export class CodeWanted extends Error {
+  constructor(readonly challenge: string) {
+    super('A code is needed as well.');
+  }
+}
+
+/** Throws `CodeWanted` where `completeSignIn` has to follow. */
 export async function signIn(email: string, password: string, organization?: string) {
   const input = { email, password, ...(organization && { organization }) };
   store({ email, ...(await ask(LOGIN, 'login', { input })) });
+}
+
+export async function completeSignIn(email: string, challenge: string, code: string, organization?: string) {
+  const input = { challenge, code, ...(organization && { organization }) };
+  store({ email, ...(await ask(COMPLETE, 'loginComplete', { input })) });
 }
 
 /** Ends the session here whatever the server says, and there if it answers. */

@@ -1,7 +1,10 @@
-//! The Ed25519 key behind access tokens. Invariant: a private key is only ever written to a file of this user, whole
-//! or not at all.
+//! The Ed25519 key behind access tokens. Invariant: its private half leaves this module only for a file of keys, and to
+//! sign.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    platform::key_file,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{
     SigningKey,
@@ -9,12 +12,7 @@ use ed25519_dalek::{
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::{
-    fs,
-    io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
-};
+use std::path::Path;
 
 pub(super) struct AccessKey(SigningKey);
 
@@ -62,42 +60,22 @@ impl AccessKey {
     }
 
     pub(super) fn read(path: &Path) -> Result<Option<Self>> {
-        match fs::read_to_string(path) {
-            Ok(pem) => Self::parse(&pem, &path.display().to_string()).map(Some),
-            Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(fault(format!("cannot read the key {}: {why}", path.display()))),
-        }
+        let pem = key_file::read(path)?;
+        pem.map(|pem| Self::parse(&pem, &path.display().to_string())).transpose()
     }
 
     /// Writes it where no key is. Of two processes that do so at once one is first, and that key is there for both.
     pub(super) fn write_new(&self, path: &Path) -> Result<()> {
-        self.write(path, |draft| match fs::hard_link(draft, path) {
-            Err(other) if other.kind() == ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        })
+        key_file::write_new(path, &self.pem()?)
     }
 
     /// Writes it in the place of another.
     pub(super) fn replace(&self, path: &Path) -> Result<()> {
-        self.write(path, |draft| fs::rename(draft, path))
+        key_file::replace(path, &self.pem()?)
     }
 
-    /// It is written beside its place and put there as a whole, so that nobody reads half a key.
-    fn write(&self, path: &Path, put: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
-        let pem = self.0.to_pkcs8_pem(LineEnding::LF).map_err(Error::ours)?;
-        let draft = path.with_extension(format!("{}.draft", uuid::Uuid::new_v4()));
-        let written = (|| {
-            if let Some(folder) = path.parent() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            }
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            file.write_all(pem.as_bytes())?;
-            file.sync_all()?;
-            put(&draft)
-        })();
-        // Whatever happened: the draft is of no use any more, and there may be none.
-        let _ = fs::remove_file(&draft);
-        written.map_err(|why| fault(format!("cannot write the key {}: {why}", path.display())))
+    fn pem(&self) -> Result<String> {
+        Ok(self.0.to_pkcs8_pem(LineEnding::LF).map_err(Error::ours)?.to_string())
     }
 }
 

@@ -12,12 +12,13 @@ use crate::kit::{
 };
 
 /// Mutations of one's own account: what is needed to get in, to get verified and to stay safe.
-const OWN_ACCOUNT: [&str; 17] = [
+const OWN_ACCOUNT: [&str; 22] = [
     "emailChange",
     "emailVerificationResend",
     "emailVerify",
     "login",
     "invitationAccept",
+    "loginComplete",
     "logout",
     "logoutEverywhere",
     "organizationRestore",
@@ -30,6 +31,10 @@ const OWN_ACCOUNT: [&str; 17] = [
     "register",
     "sessionRefresh",
     "sessionRevoke",
+    "twoFactorBegin",
+    "twoFactorConfirm",
+    "twoFactorDisable",
+    "twoFactorRecoveryCodesRenew",
 ];
 
 #[tokio::test]
