@@ -7,8 +7,8 @@ use crate::{
     events::Hub,
     kit::relation::Lookups,
     platform::{
-        database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings, throttle::Throttle,
-        tokens::Tokens,
+        aside::Aside, database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings,
+        throttle::Throttle, tokens::Tokens,
     },
 };
 use std::sync::Arc;
@@ -23,6 +23,7 @@ pub struct App {
     pub throttle: Throttle,
     pub standings: Standings,
     pub lookups: Lookups,
+    pub aside: Aside,
     pub jobs: Jobs,
     pub mail: Mailer,
 }
@@ -41,6 +42,7 @@ impl App {
             throttle: Throttle::new(),
             standings: Standings::default(),
             lookups: Lookups::default(),
+            aside: Aside::default(),
             mail: Mailer::new(&config, &jobs)?,
             jobs,
             config: Arc::new(config),

@@ -137,7 +137,7 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 31] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
@@ -161,6 +161,7 @@ const VERBS: [&str; 30] = [
     "Restore",
     "Retry",
     "Revoke",
+    "Rotate",
     "Send",
     "Suspend",
     "Switch",
