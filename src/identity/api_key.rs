@@ -22,8 +22,10 @@ use std::sync::Arc;
 use stoa_macros::entity;
 
 /// What a program signs in with: sent as `Authorization: Bearer stoa_…`, it speaks for the member who made it. It may do
-/// what its permissions name, as far as the member may do it at that moment. It works until it ends or is revoked, or its
-/// member is suspended or removed.
+/// what its permissions name, as far as the member may do it at that moment. What is for the person alone (their sessions,
+/// password, profile and API keys, and what asks for a recent proof of who they are) is FORBIDDEN to it with the reason
+/// PERSON_REQUIRED. It works until it ends or is revoked; not while its member is suspended, and never again when they were
+/// removed. Another password does not end it.
 #[entity(resource = ApiKey, plural = api_keys, wall = owned, read_only)]
 pub struct ApiKey {
     pub id: Id<ApiKey>,

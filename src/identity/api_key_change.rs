@@ -9,11 +9,13 @@ use super::{
 use crate::{
     error::{Error, Result},
     kit::{
+        entity::{self, Entity},
         filter::DeletedRecords,
         id::Id,
         permission::{Action, Permissions, Resource},
         scalars::DateTime,
         user_error::{UserErrorCode as Code, UserErrors},
+        value::Bind,
         write::{self, Stop, Tx},
     },
     platform::tokens::ApiKeyToken,
@@ -163,6 +165,23 @@ pub async fn rotate(tx: &mut Tx, input: ApiKeyRotateInput) -> Result<(ApiKey, St
 
 pub async fn revoke(tx: &mut Tx, id: Id<ApiKey>) -> Result<ApiKey, Stop> {
     let old = lock(tx, id, None, Action::Delete).await?;
+    end_now(tx, old).await
+}
+
+/// Revokes all keys of a member who goes, so that none comes back with them.
+pub async fn revoke_all(tx: &mut Tx, member: Uuid) -> Result<(), Stop> {
+    let mut sql = entity::select(ApiKey::table());
+    sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
+    sql.push(" AND t0.owner_id = ").bind(Bind::Uuid(Some(member)));
+    sql.push(" AND t0.revoked_at IS NULL ORDER BY t0.id FOR NO KEY UPDATE OF t0");
+    let keys: Vec<ApiKey> = sql.load(tx.conn()).await?;
+    for key in keys {
+        end_now(tx, key).await?;
+    }
+    Ok(())
+}
+
+async fn end_now(tx: &mut Tx, old: ApiKey) -> Result<ApiKey, Stop> {
     let new = next(tx, &old, ApiKey { revoked_at: Some(tx.now), ..old.clone() });
     diesel::update(api_keys::table.find((tx.scope.actor.organization, new.id.0)))
         .set((

@@ -116,14 +116,14 @@ mod tests {
         for nobodys in [None, Some(&[][..]), Some(&[0; 32][..]), Some(&made.hash()[..31])] {
             assert!(!made.proves(nobodys));
         }
-        assert!(!format!("{made:?}").contains(&text[20..]), "{made:?}");
+        assert_eq!(format!("{made:?}"), format!("{}_…", made.prefix));
     }
 
     #[test]
     fn what_is_not_whole_is_no_key() {
         let (_, text) = ApiKeyToken::new(Uuid::now_v7()).unwrap();
         for end in 0..text.len() {
-            assert!(ApiKeyToken::parse(&text[..end]).is_none(), "{end} characters");
+            assert!(ApiKeyToken::parse(text.get(..end).unwrap()).is_none(), "{end} characters");
         }
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();
