@@ -7,8 +7,13 @@ use crate::{
     events::Hub,
     kit::relation::Lookups,
     platform::{
+<<<<<<< HEAD
         database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings, throttle::Throttle,
         tokens::Tokens, vault::Vault,
+=======
+        aside::Aside, database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings,
+        throttle::Throttle, tokens::Tokens,
+>>>>>>> e
     },
 };
 use std::sync::Arc;
@@ -24,6 +29,7 @@ pub struct App {
     pub throttle: Throttle,
     pub standings: Standings,
     pub lookups: Lookups,
+    pub aside: Aside,
     pub jobs: Jobs,
     pub mail: Mailer,
 }
@@ -43,6 +49,7 @@ impl App {
             throttle: Throttle::new(),
             standings: Standings::default(),
             lookups: Lookups::default(),
+            aside: Aside::default(),
             mail: Mailer::new(&config, &jobs)?,
             jobs,
             config: Arc::new(config),

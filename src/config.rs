@@ -5,6 +5,7 @@
 //! `config.default.toml`; the name in the file, the environment variable and the suggestions follow from the
 //! field. Tests fail when one of the three is missing.
 
+mod api_keys;
 mod check;
 mod identity;
 mod jobs;
@@ -14,6 +15,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use api_keys::ApiKeyConfig;
 pub use check::Fault;
 pub use identity::IdentityConfig;
 pub use jobs::JobConfig;
@@ -48,6 +50,7 @@ pub struct Config {
     pub documents: DocumentConfig,
     pub events: EventConfig,
     pub identity: IdentityConfig,
+    pub api_keys: ApiKeyConfig,
     pub jobs: JobConfig,
     pub mail: MailConfig,
     pub log: LogConfig,
@@ -69,6 +72,7 @@ impl Default for Config {
             documents: DocumentConfig::default(),
             events: EventConfig::default(),
             identity: IdentityConfig::default(),
+            api_keys: ApiKeyConfig::default(),
             jobs: JobConfig::default(),
             mail: MailConfig::default(),
             log: LogConfig::default(),
@@ -105,6 +109,7 @@ impl Config {
         self.documents.check(check.section("documents"));
         self.events.check(check.section("events"));
         self.identity.check(check.section("identity"), self.production);
+        self.api_keys.check(check.section("api_keys"));
         self.jobs.check(check.section("jobs"));
         self.mail.check(check.section("mail"));
         self.log.check(check.section("log"));

@@ -2,7 +2,7 @@
 
 use crate::{
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
-    identity::{IdentityMutation, IdentityQuery, Member, invitation::Invitation},
+    identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
     messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
     node::NodeQuery,
@@ -37,8 +37,16 @@ impl ServerQuery {
 }
 
 /// The tables that queries may be read from without the executor.
-pub const TABLES: &[TableOf] =
-    &[Member::table, Account::table, Contact::table, Lead::table, Conversation::table, Job::table, Invitation::table];
+pub const TABLES: &[TableOf] = &[
+    Member::table,
+    Account::table,
+    Contact::table,
+    Lead::table,
+    Conversation::table,
+    Job::table,
+    Invitation::table,
+    ApiKey::table,
+];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.
 pub fn sdl_options() -> SDLExportOptions {

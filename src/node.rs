@@ -3,7 +3,7 @@
 use crate::{
     crm::{account::Account, contact::Contact, feed::RecordChanged, lead::Lead},
     error::{Error, Result},
-    identity::{Member, invitation::Invitation},
+    identity::{Member, api_key::ApiKey, invitation::Invitation},
     kit::{
         entity::{self, Entity},
         feed::ResyncRequired,
@@ -41,6 +41,7 @@ pub enum Node {
     Message(Arc<Message>),
     Job(Arc<Job>),
     Invitation(Arc<Invitation>),
+    ApiKey(Arc<ApiKey>),
 }
 
 /// An event of a feed.
@@ -104,6 +105,6 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
             found.extend(rows.into_iter().map(|row| (row.id.0, Node::$entity(row))));
         )*};
     }
-    among!(Member, Account, Contact, Lead, Conversation, Participant, Message, Job, Invitation);
+    among!(Member, Account, Contact, Lead, Conversation, Participant, Message, Job, Invitation, ApiKey);
     Ok(found)
 }

@@ -33,6 +33,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What programs sign in with, in the name of a member.
+    api_keys (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        /// The member it speaks for: never with more than they may themselves.
+        owner_id -> Uuid,
+        name -> Text,
+        /// How the key begins: what it is found and recognised by.
+        prefix -> Text,
+        /// SHA-256 of the whole key.
+        hash -> Bytea,
+        /// That of the key before the last rotation.
+        previous_hash -> Nullable<Bytea>,
+        /// Until when the key before the last rotation is good.
+        previous_until -> Nullable<Timestamptz>,
+        /// RESOURCE:ACTION:SCOPE; what is not known allows nothing.
+        permissions -> Array<Nullable<Text>>,
+        expires_at -> Nullable<Timestamptz>,
+        /// Up to a minute behind.
+        last_used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// People one deals with, most often at an account.
     contacts (organization_id, id) {
         organization_id -> Uuid,
@@ -423,6 +452,7 @@ diesel::table! {
 }
 
 diesel::joinable!(accounts -> organizations (organization_id));
+diesel::joinable!(api_keys -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
 diesel::joinable!(devices -> users (user_id));
@@ -441,6 +471,7 @@ diesel::joinable!(user_tokens -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
+    api_keys,
     contacts,
     conversations,
     devices,

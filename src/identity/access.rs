@@ -1,15 +1,15 @@
-//! From an access token to who asks. Invariant: a token is only as good as its session, its member, its user and its
-//! organization are at this moment, give or take a second.
+//! From an access token or an API key to who asks. Invariant: a token is only as good as its session, its member, its
+//! user and its organization are at this moment, give or take a second.
 
-use super::role::permissions;
+use super::{api_key_access, grants::Grants, role::permissions};
 use crate::{
     app::App,
     error::{Code, Error, Result},
     kit::{
-        permission::Role,
-        scope::{Actor, RequestInfo, Scope},
+        permission::{Permissions, Role},
+        scope::{Actor, Credential, RequestInfo, Scope},
     },
-    platform::standing::Standing,
+    platform::{standing::Standing, tokens},
     schema::{memberships, organizations, sessions, users},
 };
 use chrono::{DateTime, Utc};
@@ -18,22 +18,36 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Turns an access token into who asks. UNAUTHENTICATED with a reason otherwise; never silently a stranger.
+/// Turns an access token or an API key into who asks. UNAUTHENTICATED with a reason otherwise; never silently a
+/// stranger.
 pub async fn authenticate(app: &Arc<App>, token: &str, request: RequestInfo) -> Result<Scope> {
+    if token.starts_with(tokens::LEAD) {
+        return api_key_access::authenticate(app, token, request).await;
+    }
     let claims = app.tokens.check(token)?;
     let standing = standing(app, claims.organization, claims.session).await?;
     if (standing.member, standing.user) != (claims.member, claims.user) {
         return Err(Error::unauthenticated("INVALID", "This access token is not valid. Sign in again."));
     }
-    let role = role(&standing.role)?;
+    scope(app, &standing, Credential::Session(claims.session), claims.expires_at, request)
+}
+
+/// Who asks with a credential that stands.
+pub(super) fn scope(
+    app: &Arc<App>,
+    standing: &Standing,
+    credential: Credential,
+    expires_at: DateTime<Utc>,
+    request: RequestInfo,
+) -> Result<Scope> {
     let actor = Actor {
-        organization: claims.organization,
-        member: claims.member,
-        user: claims.user,
-        session: claims.session,
-        expires_at: claims.expires_at,
-        role,
-        permissions: permissions(role),
+        organization: standing.organization,
+        member: standing.member,
+        user: standing.user,
+        credential,
+        expires_at,
+        role: role(&standing.role)?,
+        permissions: allowed(standing)?,
         team: Arc::clone(&standing.team),
         unverified: standing.unverified,
         time_zone: standing.time_zone,
@@ -42,15 +56,25 @@ pub async fn authenticate(app: &Arc<App>, token: &str, request: RequestInfo) -> 
     Ok(Scope { app: Arc::clone(app), actor: Arc::new(actor), request, loads: Arc::default() })
 }
 
-/// Whether a scope still holds: its token has not ended, its session stands, and its member may what it might when
-/// the scope was made. Asked every half second for open sockets. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
+/// What the member may, of that what the API key may.
+fn allowed(standing: &Standing) -> Result<Permissions> {
+    let own = permissions(role(&standing.role)?);
+    Ok(standing.key.as_ref().map_or(own, |(_, key)| own.intersect(&key.iter().collect::<Grants>().0)))
+}
+
+/// Whether a scope still holds: its token has not ended, its session or API key stands, and its member may what it might
+/// when the scope was made. Asked every half second for open sockets. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
 pub async fn recheck(scope: &Scope) -> Result<()> {
     let actor = &scope.actor;
     if actor.expires_at <= Utc::now() {
         return Err(Error::unauthenticated("EXPIRED", "The access token has expired."));
     }
-    let standing = standing(&scope.app, actor.organization, actor.session).await?;
+    let standing = match &actor.credential {
+        Credential::Session(session) => standing(&scope.app, actor.organization, *session).await?,
+        Credential::ApiKey(_, token) => api_key_access::standing(&scope.app, token, None).await?,
+    };
     let same = standing.role == actor.role.as_str()
+        && allowed(&standing)? == actor.permissions
         && standing.unverified == actor.unverified
         && standing.team == actor.team
         && (standing.time_zone, &standing.currency) == (actor.time_zone, &actor.currency);
@@ -70,12 +94,9 @@ async fn standing(app: &App, organization: Uuid, session: Uuid) -> Result<Arc<St
     if standing.expires_at <= Utc::now() { Err(expired()) } else { Ok(standing) }
 }
 
+/// A member who asks, and what they stand on.
 #[derive(Queryable)]
-struct Found {
-    revoked_at: Option<DateTime<Utc>>,
-    /// Not since then, wherever it was changed.
-    password_unchanged: bool,
-    expires_at: DateTime<Utc>,
+struct Insider {
     member: Uuid,
     user: Uuid,
     role: String,
@@ -87,6 +108,33 @@ struct Found {
     unverified: bool,
     time_zone: String,
     currency: String,
+}
+
+/// Its columns, of memberships joined with users and organizations.
+macro_rules! insider {
+    () => {
+        (
+            memberships::id,
+            memberships::user_id,
+            memberships::role,
+            memberships::status,
+            users::disabled_at,
+            organizations::suspended_at,
+            organizations::deleted_at,
+            organizations::require_verified_email.and(users::email_verified_at.is_null()),
+            organizations::time_zone,
+            organizations::currency,
+        )
+    };
+}
+
+#[derive(Queryable)]
+struct Found {
+    revoked_at: Option<DateTime<Utc>>,
+    /// Not since then, wherever it was changed.
+    password_unchanged: bool,
+    expires_at: DateTime<Utc>,
+    insider: Insider,
 }
 
 /// Asks the database. UNAUTHENTICATED (EXPIRED, REVOKED) or ORGANIZATION_SUSPENDED when nobody gets in with it.
@@ -102,49 +150,67 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
             sessions::revoked_at,
             sessions::password_changes.eq(users::password_changes),
             sessions::expires_at,
-            memberships::id,
-            memberships::user_id,
-            memberships::role,
-            memberships::status,
-            users::disabled_at,
-            organizations::suspended_at,
-            organizations::deleted_at,
-            organizations::require_verified_email.and(users::email_verified_at.is_null()),
-            organizations::time_zone,
-            organizations::currency,
+            insider!(),
         ))
         .first(&mut *conn)
         .await
         .optional()?;
     let revoked = || Error::unauthenticated("REVOKED", "This session has ended. Sign in again.");
     let found = found.ok_or_else(revoked)?;
-    if found.revoked_at.is_some() || !found.password_unchanged || found.disabled_at.is_some() {
+    if found.revoked_at.is_some() || !found.password_unchanged || found.insider.disabled_at.is_some() {
         return Err(revoked());
     }
-    if found.status != "active" {
+    let over = (found.expires_at <= Utc::now()).then(expired);
+    stands(conn, organization, found.insider, None, (found.expires_at, over)).await
+}
+
+/// As `load`, of a member whom an API key speaks for until `ends`: its id and what it may at most.
+pub(super) async fn load_member(
+    conn: &mut AsyncPgConnection,
+    (organization, member): (Uuid, Uuid),
+    key: (Uuid, Vec<String>),
+    ends: DateTime<Utc>,
+) -> Result<Standing> {
+    let insider: Insider = memberships::table
+        .inner_join(users::table)
+        .inner_join(organizations::table)
+        .filter(memberships::organization_id.eq(organization).and(memberships::id.eq(member)))
+        .select(insider!())
+        .first(&mut *conn)
+        .await?;
+    stands(conn, organization, insider, Some(key), (ends, None)).await
+}
+
+async fn stands(
+    conn: &mut AsyncPgConnection,
+    organization: Uuid,
+    insider: Insider,
+    key: Option<(Uuid, Vec<String>)>,
+    (expires_at, over): (DateTime<Utc>, Option<Error>),
+) -> Result<Standing> {
+    if insider.status != "active" || insider.disabled_at.is_some() {
         return Err(Error::unauthenticated("REVOKED", "You are not an active member of this organization any more."));
     }
-    if found.expires_at <= Utc::now() {
-        return Err(expired());
+    if let Some(refused) = over.or_else(|| closed(insider.suspended_at, insider.deleted_at)) {
+        return Err(refused);
     }
-    if let Some(closed) = closed(found.suspended_at, found.deleted_at) {
-        return Err(closed);
-    }
-    let team = match role(&found.role).is_ok_and(|role| permissions(role).need_team()) {
-        true => team(conn, organization, found.member).await?,
-        false => vec![found.member],
-    };
-    Ok(Standing {
+    let mut standing = Standing {
         organization,
-        member: found.member,
-        user: found.user,
-        expires_at: found.expires_at,
-        role: found.role,
-        team: team.into(),
-        unverified: found.unverified,
-        currency: found.currency.into(),
-        time_zone: found.time_zone.parse().unwrap_or(chrono_tz::UTC),
-    })
+        member: insider.member,
+        user: insider.user,
+        expires_at,
+        key,
+        role: insider.role,
+        team: Arc::new([insider.member]),
+        unverified: insider.unverified,
+        currency: insider.currency.into(),
+        time_zone: insider.time_zone.parse().unwrap_or(chrono_tz::UTC),
+    };
+    // An API key may reach as far as a team where the role itself reaches farther.
+    if allowed(&standing).is_ok_and(|permissions| permissions.need_team()) {
+        standing.team = team(conn, organization, standing.member).await?.into();
+    }
+    Ok(standing)
 }
 
 /// The member and all who report to it, directly or not, 10 000 at most; sorted. `UNION` ends at a circle of

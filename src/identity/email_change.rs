@@ -89,7 +89,7 @@ async fn ask(scope: &Scope, email: &str) -> Result<UserErrors> {
     // Whatever ends all sessions of the person comes before, and then this one does not stand, or after, and then it
     // takes the token back.
     let name = users::table.find(user).select(users::full_name).for_share().first::<String>(&mut *tx).await?;
-    access::load(&mut tx, actor.organization, actor.session).await?;
+    access::load(&mut tx, actor.organization, actor.session()?).await?;
     let holder = users::table.filter(users::email.eq(&email)).select(users::id);
     match holder.first::<Uuid>(&mut *tx).await.optional()? {
         Some(holder) if holder == user => {

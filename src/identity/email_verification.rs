@@ -142,6 +142,7 @@ async fn believe(tx: &mut Transaction, bearer: &Bearer, token: &str) -> Result<U
 
 async fn resend(scope: &Scope) -> Result<UserErrors> {
     let (app, user) = (&scope.app, scope.actor.user);
+    scope.actor.session()?;
     let mut errors = UserErrors::new();
     app.throttle.take("verification mail", &user.to_string(), MAILS.0, MAILS.1)?;
     let mut tx = scope.reader().await?.begin().await?;

@@ -183,6 +183,9 @@ type Accepted = (Organization, Option<SessionTokens>);
 
 async fn accept(caller: &Caller, input: InvitationAcceptInput) -> Result<Result<Accepted, UserErrors>> {
     let (app, request) = (caller.app(), caller.request());
+    if let Caller::Member(scope) = caller {
+        scope.actor.session()?;
+    }
     allow_address(app, request)?;
     let Some(token) = LinkToken::parse(&input.token) else { return Ok(Err(not_valid())) };
     // No connection is held while a password is hashed.

@@ -1,10 +1,14 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+pub mod api_key;
+mod api_key_access;
+mod api_key_change;
 mod device;
 mod door;
 mod email_change;
 mod email_verification;
+mod grants;
 mod input;
 pub mod invitation;
 mod invitation_accept;
@@ -33,6 +37,7 @@ mod user_token;
 mod viewer;
 
 pub use access::{authenticate, recheck};
+pub use api_key_access::allow_operation;
 pub use member::{Member, MemberFilter, MemberListFilter, MemberOrder};
 pub use organization::Organization;
 pub use password_reset::MailPasswordReset;
@@ -51,6 +56,7 @@ pub struct IdentityQuery(
     member::MemberQuery,
     own_sessions::OwnSessionQuery,
     invitation::InvitationQuery,
+    api_key::ApiKeyQuery,
     invitation_accept::InvitationPreviewQuery,
 );
 
@@ -78,6 +84,7 @@ pub struct OwnAccountMutation(
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,
     profile::ProfileMutation,
+    api_key::ApiKeyMutation,
 );
 
 /// What is changed for others: the organization, its members and what they may.

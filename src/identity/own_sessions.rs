@@ -164,7 +164,7 @@ impl OwnSessionMutation {
 async fn list(scope: &Scope) -> Result<Vec<Session>> {
     type Row =
         (Uuid, chrono::DateTime<Utc>, chrono::DateTime<Utc>, chrono::DateTime<Utc>, Option<String>, Option<String>);
-    let actor = &scope.actor;
+    let (actor, current) = (&scope.actor, scope.actor.session()?);
     let mut connection = scope.reader().await?;
     let changes = users::table.find(actor.user).select(users::password_changes).single_value();
     let rows: Vec<Row> = sessions::table
@@ -190,13 +190,14 @@ async fn list(scope: &Scope) -> Result<Vec<Session>> {
         expires_at: DateTime(expires),
         address,
         user_agent,
-        current: id == actor.session,
+        current: id == current,
     };
     Ok(rows.into_iter().map(session).collect())
 }
 
 async fn revoke(scope: &Scope, id: Uuid) -> Result<UserErrors> {
     let actor = &scope.actor;
+    actor.session()?;
     let mut errors = UserErrors::new();
     let mut tx = scope.reader().await?.begin().await?;
     if session::of_member(&mut tx, actor.organization, actor.member).await?.contains(&id) {
@@ -212,6 +213,7 @@ async fn revoke(scope: &Scope, id: Uuid) -> Result<UserErrors> {
 
 async fn logout_everywhere(scope: &Scope) -> Result<()> {
     let (app, actor) = (&scope.app, &scope.actor);
+    actor.session()?;
     let mut tx = scope.reader().await?.begin().await?;
     // Other organizations' sessions are behind the wall: counting ends them without going there.
     diesel::update(users::table.find(actor.user))
@@ -229,6 +231,7 @@ async fn logout_everywhere(scope: &Scope) -> Result<()> {
 
 async fn switch(scope: &Scope, named: &str) -> Result<Result<SessionTokens, UserErrors>> {
     let (app, actor) = (&scope.app, &scope.actor);
+    let session = actor.session()?;
     allow_refresh(app, &scope.request)?;
     let door = match choose(doors(app, actor.user).await?, Some(named)) {
         Ok(door) => door,
@@ -242,7 +245,7 @@ async fn switch(scope: &Scope, named: &str) -> Result<Result<SessionTokens, User
     if let Some(closed) = door.closed() {
         return Err(closed);
     }
-    let here = sessions::table.find((actor.organization, actor.session)).filter(sessions::revoked_at.is_null());
+    let here = sessions::table.find((actor.organization, session)).filter(sessions::revoked_at.is_null());
     let (changes, proven_at): (i32, chrono::DateTime<Utc>) = here
         .select((sessions::password_changes, sessions::authenticated_at))
         .first(&mut *scope.reader().await?)

@@ -70,7 +70,7 @@ impl PasswordChangeMutation {
 }
 
 async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors> {
-    let app = &scope.app;
+    let (app, here) = (&scope.app, scope.actor.session()?);
     allow_address(app, &scope.request)?;
     let person = person(scope).await?;
     let (mut errors, mut faults) = (UserErrors::new(), UserErrors::new());
@@ -112,13 +112,13 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
         errors.add("currentPassword", UserErrorCode::Conflict, "Your password was changed a moment ago.");
         return Ok(errors);
     };
-    diesel::update(sessions::table.find((actor.organization, actor.session)))
+    diesel::update(sessions::table.find((actor.organization, here)))
         .set((sessions::password_changes.eq(changes), sessions::authenticated_at.eq(Utc::now())))
         .execute(&mut *tx)
         .await?;
     // Here they need not count among the member's sessions any more.
     let mut others = session::of_member(&mut tx, actor.organization, actor.member).await?;
-    others.retain(|session| *session != actor.session);
+    others.retain(|session| *session != here);
     session::revoke(&mut tx, actor.organization, &others, "password changed").await?;
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, person.account.id).await?;
     device::forget_others(&mut tx, person.account.id, &scope.request).await?;

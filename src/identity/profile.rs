@@ -124,6 +124,7 @@ async fn copy(conn: &mut AsyncPgConnection, member: (Uuid, Uuid), name: &str, em
 
 async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User, UserErrors>> {
     let (app, actor) = (&scope.app, &scope.actor);
+    actor.session()?;
     let mut tx = scope.reader().await?.begin().await?;
     let held = users::table.find(actor.user).select(User::as_select()).for_no_key_update();
     let mut user: User = held.first(&mut *tx).await?;

@@ -1,5 +1,5 @@
-//! What nobody needs any more of sessions: ended ones, expired tokens (also those that were mailed), devices that are not
-//! used, old idempotency keys. Invariant: what could still
+//! What nobody needs any more of sessions: ended ones and API keys, expired tokens (also those that were mailed), devices
+//! that are not used, old idempotency keys. Invariant: what could still
 //! tell a copied token from the true one stays, as does a month of sessions for who asks where they were signed in.
 
 use super::{device, user_token};
@@ -38,6 +38,12 @@ const SESSIONS: &str = "
 const TOKENS: &str = "
     DELETE FROM refresh_tokens WHERE organization_id = $1 AND hash IN (
         SELECT hash FROM refresh_tokens WHERE organization_id = $1 AND expires_at < now() LIMIT $2)";
+
+/// The log still says of them who made and ended them.
+const API_KEYS: &str = "
+    DELETE FROM api_keys WHERE organization_id = $1 AND id IN (
+        SELECT id FROM api_keys
+        WHERE organization_id = $1 AND least(expires_at, revoked_at) < now() - interval '90 days' LIMIT $2)";
 
 /// Removes what has expired, of all organizations.
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,7 +84,7 @@ async fn organizations_after(app: &App, after: Uuid) -> Result<Vec<Uuid>> {
 
 async fn purge(app: &App, organization: Uuid) -> Result<()> {
     let mut conn = app.database.of(organization).await?;
-    for statement in [TOKENS, SESSIONS, idempotency::PURGE] {
+    for statement in [TOKENS, SESSIONS, API_KEYS, idempotency::PURGE] {
         sweep(&mut conn, statement, organization).await?;
     }
     Ok(())

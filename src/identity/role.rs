@@ -31,6 +31,7 @@ const OWNER: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
+    /* API KEY */"all  own    own    all    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -44,6 +45,7 @@ const ADMIN: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
+    /* API KEY */"all  own    own    all    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -57,6 +59,7 @@ const MANAGER: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* API KEY */"own  own    own    own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -70,6 +73,7 @@ const SALES_REP: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* API KEY */"own  own    own    own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -83,6 +87,7 @@ const SUPPORT: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* API KEY */"own  own    own    own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -96,6 +101,7 @@ const MEMBER: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* API KEY */"own  own    own    own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -109,6 +115,7 @@ const GUEST: Permissions = Permissions::table([
     /* CONVERS.*/"own  -      -      -      -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* API KEY */"own  -      -      own    -     -      -       -      -      -",
 ]);
 
 #[cfg(test)]

@@ -265,10 +265,11 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
 }
 
 async fn logout(scope: &Scope) -> Result<()> {
+    let session = scope.actor.session()?;
     let mut tx = scope.reader().await?.begin().await?;
-    session::revoke(&mut tx, scope.actor.organization, &[scope.actor.session], "signed out").await?;
+    session::revoke(&mut tx, scope.actor.organization, &[session], "signed out").await?;
     tx.commit().await?;
-    scope.app.standings.forget(scope.actor.session);
+    scope.app.standings.forget(session);
     Ok(())
 }
 
@@ -298,7 +299,7 @@ pub(super) fn attempt(app: &App, email: &str) -> Result<Attempt> {
 }
 
 /// An IPv6 subscriber has a network of 2⁶⁴ addresses or more: they count as one.
-fn address_key(address: Option<IpAddr>) -> String {
+pub(super) fn address_key(address: Option<IpAddr>) -> String {
     match address.map(|address| address.to_canonical()) {
         None => String::new(),
         Some(IpAddr::V4(address)) => address.to_string(),

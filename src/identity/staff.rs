@@ -6,6 +6,7 @@
 //! on others, open sockets included, within the second for which `platform::standing` believes what it has read.
 
 use super::{
+    api_key_change,
     member::{Member, MemberStatus},
     role::permissions,
     session,
@@ -239,6 +240,7 @@ async fn remove(tx: &mut Tx, input: MemberInput) -> Result<Member, Stop> {
     let new = Member { status: MemberStatus::Removed, ..old.clone() };
     keep_an_owner(tx, "id", &old, &new).await?;
     end_sessions(tx, &old, "member removed").await?;
+    api_key_change::revoke_all(tx, old.id.0).await?;
     store(tx, &old, new, "removed").await
 }
 

@@ -71,7 +71,7 @@ impl StepUpMutation {
 /// one's sign-in and whatever else an intruder would do first.
 pub async fn demand_recent_proof(scope: &Scope) -> Result<()> {
     let actor = &scope.actor;
-    let session = sessions::table.find((actor.organization, actor.session)).select(sessions::authenticated_at);
+    let session = sessions::table.find((actor.organization, actor.session()?)).select(sessions::authenticated_at);
     let proven: Option<DateTime<Utc>> = session.first(&mut *scope.reader().await?).await.optional()?;
     if proven.is_some_and(|at| at > Utc::now() - RECENT) {
         return Ok(());
@@ -133,12 +133,12 @@ pub(super) async fn prove(
 
 async fn reauthenticate(scope: &Scope, input: &ReauthenticateInput) -> Result<UserErrors> {
     let (app, actor) = (&scope.app, &scope.actor);
+    let session = actor.session()?;
     let mut errors = UserErrors::new();
     allow_address(app, &scope.request)?;
     prove(app, &person(scope).await?, &mut errors, "password", &input.password, input.code.as_deref()).await?;
     if errors.is_empty() {
-        let session = sessions::table.find((actor.organization, actor.session));
-        diesel::update(session)
+        diesel::update(sessions::table.find((actor.organization, session)))
             .set(sessions::authenticated_at.eq(Utc::now()))
             .execute(&mut *scope.reader().await?)
             .await?;

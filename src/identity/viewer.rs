@@ -58,6 +58,11 @@ impl Viewer {
         self.scope.actor.role
     }
 
+    /// The API key that asks in the name of the member; null: the person is signed in.
+    async fn api_key_id(&self) -> Option<ID> {
+        self.scope.actor.api_key().map(Into::into)
+    }
+
     /// What the viewer may do here, so that a front end can hide what would be refused.
     async fn permissions(&self) -> Vec<Permission> {
         let allowed = self.scope.actor.permissions;

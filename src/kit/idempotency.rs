@@ -2,7 +2,7 @@
 //! hours. Invariant: that something was written is noted in the transaction that wrote it, so that whatever
 //! crashes in between, no key writes twice.
 
-use super::scope::Scope;
+use super::scope::{Caller, Scope};
 use crate::{
     error::{Code, Error, Result},
     schema::idempotency_keys as keys,
@@ -30,6 +30,21 @@ pub enum Claim {
     Ours,
     /// It was carried out; this was the answer.
     Answered(Bytes),
+}
+
+/// The keys of an API key are its own: what it may differs from what its member and their other keys may, and so an
+/// answer to one of them is none to another.
+pub fn apart(caller: Caller) -> Caller {
+    match caller {
+        Caller::Member(mut scope) => {
+            if let (Some(key), Some(by)) = (&scope.request.idempotency_key, scope.actor.api_key()) {
+                // No client can send a blank followed by more than a number: see `numbered`.
+                scope.request.idempotency_key = Some(format!("{key} @{by}").into());
+            }
+            Caller::Member(scope)
+        }
+        stranger => stranger,
+    }
 }
 
 /// Takes the key for this request. IDEMPOTENCY_KEY_REUSED when it belongs to another request; CONFLICT while the
@@ -79,8 +94,8 @@ pub async fn claim(scope: &Scope, key: &str, request: &[u8]) -> Result<Claim> {
         }
         Some((_, true, None)) => Err(Error::yours(
             Code::Conflict,
-            "This request has written something, but its answer is not there: it is still being carried out, or the \
-             server stopped at that moment. Read the records to see what it did.",
+            "This request has written something, but its answer is not there: it is still being carried out, the server \
+             stopped at that moment, or it held a secret, which is not kept. Read the records to see what it did.",
         )),
         None => Err(running()),
     }

@@ -95,6 +95,8 @@ dimension! {
         Job = "JOB",
         /// Invitations into the organization.
         Invitation = "INVITATION",
+        /// What programs sign in with, in the name of a member.
+        ApiKey = "API_KEY",
     }
 }
 
@@ -147,6 +149,15 @@ impl Permissions {
         others.iter().all(|(resource, action, reach)| self.reach(resource, action) >= Some(reach))
     }
 
+    /// What both allow, as far as both reach.
+    pub fn intersect(&self, others: &Permissions) -> Permissions {
+        self.iter()
+            .filter_map(|(resource, action, reach)| {
+                Some((resource, action, reach.min(others.reach(resource, action)?)))
+            })
+            .collect()
+    }
+
     /// Everything that is allowed.
     pub fn iter(&self) -> impl Iterator<Item = (Resource, Action, Reach)> + '_ {
         let cells =
@@ -182,6 +193,18 @@ impl Permissions {
             }
             assert!(column == ACTIONS, "a row has too few columns");
             row += 1;
+        }
+        Permissions(table)
+    }
+}
+
+/// Nothing but these; of one that comes twice, what reaches farther.
+impl FromIterator<(Resource, Action, Reach)> for Permissions {
+    fn from_iter<T: IntoIterator<Item = (Resource, Action, Reach)>>(allowed: T) -> Self {
+        let mut table = [[None; ACTIONS]; RESOURCES];
+        for (resource, action, reach) in allowed {
+            let cell = &mut table[resource as usize][action as usize];
+            *cell = (*cell).max(Some(reach));
         }
         Permissions(table)
     }
@@ -241,6 +264,7 @@ mod tests {
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
+            "-    -   -    - - - - - - -",
         ]);
         let allowed: Vec<_> = SOME.iter().collect();
         assert_eq!(
@@ -255,5 +279,16 @@ mod tests {
         );
         assert!(SOME.need_team());
         assert_eq!(SOME.reach(Resource::Lead, Action::Read), None);
+        assert_eq!(SOME.iter().collect::<Permissions>(), SOME);
+    }
+
+    #[test]
+    fn what_two_allow_is_what_each_of_them_does() {
+        use {Action::*, Reach::*, Resource::*};
+        let one: Permissions = [(Lead, Read, All), (Lead, Update, Own), (Contact, Read, Team)].into_iter().collect();
+        let other: Permissions = [(Lead, Read, Own), (Lead, Update, Team), (Job, Read, All)].into_iter().collect();
+        let both = one.intersect(&other);
+        assert_eq!(both.iter().collect::<Vec<_>>(), [(Lead, Read, Own), (Lead, Update, Own)]);
+        assert!(both == other.intersect(&one) && one.cover(&both) && other.cover(&both) && !both.cover(&one));
     }
 }

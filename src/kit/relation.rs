@@ -52,6 +52,8 @@ pub struct Loads {
     loaders: Mutex<HashMap<TypeId, Shared>>,
     /// Of a subscription: with whom it shares its answers.
     pub audience: OnceLock<Audience>,
+    /// Of a mutation: its answer holds a secret, and so is not kept for its idempotency key.
+    pub secret: OnceLock<()>,
 }
 
 /// What the events of subscriptions look up, shared by all subscribers of the node, so that an event costs reads by

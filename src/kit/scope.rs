@@ -9,7 +9,7 @@ use crate::{
         permission::{Action, Permissions, Resource, Role},
         relation::Loads,
     },
-    platform::database::Connection,
+    platform::{database::Connection, tokens::ApiKeyToken},
 };
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
@@ -35,14 +35,32 @@ pub struct RequestInfo {
 
 pub use crate::kit::permission::Reach;
 
+/// What the caller has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// An access token: a person is there, or was a while ago.
+    Session(Uuid),
+    /// An API key: a program. Its id, and what it was found and proved by, for asking again.
+    ApiKey(Uuid, ApiKeyToken),
+}
+
+impl Credential {
+    /// The id of the session or of the API key.
+    pub fn id(&self) -> Uuid {
+        match self {
+            Credential::Session(id) | Credential::ApiKey(id, _) => *id,
+        }
+    }
+}
+
 /// A member of an organization, signed in.
 #[derive(Clone, Debug)]
 pub struct Actor {
     pub organization: Uuid,
     pub member: Uuid,
     pub user: Uuid,
-    pub session: Uuid,
-    /// When the access token that was presented ends.
+    pub credential: Credential,
+    /// When the access token that was presented, or the API key, ends.
     pub expires_at: DateTime<Utc>,
     pub role: Role,
     pub permissions: Permissions,
@@ -57,6 +75,27 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The session of the person who asks. FORBIDDEN (PERSON_REQUIRED) for an API key: asked before whatever belongs to
+    /// a person alone, such as their password, their sessions and their API keys.
+    pub fn session(&self) -> Result<Uuid> {
+        match &self.credential {
+            Credential::Session(id) => Ok(*id),
+            Credential::ApiKey(..) => Err(Error::yours_with(
+                Code::Forbidden,
+                "An API key cannot do this, whatever its permissions: it is for the person alone, who has to sign in.",
+                vec![("reason", "PERSON_REQUIRED".into())],
+            )),
+        }
+    }
+
+    /// The API key that asks in the name of the member; None: the person does.
+    pub fn api_key(&self) -> Option<Uuid> {
+        match &self.credential {
+            Credential::Session(_) => None,
+            Credential::ApiKey(id, _) => Some(*id),
+        }
+    }
+
     /// How far the actor may do that; `None`: not at all.
     pub fn may(&self, resource: Resource, action: Action) -> Option<Reach> {
         self.permissions.reach(resource, action)
@@ -66,7 +105,10 @@ impl Actor {
     pub fn demand(&self, resource: Resource, action: Action) -> Result<Reach> {
         self.may(resource, action).ok_or_else(|| {
             let role = self.role.as_str();
-            Error::forbidden(format!("This needs the permission {action} on {resource}, which the role {role} lacks."))
+            let key = if self.api_key().is_some() { "this API key, or " } else { "" };
+            Error::forbidden(format!(
+                "This needs the permission {action} on {resource}, which {key}the role {role} lacks."
+            ))
         })
     }
 

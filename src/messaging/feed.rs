@@ -13,6 +13,7 @@ use crate::{
         entity::Entity,
         feed::{Place, ResyncRequired, Shown, shown},
         id::Id,
+        permission::{Action, Resource},
         resolve::{scope, selections},
         scalars::DateTime,
     },
@@ -121,6 +122,7 @@ impl MessagingSubscription {
         #[graphql(desc = "The cursor of the last event that you have; left out: only what happens from now on.")] after: Option<String>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<audience::Told<ConversationEvent>>>> {
         let scope = scope(ctx)?.clone();
+        scope.actor.demand(Resource::Conversation, Action::Read)?;
         let stream = scope.stream(conversation_id.0);
         // First the stream, then the question: whoever is removed in between finds that in the stream.
         let deliveries = scope.follow(stream, after).await?;

@@ -3,7 +3,7 @@
 
 use super::{
     conversation::{Conversation, change},
-    participant::{Participant, ParticipantRole, hold_own, in_own_conversations},
+    participant::{Participant, ParticipantRole, hold_own, in_own_conversations, may_talk},
     send,
 };
 use crate::{
@@ -142,6 +142,7 @@ async fn run(
     write: impl AsyncFnOnce(&mut Tx) -> Result<Message, Stop>,
 ) -> crate::Result<Option<MessagePayload>> {
     let scope = scope?;
+    may_talk(scope)?;
     let mut tx = scope.begin().await?;
     let result = write(&mut tx).await;
     payload(scope, tx.finish(result).await?).await.map(Some)

@@ -181,11 +181,20 @@ impl ParticipantMutation {
     }
 }
 
+/// Whether the caller may say or change anything where they take part. To take part is enough for a person, so that guests
+/// can answer; an API key needs UPDATE, so that one for reading only reads.
+pub fn may_talk(scope: &Scope) -> crate::Result<()> {
+    let action = if scope.actor.api_key().is_some() { Action::Update } else { Action::Read };
+    scope.actor.demand(Resource::Conversation, action).map(drop)
+}
+
 async fn run(
     scope: crate::Result<&Scope>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Participant, Stop>,
 ) -> crate::Result<Option<ParticipantPayload>> {
-    let mut tx = scope?.begin().await?;
+    let scope = scope?;
+    may_talk(scope)?;
+    let mut tx = scope.begin().await?;
     let result = write(&mut tx).await;
     Ok(Some(match tx.finish(result).await? {
         Ok(participant) => ParticipantPayload { participant: Some(Arc::new(participant)), ..Default::default() },

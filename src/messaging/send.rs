@@ -4,7 +4,7 @@
 use super::{
     conversation::not_found,
     message::{Message, MessagePayload, MessageSendInput, checked, payload},
-    participant::is_participant,
+    participant::{is_participant, may_talk},
 };
 use crate::{
     error::Result,
@@ -65,6 +65,7 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
 /// Stores the message and tells of it.
 async fn store(scope: &Scope, mut message: Message) -> Result<Message, Stop> {
     scope.actor.demand_verified()?;
+    may_talk(scope)?;
     let event = event_id();
     let statement = insertion(scope, &message, event)?;
     let mut conn = scope.reader().await?;

@@ -1,5 +1,6 @@
 //! The outside world, a small type each.
 
+pub mod aside;
 pub mod database;
 pub mod jobs;
 pub mod key_file;

@@ -1,6 +1,6 @@
-//! What is known without asking again: of the sessions in use whether they stand, whose they are and what their member
-//! may; of what all subscribers look up, what it is. Invariant: what is revoked or changed anywhere, on another node
-//! too, is gone within a second.
+//! What is known without asking again: of the sessions and API keys in use whether they stand, whose they are and what
+//! their member may; of what all subscribers look up, what it is. Invariant: what is revoked or changed anywhere, on
+//! another node too, is gone within a second.
 
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
@@ -24,14 +24,16 @@ const FAILED: Duration = Duration::from_millis(100);
 /// Answers remembered at most.
 const REMEMBERED: u64 = 16_384;
 
-/// A session that stands, as the database has it.
+/// A session or an API key that stands, as the database has it.
 #[derive(Debug)]
 pub struct Standing {
     pub organization: Uuid,
     pub member: Uuid,
     pub user: Uuid,
-    /// When the session ends unless it is refreshed.
+    /// When the session ends unless it is refreshed, or the key as it was presented.
     pub expires_at: DateTime<Utc>,
+    /// The id of the API key, and in words what it may as far as its member may; None: a session.
+    pub key: Option<(Uuid, Vec<String>)>,
     /// The name of the member's role.
     pub role: String,
     /// The member and, where the role reaches that far, all who report to it; sorted.
@@ -54,7 +56,7 @@ impl<V> Clone for Entry<V> {
     }
 }
 
-/// The standing of sessions by id.
+/// The standing of sessions by id, and of API keys by `ApiKeyToken::known_as`.
 pub type Standings = Fresh<Uuid, Standing>;
 
 /// Answers of the database, `FRESH` at most. Cheap to clone.
@@ -125,6 +127,7 @@ mod tests {
             member: Uuid::nil(),
             user: Uuid::nil(),
             expires_at: Utc::now(),
+            key: None,
             role: "owner".into(),
             team: Arc::new([]),
             unverified: false,

@@ -1,12 +1,14 @@
-//! Access tokens (JWT of RFC 9068, Ed25519) and the opaque refresh tokens. Invariant: what `check` lets through was
+//! Access tokens (JWT of RFC 9068, Ed25519) and the opaque tokens: for refreshing, in links, of API keys. Invariant: what `check` lets through was
 //! signed by this installation for its API, and has not ended.
 
+mod api_key;
 mod key;
 mod link;
 mod opaque;
 mod refresh;
 mod ring;
 
+pub use api_key::{ApiKeyToken, LEAD};
 pub use link::LinkToken;
 pub use opaque::Opaque;
 pub use refresh::RefreshToken;

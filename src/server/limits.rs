@@ -38,6 +38,7 @@ struct Streams {
 /// Whose streams are counted together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Holder {
+    /// Or an API key.
     Session(Uuid),
     Address(Option<IpAddr>),
 }
@@ -72,7 +73,7 @@ impl Limits {
     /// A place for one event stream of this caller. SUBSCRIPTION_LIMIT when it holds as many as it may.
     pub fn stream(&self, caller: &Caller) -> Result<StreamPermit> {
         match caller {
-            Caller::Member(scope) => self.streams.take(Holder::Session(scope.actor.session)),
+            Caller::Member(scope) => self.streams.take(Holder::Session(scope.actor.credential.id())),
             Caller::Stranger { request, .. } => self.address_stream(request.address),
         }
     }

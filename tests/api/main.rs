@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod api_keys;
 mod cookies;
 mod crm;
 mod crm_feed;

@@ -137,7 +137,11 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
+<<<<<<< HEAD
 const VERBS: [&str; 34] = [
+=======
+const VERBS: [&str; 31] = [
+>>>>>>> e
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
@@ -165,6 +169,7 @@ const VERBS: [&str; 34] = [
     "Restore",
     "Retry",
     "Revoke",
+    "Rotate",
     "Send",
     "Suspend",
     "Switch",

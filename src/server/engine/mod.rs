@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::Result,
     graphql::StoaSchema,
+    identity,
     kit::{
         idempotency::{self, Claim},
         scope::{Caller, RequestInfo, Scope},
@@ -83,11 +84,14 @@ impl Engine {
         self.run.sdl().to_owned()
     }
 
-    /// Reads, judges and limits a request. The error is the finished answer.
+    /// Reads, judges and limits a request. The error is the finished answer. It counts as one of the API key's operations.
     pub fn prepare(&self, request: GraphqlRequest, caller: &Caller) -> Result<Prepared, Answer> {
         let mut prepared = self.run.prepare(&request, info(caller))?;
         if info(caller).idempotency_key.is_some() {
             prepared.fingerprint = Some(fingerprint(&request));
+        }
+        if let Caller::Member(scope) = caller {
+            identity::allow_operation(scope).map_err(|refused| Answer::refusal(&refused, info(caller)))?;
         }
         Ok(prepared)
     }
@@ -96,9 +100,9 @@ impl Engine {
     /// that takes longer than `http.timeout_ms` is stopped: TIMEOUT.
     pub async fn execute(&self, prepared: Prepared, caller: Caller) -> Answer {
         let request = info(&caller).clone();
-        let caller = caller.fresh();
+        let caller = idempotency::apart(caller.fresh());
         if let (OperationKind::Mutation, Some(fingerprint), Some(key), Caller::Member(scope)) =
-            (prepared.kind, prepared.fingerprint, &request.idempotency_key, &caller)
+            (prepared.kind, prepared.fingerprint, &info(&caller).idempotency_key, &caller)
         {
             // Whole in a task of its own: a client that hangs up comes again for this very answer.
             let once = once(self.run.clone(), prepared, fingerprint, key.clone(), scope.clone());
@@ -135,9 +139,8 @@ async fn once(
             let request = scope.request.clone();
             let answer = run.execute(prepared, request.clone(), Some(Caller::Member(scope.clone()))).await;
             // Its answer is this client's whatever becomes of the copy.
-            if let Err(fault) =
-                idempotency::settle(&scope, &key, answer.refused.is_none().then_some(&*answer.body)).await
-            {
+            let kept = answer.refused.is_none() && scope.loads.secret.get().is_none();
+            if let Err(fault) = idempotency::settle(&scope, &key, kept.then_some(&*answer.body)).await {
                 tracing::error!(request_id = %request.id, ?fault, "cannot keep the answer of an idempotent request");
             }
             Ok(answer)

@@ -31,10 +31,11 @@ impl<M> Member<M> {
     /// Takes a place among the session's sockets, unless there is one already.
     pub fn new<O: Operations<Member = M>>(operations: &O, who: M, seat: Option<Seat>) -> Result<Self, Close> {
         let actor = O::actor(&who);
-        let seat = match seat.filter(|seat| seat.session() == actor.session) {
+        let session = actor.credential.id();
+        let seat = match seat.filter(|seat| seat.session() == session) {
             Some(seat) => seat,
             None => (operations.sockets())
-                .seat(actor.session, operations.config().socket.max_sockets)
+                .seat(session, operations.config().socket.max_sockets)
                 .ok_or_else(|| Close::again("Too many sockets"))?,
         };
         let now = Instant::now();
@@ -52,7 +53,8 @@ impl<M> Member<M> {
     /// The same member with a fresh token.
     pub fn refreshed<O: Operations<Member = M>>(self, operations: &O, who: M) -> Result<Self, Close> {
         let (was, is) = (O::actor(&self.who), O::actor(&who));
-        if (was.organization, was.member) != (is.organization, is.member) {
+        // What runs here was begun with one API key, and ends with it.
+        if (was.organization, was.member, was.api_key()) != (is.organization, is.member, is.api_key()) {
             return Err(Close::forbidden());
         }
         Member::new(operations, who, Some(self.seat))

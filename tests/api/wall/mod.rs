@@ -2,6 +2,7 @@
 //! database's catalog and from the schema, so that a new table, type or field is held by them without anybody writing
 //! a test for it; what they cannot reach makes them fail.
 
+mod api_keys;
 mod catalog;
 mod feed;
 mod fill;

@@ -140,6 +140,17 @@ impl<'a> Stage<'a> {
         let invitation = data(&made, "invitationCreate.invitation.id").as_str().unwrap().to_owned();
         world.ids.insert("Invitation".to_owned(), vec![invitation]);
         others.push((word, permissions(role).reach(Resource::Invitation, Action::Read) == Some(Reach::All)));
+        let word = format!("k{nonce}");
+        let made = world
+            .ask(
+                server,
+                "mutation($input: ApiKeyCreateInput!) { apiKeyCreate(input: $input) { apiKey { id } } }",
+                json!({ "input": { "name": word, "permissions": { "resource": "LEAD", "action": "READ", "scope": "OWN" } } }),
+            )
+            .await;
+        let key = data(&made, "apiKeyCreate.apiKey.id").as_str().unwrap().to_owned();
+        world.ids.insert("ApiKey".to_owned(), vec![key]);
+        others.push((word, permissions(role).reach(Resource::ApiKey, Action::Read) == Some(Reach::All)));
         world.marker = format!("n{nonce}");
         let everyone: Vec<String> = members.iter().map(|(_, member)| member.member.to_string()).collect();
         world.ids.insert("Member".to_owned(), everyone);

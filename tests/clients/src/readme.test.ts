@@ -50,6 +50,7 @@ async function shell(script: string, words: string): Promise<string> {
 }
 
 const FIRST_QUERY = code('sh', 'leads(first: 3)');
+const FIRST_PROGRAM = code('sh', 'apiKeyCreate');
 const FIRST_SUBSCRIPTION = code('sh', 'conversationEvents');
 
 test('the first query', async () => {
@@ -59,8 +60,14 @@ test('the first query', async () => {
   assert.ok((data.leads?.totalCount ?? 0) >= 100);
 });
 
+const signIn = FIRST_QUERY.slice(0, FIRST_QUERY.indexOf('\n\n'));
+
+test('the first program', async () => {
+  const output = await shell(`${signIn}\n${FIRST_PROGRAM}\nsleep 10`, 'totalCount');
+  assert.match(output, /"apiKeyId":"[-0-9a-f]{36}"/);
+});
+
 test('the first subscription', async () => {
-  const signIn = FIRST_QUERY.slice(0, FIRST_QUERY.indexOf('\n\n'));
   const output = await shell(`${signIn}\n${FIRST_SUBSCRIPTION}\nsleep 10`, '"body":"Good morning!"');
   assert.match(output, /event: next\ndata: \{"data":\{"conversationEvents":\{"__typename":"MessageSent","cursor":"/);
 });

@@ -11,7 +11,7 @@ use crate::{
     identity,
     kit::{
         permission,
-        scope::{Actor, RequestInfo},
+        scope::{Actor, Credential, RequestInfo},
     },
     server::engine::OperationKind,
 };
@@ -98,7 +98,7 @@ fn member(member: u128, session: u128, lives: Duration) -> Actor {
         organization: Uuid::from_u128(9),
         member: Uuid::from_u128(member),
         user: Uuid::from_u128(member),
-        session: Uuid::from_u128(session),
+        credential: Credential::Session(Uuid::from_u128(session)),
         expires_at: chrono::Utc::now() + lives,
         role: permission::Role::Guest,
         permissions: identity::permissions(permission::Role::Guest),
