@@ -7,8 +7,8 @@ use crate::{
     events::Hub,
     kit::relation::Lookups,
     platform::{
-        database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings, throttle::Throttle,
-        tokens::Tokens,
+        database::Database, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords, standing::Standings,
+        throttle::Throttle, tokens::Tokens,
     },
 };
 use std::sync::Arc;
@@ -25,6 +25,7 @@ pub struct App {
     pub lookups: Lookups,
     pub jobs: Jobs,
     pub mail: Mailer,
+    pub oidc: Oidc,
 }
 
 impl App {
@@ -42,6 +43,7 @@ impl App {
             standings: Standings::default(),
             lookups: Lookups::default(),
             mail: Mailer::new(&config, &jobs)?,
+            oidc: Oidc::new(&config)?,
             jobs,
             config: Arc::new(config),
         }))

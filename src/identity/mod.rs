@@ -9,6 +9,7 @@ pub mod invitation;
 mod invitation_accept;
 pub mod mails;
 pub mod member;
+mod oidc;
 mod organization;
 pub mod organization_end;
 mod organization_update;
@@ -47,6 +48,7 @@ pub struct IdentityQuery(
     own_sessions::OwnSessionQuery,
     invitation::InvitationQuery,
     invitation_accept::InvitationPreviewQuery,
+    oidc::SignInProviderQuery,
 );
 
 /// The wing's mutations.
@@ -62,6 +64,7 @@ pub struct EntranceMutation(
     step_up::StepUpMutation,
     password_reset::PasswordResetMutation,
     invitation_accept::InvitationAcceptMutation,
+    oidc::OidcMutation,
 );
 
 /// What a person changes of their own account.
@@ -71,6 +74,7 @@ pub struct OwnAccountMutation(
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,
     profile::ProfileMutation,
+    oidc::OidcLinkMutation,
 );
 
 /// What is changed for others: the organization, its members and what they may.

@@ -4,6 +4,8 @@ pub mod database;
 pub mod jobs;
 pub mod mail;
 pub mod migrations;
+pub mod oidc;
+pub mod outbound;
 pub mod password;
 pub mod postgres;
 pub mod standing;

@@ -137,12 +137,13 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 33] = [
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
     "Accept",
     "Add",
+    "Begin",
     "Change",
     "Complete",
     "Convert",
@@ -152,6 +153,7 @@ const VERBS: [&str; 30] = [
     "Edit",
     "Forgot",
     "Leave",
+    "Link",
     "Purge",
     "Reactivate",
     "Refresh",
@@ -166,6 +168,7 @@ const VERBS: [&str; 30] = [
     "Switch",
     "Test",
     "Transfer",
+    "Unlink",
     "Update",
     "Verify",
 ];

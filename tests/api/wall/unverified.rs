@@ -12,7 +12,7 @@ use crate::kit::{
 };
 
 /// Mutations of one's own account: what is needed to get in, to get verified and to stay safe.
-const OWN_ACCOUNT: [&str; 17] = [
+const OWN_ACCOUNT: [&str; 21] = [
     "emailChange",
     "emailVerificationResend",
     "emailVerify",
@@ -20,6 +20,10 @@ const OWN_ACCOUNT: [&str; 17] = [
     "invitationAccept",
     "logout",
     "logoutEverywhere",
+    "oidcBegin",
+    "oidcComplete",
+    "oidcLink",
+    "oidcUnlink",
     "organizationRestore",
     "organizationSwitch",
     "passwordChange",
