@@ -7,13 +7,8 @@ use crate::{
     events::Hub,
     kit::relation::Lookups,
     platform::{
-<<<<<<< HEAD
-        database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings, throttle::Throttle,
-        tokens::Tokens, vault::Vault,
-=======
-        aside::Aside, database::Database, jobs::Jobs, mail::Mailer, password::Passwords, standing::Standings,
-        throttle::Throttle, tokens::Tokens,
->>>>>>> e
+        aside::Aside, database::Database, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords,
+        standing::Standings, throttle::Throttle, tokens::Tokens, vault::Vault,
     },
 };
 use std::sync::Arc;
@@ -32,6 +27,7 @@ pub struct App {
     pub aside: Aside,
     pub jobs: Jobs,
     pub mail: Mailer,
+    pub oidc: Oidc,
 }
 
 impl App {
@@ -51,6 +47,7 @@ impl App {
             lookups: Lookups::default(),
             aside: Aside::default(),
             mail: Mailer::new(&config, &jobs)?,
+            oidc: Oidc::new(&config)?,
             jobs,
             config: Arc::new(config),
         }))

@@ -11,6 +11,7 @@ mod identity;
 mod jobs;
 mod load;
 mod mail;
+mod oidc;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use identity::IdentityConfig;
 pub use jobs::JobConfig;
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use mail::{MailConfig, MailTransport, SmtpSecurity};
+pub use oidc::{OidcProvider, is_safe};
 pub use secret::Secret;
 
 use check::Check;

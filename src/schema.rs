@@ -299,6 +299,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Sign-ins by a provider that were begun: SHA-256 of the handle; gone when used. Not a tenant table.
+    oidc_attempts (hash) {
+        hash -> Bytea,
+        provider -> Text,
+        redirect_uri -> Text,
+        /// Who it was found to be, who has yet to name the organization.
+        user_id -> Nullable<Uuid>,
+        /// SHA-256 of the code by which they were.
+        code_hash -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// The tenants. Every tenant table starts its key with one of these ids.
     organizations (id) {
         id -> Uuid,
@@ -405,6 +420,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Who people are at other providers (OpenID Connect), by which they sign in here. Not a tenant table.
+    user_identities (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        issuer -> Text,
+        /// The provider's own name for the person: never given to anybody else.
+        subject -> Text,
+        /// What the provider said their address was, at the latest sign-in.
+        email -> Nullable<Text>,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// SHA-256 of the one-time tokens that were mailed to people, or given to who must still give a code to sign in; gone when used. Not a tenant table.
     user_tokens (hash) {
         hash -> Bytea,
@@ -463,10 +493,12 @@ diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(messages -> organizations (organization_id));
+diesel::joinable!(oidc_attempts -> users (user_id));
 diesel::joinable!(participants -> organizations (organization_id));
 diesel::joinable!(refresh_tokens -> organizations (organization_id));
 diesel::joinable!(sessions -> organizations (organization_id));
 diesel::joinable!(streams -> organizations (organization_id));
+diesel::joinable!(user_identities -> users (user_id));
 diesel::joinable!(user_tokens -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -482,6 +514,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     leads,
     memberships,
     messages,
+    oidc_attempts,
     organizations,
     participants,
     refresh_tokens,
@@ -489,6 +522,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     stream_heads,
     streams,
+    user_identities,
     user_tokens,
     users,
 );

@@ -1,6 +1,10 @@
 //! The settings of sign-in and tokens.
 
-use super::{Secret, check::Check};
+use super::{
+    Secret,
+    check::Check,
+    oidc::{self, OidcProvider},
+};
 use serde::{Deserialize, Serialize};
 
 /// Sign-in and tokens.
@@ -39,6 +43,10 @@ pub struct IdentityConfig {
     pub max_sessions: u32,
     /// Days in which a deleted organization can be restored.
     pub organization_grace_days: u32,
+    /// Providers of OpenID Connect that people may sign in with.
+    pub oidc: Vec<OidcProvider>,
+    /// How long a provider may take for all it is asked at one sign-in, in milliseconds.
+    pub oidc_timeout_ms: u64,
 }
 
 impl Default for IdentityConfig {
@@ -60,6 +68,8 @@ impl Default for IdentityConfig {
             sign_ins_per_minute: 60,
             max_sessions: 50,
             organization_grace_days: 30,
+            oidc: Vec::new(),
+            oidc_timeout_ms: 8000,
         }
     }
 }
@@ -89,6 +99,8 @@ impl IdentityConfig {
         check.within("lock_seconds", self.lock_seconds, 1..=86_400);
         check.within("max_sessions", self.max_sessions, 1..=10_000);
         check.within("organization_grace_days", self.organization_grace_days, 1..=3650);
+        oidc::check(&self.oidc, check, production);
+        check.within("oidc_timeout_ms", self.oidc_timeout_ms, 10..=60_000);
         check.within("sign_ins_per_minute", self.sign_ins_per_minute, 1..=1_000_000);
     }
 }

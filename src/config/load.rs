@@ -24,7 +24,7 @@ const FILE_VARIABLE: &str = "STOA_CONFIG";
 /// Variables of Stoa's own tests and scripts, which are no settings.
 const TEST_PREFIX: &str = "STOA_TEST_";
 /// Settings whose values are never shown end with one of these words.
-const SECRETS: [&str; 4] = ["url", "key", "secret", "password"];
+const SECRETS: [&str; 5] = ["url", "key", "secret", "password", "oidc"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,9 +240,11 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || ["tcp://", "udp://"].iter().any(|scheme| value.starts_with(scheme))
 }
 
-/// What a text from outside the file can mean. A list is written with commas.
+/// What a text from outside the file can mean. A list is written with commas, or as in the file: one of tables can only be
+/// written so.
 fn readings(text: &str) -> Vec<Value> {
     let mut all = vec![Value::String(text.into())];
+    all.extend(text.trim_start().starts_with('[').then(|| text.parse::<Value>().ok()).flatten());
     all.extend(text.parse().map(Value::Boolean));
     all.extend(text.parse().map(Value::Integer));
     all.extend(text.parse().map(Value::Float));
@@ -299,6 +301,8 @@ fn wording(setting: &str, value: &Value, message: &str) -> String {
         "a boolean" => "true or false".to_owned(),
         "a string" | "path string" => "a text in quotes".to_owned(),
         "a sequence" => "a list".to_owned(),
+        // Names of settings, and no values.
+        _ if message.starts_with("unknown field") => return format!("it has an {}", message.replace('`', "")),
         choices if message.starts_with("unknown variant") => choices.replace('`', ""),
         _ if message.contains("socket address") => "an address with a port, such as 127.0.0.1:4000".to_owned(),
         _ => "a value that this setting takes".to_owned(),

@@ -241,6 +241,70 @@ fn production_refuses_what_is_for_trying_out() {
     assert_eq!(faults.len(), 2, "{faults:?}");
 }
 
+const PROVIDERS: &str = r#"
+[identity]
+[[identity.oidc]]
+name = "keycloak"
+issuer = "https://id.example.com/realms/example"
+client_id = "stoa"
+client_secret = "hunter2"
+redirect_uris = ["https://app.example.com/signed-in"]
+[[identity.oidc]]
+name = "google"
+label = "Google"
+issuer = "https://accounts.google.com"
+client_id = "1-a.apps.googleusercontent.com"
+client_secret = "hunter3"
+redirect_uris = ["http://localhost:5173/", "http://127.0.0.1:5173/"]
+email_domains = ["example.com"]
+organization = "example"
+role = "guest"
+"#;
+
+#[test]
+fn providers_are_tables_of_the_file_and_one_list_in_the_environment() {
+    let of_file = with_file(PROVIDERS).unwrap().config.identity.oidc;
+    assert_eq!(
+        of_file.iter().map(|one| (&*one.name, one.label())).collect::<Vec<_>>(),
+        [("keycloak", "keycloak"), ("google", "Google")]
+    );
+    let list = r#"[{ name = "keycloak", issuer = "https://id.example.com", client_id = "stoa",
+                     redirect_uris = ["https://app.example.com/"] }]"#;
+    let of_environment = with_variables(&[("STOA_IDENTITY_OIDC", list)]).unwrap().config.identity.oidc;
+    assert_eq!(of_environment[0].redirect_uris, ["https://app.example.com/"]);
+    assert_eq!(of_environment[0].scopes, ["openid", "email", "profile"]);
+    assert!(of_environment[0].client_secret.is_none());
+}
+
+#[test]
+fn what_is_wrong_with_a_provider_is_told_without_its_secret() {
+    let production = format!("production = true\n{PROVIDERS}");
+    let faults = told(with_file(&production));
+    assert!(faults.iter().any(|fault| fault.contains("\"google\" needs redirect_uris")), "{faults:?}");
+    let bad = [
+        ("\"keycloak\"", "\"Key cloak\"", "needs a name"),
+        ("\"keycloak\"", "\"google\"", "two providers \"google\""),
+        ("https://id.example.com/realms/example", "http://id.example.com", "needs an issuer"),
+        ("https://id.example.com/realms/example", "https://a:b@id.example.com", "needs an issuer"),
+        ("https://id.example.com/realms/example", "https://accounts.google.com", "has the issuer of another one"),
+        ("\"stoa\"", "\"\"", "needs a client_id"),
+        ("hunter2", "hunter 2", "strange client_secret"),
+        ("redirect_uris = [\"https://app", "scopes = [\"email\"]\nredirect_uris = [\"https://app", "openid among them"),
+        ("https://app.example.com/signed-in", "http://app.example.com/", "needs redirect_uris"),
+        ("https://app.example.com/signed-in", "https://app.example.com/#a", "needs redirect_uris"),
+        ("email_domains = [\"example.com\"]\n", "", "needs email_domains"),
+        ("\"guest\"", "\"owner\"", "needs a role"),
+        ("client_id = \"stoa\"", "clientid = \"stoa\"", "unknown field clientid"),
+        ("client_secret = \"hunter2\"", "client_secret = [\"hunter2\"]", "the value is not a text"),
+    ];
+    for (right, wrong, wanted) in bad {
+        assert!(PROVIDERS.contains(right), "{right}");
+        let faults = told(with_file(&PROVIDERS.replacen(right, wrong, 1)));
+        assert!(faults.iter().any(|fault| fault.contains(wanted)), "{wrong}: {faults:?}");
+        assert!(faults.iter().all(|fault| !fault.contains("hunter") && fault.contains("identity.oidc")), "{faults:?}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_file_breaks_the_reader(text in "[a-z\\[\\]=\\.\"'#0-9\n \\-{},]{0,200}") {

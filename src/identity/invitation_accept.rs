@@ -392,7 +392,7 @@ async fn seat(
 }
 
 /// A row as the log tells it.
-async fn row<E: Entity>(tx: &mut Transaction, organization: Uuid, id: Uuid) -> Result<E> {
+pub(super) async fn row<E: Entity>(tx: &mut Transaction, organization: Uuid, id: Uuid) -> Result<E> {
     let mut sql = entity::select(E::table());
     sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(organization)));
     sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id)));

@@ -120,6 +120,14 @@ mail! {
     }
 }
 mail! {
+    /// Somebody may sign in by a provider from now on.
+    IdentityLinked, "identity_linked", "Another way to sign in to your account" {
+        name: String,
+        /// As people know it.
+        provider: String,
+    }
+}
+mail! {
     /// The password is another one.
     PasswordChanged, "password_changed", "Your password was changed" {
         name: String,

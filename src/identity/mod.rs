@@ -15,6 +15,7 @@ mod invitation_accept;
 mod login_complete;
 pub mod mails;
 pub mod member;
+mod oidc;
 mod organization;
 pub mod organization_end;
 mod organization_update;
@@ -58,6 +59,7 @@ pub struct IdentityQuery(
     invitation::InvitationQuery,
     api_key::ApiKeyQuery,
     invitation_accept::InvitationPreviewQuery,
+    oidc::SignInProviderQuery,
 );
 
 /// The wing's mutations.
@@ -74,6 +76,7 @@ pub struct EntranceMutation(
     step_up::StepUpMutation,
     password_reset::PasswordResetMutation,
     invitation_accept::InvitationAcceptMutation,
+    oidc::OidcMutation,
 );
 
 /// What a person changes of their own account.
@@ -85,6 +88,7 @@ pub struct OwnAccountMutation(
     email_change::EmailChangeMutation,
     profile::ProfileMutation,
     api_key::ApiKeyMutation,
+    oidc::OidcLinkMutation,
 );
 
 /// What is changed for others: the organization, its members and what they may.

@@ -196,7 +196,7 @@ async fn hold(scope: &Scope) -> Result<(Transaction, Held)> {
     let held = (users::email, users::full_name, users::totp_secret, users::totp_confirmed_at);
     let held = users::table.find(actor.user).select(held).for_no_key_update();
     let held = held.first(&mut *tx).await?;
-    access::load(&mut tx, actor.organization, actor.session).await?;
+    access::load(&mut tx, actor.organization, actor.session()?).await?;
     Ok((tx, held))
 }
 

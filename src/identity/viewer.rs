@@ -1,11 +1,16 @@
 //! The viewer: who asks, as the server sees it. What a front end needs first after a sign-in.
 
-use super::{member::Member, organization::Organization, user::User};
+use super::{
+    member::Member,
+    oidc::{self, LinkedIdentity},
+    organization::Organization,
+    user::User,
+};
 use crate::{
     error::{Error, Result},
     kit::{
         permission::{Action, Reach, Resource, Role},
-        relation::to_one,
+        relation::{or_null, to_one},
         scope::{Ask, Caller, Scope},
     },
     schema::{organizations, users},
@@ -51,6 +56,11 @@ impl Viewer {
     /// The member of that id, as others in the organization see it.
     async fn member(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
         to_one::<Member>(ctx, Some(self.scope.actor.member)).await
+    }
+
+    /// The ways by which the person signs in at providers in the place of the password, oldest first. Never null.
+    async fn identities(&self, ctx: &Context<'_>) -> Option<Vec<LinkedIdentity>> {
+        or_null(ctx, async { oidc::of_viewer(&self.scope).await.map(Some) }).await
     }
 
     /// What the viewer is in the organization.

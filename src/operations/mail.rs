@@ -49,6 +49,8 @@ pub enum MailTemplate {
     EmailChanged,
     /// To an address that is to become that of an account, with a link to confirm it.
     EmailConfirm,
+    /// After a provider was linked, by which one can sign in from then on.
+    IdentityLinked,
     /// To somebody who is invited into the organization.
     Invitation,
     /// After a sign-in from a device that was not seen before.
@@ -176,6 +178,7 @@ fn sample(scope: &Scope, template: MailTemplate) -> Result<Letter> {
             let email = "ada@example.org".into();
             mail.write(to, &EmailConfirm { name: name(), email, link: link("verify?token=example"), hours: 24 })
         }
+        MailTemplate::IdentityLinked => mail.write(to, &IdentityLinked { name: name(), provider: organization() }),
         MailTemplate::Invitation => mail.write(
             to,
             &Invitation {

@@ -6,6 +6,8 @@ pub mod jobs;
 pub mod key_file;
 pub mod mail;
 pub mod migrations;
+pub mod oidc;
+pub mod outbound;
 pub mod password;
 pub mod postgres;
 pub mod standing;

@@ -321,14 +321,16 @@ async fn what_has_expired_is_purged_and_the_rest_stays() {
          INSERT INTO api_keys (organization_id, id, owner_id, name, prefix, hash, permissions, created_by, revoked_at)
              SELECT '{organization}', gen_random_uuid(), '{member}', 'x', coalesce(age::text, ''), 'x', '{{}}', '{member}', now() - age
              FROM unnest(ARRAY[interval '91 days', interval '1 day', NULL]) AS age;
+         INSERT INTO oidc_attempts (hash, provider, redirect_uri, expires_at)
+             SELECT age::text::bytea, 'p', 'r', now() - age FROM unnest(ARRAY[interval '1 minute', interval '-1 minute']) AS age;
          INSERT INTO jobs (id, kind, status, max_attempts, finished_at) SELECT gen_random_uuid(), 'old', status, 1, now() - age
              FROM (VALUES ('done', interval '8 days'), ('done', '6 days'), ('dead', '8 days'), ('dead', '31 days')) AS v (status, age)",
         member = who.member
     )).await;
     let counts = "SELECT (SELECT count(*) FROM sessions) || ' ' || (SELECT count(*) FROM refresh_tokens) || ' ' ||
         (SELECT count(*) FROM idempotency_keys) || ' ' || (SELECT count(*) FROM jobs WHERE kind = 'old') || ' ' ||
-        (SELECT count(*) FROM api_keys)";
-    assert_eq!(server.text(counts).await, "3 2 2 4 3");
+        (SELECT count(*) FROM api_keys) || ' ' || (SELECT count(*) FROM oidc_attempts)";
+    assert_eq!(server.text(counts).await, "3 2 2 4 3 2");
     let config = stoa::config::JobConfig { workers: 4, ..server.app.config.jobs.clone() };
     let registry = stoa::upkeep::registry();
     let worker = Worker::start(registry, server.app.clone(), &server.app.jobs, &server.app.database, &config);
@@ -338,7 +340,7 @@ async fn what_has_expired_is_purged_and_the_rest_stays() {
         (server.count(done).await == 2).then_some(())
     })
     .await;
-    assert_eq!(server.text(counts).await, "2 1 1 2 2");
+    assert_eq!(server.text(counts).await, "2 1 1 2 2 1");
     let still = server.graphql("{ viewer { memberId } }", json!({}), Some(&who)).await;
     assert_eq!(data(&still, "viewer.memberId"), &json!(who.member));
     worker.stop(Duration::from_secs(5)).await;

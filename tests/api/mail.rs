@@ -280,7 +280,7 @@ async fn every_mail_can_be_looked_at() {
     let who = server.founder().await;
     let types = server.graphql("{ __type(name: \"MailTemplate\") { enumValues { name } } }", json!({}), None).await;
     let templates = data(&types, "__type.enumValues").as_array().unwrap();
-    assert_eq!(templates.len(), 12);
+    assert_eq!(templates.len(), 13);
     for template in templates {
         let query = "query($template: MailTemplate!) { mailPreview(template: $template) { subject html text } }";
         let answer = server.graphql(query, json!({ "template": template["name"] }), Some(&who)).await;

@@ -27,6 +27,7 @@ mod mail;
 mod members;
 mod memory;
 mod messaging;
+mod oidc;
 mod organizations;
 mod outage;
 mod plan;

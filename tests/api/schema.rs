@@ -137,11 +137,7 @@ async fn everything_has_a_description() {
 }
 
 /// What a mutation does, as the last part of its name.
-<<<<<<< HEAD
-const VERBS: [&str; 34] = [
-=======
-const VERBS: [&str; 31] = [
->>>>>>> e
+const VERBS: &[&str] = &[
     "BulkCreate",
     "BulkDelete",
     "BulkUpdate",
@@ -159,6 +155,7 @@ const VERBS: [&str; 31] = [
     "Edit",
     "Forgot",
     "Leave",
+    "Link",
     "Purge",
     "Reactivate",
     "Refresh",
@@ -175,6 +172,7 @@ const VERBS: [&str; 31] = [
     "Switch",
     "Test",
     "Transfer",
+    "Unlink",
     "Update",
     "Verify",
 ];

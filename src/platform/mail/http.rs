@@ -9,17 +9,14 @@ use super::{
 use crate::{
     config::{MailConfig, Secret},
     error::{Error, Result},
-    platform::jobs::Failure,
+    platform::{
+        jobs::Failure,
+        outbound::{self, Client},
+    },
 };
-use bytes::Bytes;
 use chrono::Utc;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Request, StatusCode, http::request::Builder};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client as Legacy, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use lettre::Message;
 use serde_json::{Value, json};
 use url::Url;
@@ -27,30 +24,12 @@ use url::Url;
 /// Bytes of an answer that are read.
 const ANSWER: usize = 64 * 1024;
 
-/// Follows no redirection: a key must not follow to another host.
-type Client = Legacy<HttpsConnector<HttpConnector>, Full<Bytes>>;
-
-fn client() -> Result<Client> {
-    let tls = HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-        .map_err(Error::ours)?;
-    Ok(Legacy::builder(TokioExecutor::new()).build(tls.https_or_http().enable_http1().build()))
-}
-
 /// Status and the beginning of the body.
 async fn ask(client: &Client, request: Builder, body: String) -> Result<(StatusCode, String), Failure> {
     let broken =
         |fault: &dyn std::error::Error| Failure::Later(format!("The provider does not answer: {}.", words(fault)));
     let request = request.body(Full::from(body)).map_err(|fault| broken(&fault))?;
-    let response = client.request(request).await.map_err(|fault| broken(&fault))?;
-    let (status, mut incoming, mut body) = (response.status(), response.into_body(), Vec::new());
-    while let Some(frame) = incoming.frame().await {
-        let Ok(data) = frame.map_err(|fault| broken(&fault))?.into_data() else { continue };
-        body.extend(data.iter().take(ANSWER.saturating_sub(body.len())));
-        if body.len() >= ANSWER {
-            break;
-        }
-    }
+    let (status, body) = outbound::ask(client, request, ANSWER).await.map_err(|fault| broken(&*fault))?;
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
@@ -82,7 +61,7 @@ impl Ses {
         let name = parsed.host_str().ok_or_else(|| needed("ses_url"))?;
         let host = parsed.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
         Ok(Ses {
-            client: client()?,
+            client: outbound::client()?,
             url,
             host,
             region,
@@ -154,7 +133,7 @@ pub struct SendGrid {
 impl SendGrid {
     pub fn new(config: &MailConfig) -> Result<Self> {
         let key = config.sendgrid_key.clone().ok_or_else(|| Error::ours("mail.sendgrid_key is missing"))?;
-        Ok(SendGrid { client: client()?, url: config.sendgrid_url.clone(), key })
+        Ok(SendGrid { client: outbound::client()?, url: config.sendgrid_url.clone(), key })
     }
 
     pub async fn send(&self, sender: &Sender, letter: &Letter) -> Result<String, Failure> {

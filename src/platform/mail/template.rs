@@ -15,10 +15,11 @@ macro_rules! templates {
 }
 
 /// The mails. Each is compiled twice: as HTML and as text.
-const MAILS: [(&str, &str); 12] = templates![
+const MAILS: [(&str, &str); 13] = templates![
     "account_locked",
     "email_changed",
     "email_confirm",
+    "identity_linked",
     "invitation",
     "new_sign_in",
     "organization_deleted",

@@ -5,7 +5,7 @@ use crate::kit::{connect, database, server};
 use tokio_postgres::Client;
 
 /// Tables that belong to no organization. Whoever adds one says here why.
-const GLOBAL: [&str; 6] = [
+const GLOBAL: [&str; 8] = [
     // The tenants themselves: behind a policy on `id`.
     "organizations",
     // People, whatever organizations they belong to: read by id of the caller or by address at sign-in.
@@ -13,6 +13,10 @@ const GLOBAL: [&str; 6] = [
     // Tokens mailed to people, and those of their devices: found by their hash alone.
     "user_tokens",
     "devices",
+    // Who people are at other providers: found by the provider's name for them, or by the caller's id.
+    "user_identities",
+    // Sign-ins by a provider that strangers have begun: found by their hash alone.
+    "oidc_attempts",
     // What recurs on this server: seen by its worker only.
     "schedules",
     // diesel's own; the role of requests has no right to it.

@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::BTreeSet, fmt::Write};
 use uuid::Uuid;
 
 /// Words for records other than their own name.
-const ALIASES: [(&str, &str); 13] = [
+const ALIASES: [(&str, &str); 14] = [
     ("owner", "Member"),
     ("creator", "Member"),
     ("createdBy", "Member"),
@@ -18,6 +18,7 @@ const ALIASES: [(&str, &str); 13] = [
     ("partner", "Member"),
     ("user", "User"),
     ("session", "Session"),
+    ("oidcUnlink", "LinkedIdentity"),
     ("parent", "Account"),
     ("children", "Account"),
     ("reportsTo", "Contact"),

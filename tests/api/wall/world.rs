@@ -70,6 +70,9 @@ impl World {
                  FROM memberships m WHERE m.organization_id = '{organization}' AND m.user_id = u.id;
              UPDATE memberships SET name = '{marker} member', email = '{marker}-' || id || '@example.com', title = '{marker} title'
                  WHERE organization_id = '{organization}';
+             INSERT INTO user_identities (id, user_id, issuer, subject, email)
+                 SELECT gen_random_uuid(), user_id, '{marker} issuer', id, '{marker}@example.com' FROM memberships
+                 WHERE organization_id = '{organization}';
              UPDATE sessions SET user_agent = '{marker} agent' WHERE organization_id = '{organization}'"
         )).await;
         // Dead, so that no worker changes it; what it holds must never be seen.
@@ -189,8 +192,14 @@ impl World {
         let answer = self.ask(server, "{ sessions { id } }", json!({})).await;
         let sessions = list(data(&answer, "sessions")).iter().filter_map(|session| session["id"].as_str());
         self.ids.insert("Session".to_owned(), sessions.map(str::to_owned).collect());
-        let answer = self.ask(server, "{ viewer { user { id } organization { id } } }", json!({})).await;
-        for (kind, path) in [("User", "viewer.user.id"), ("Organization", "viewer.organization.id")] {
+        let query = "{ viewer { user { id } organization { id } identities { id } } }";
+        let answer = self.ask(server, query, json!({})).await;
+        let paths = [
+            ("User", "viewer.user.id"),
+            ("Organization", "viewer.organization.id"),
+            ("LinkedIdentity", "viewer.identities.0.id"),
+        ];
+        for (kind, path) in paths {
             self.ids.insert(kind.to_owned(), vec![data(&answer, path).as_str().expect("an id").to_owned()]);
         }
     }
