@@ -34,6 +34,8 @@ pub struct IdentityConfig {
     pub sign_ins_per_minute: u32,
     /// Sessions of one member at once; a further sign-in ends the oldest.
     pub max_sessions: u32,
+    /// Days for which attempts to sign in are kept.
+    pub sign_in_log_days: u32,
     /// Days in which a deleted organization can be restored.
     pub organization_grace_days: u32,
 }
@@ -55,6 +57,7 @@ impl Default for IdentityConfig {
             lock_seconds: 15 * 60,
             sign_ins_per_minute: 60,
             max_sessions: 50,
+            sign_in_log_days: 90,
             organization_grace_days: 30,
         }
     }
@@ -84,6 +87,7 @@ impl IdentityConfig {
         check.within("max_failures", self.max_failures, 1..=1000);
         check.within("lock_seconds", self.lock_seconds, 1..=86_400);
         check.within("max_sessions", self.max_sessions, 1..=10_000);
+        check.within("sign_in_log_days", self.sign_in_log_days, 1..=3650);
         check.within("organization_grace_days", self.organization_grace_days, 1..=3650);
         check.within("sign_ins_per_minute", self.sign_ins_per_minute, 1..=1_000_000);
     }

@@ -1,6 +1,7 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+pub mod audit;
 mod email_change;
 mod email_verification;
 mod input;
@@ -20,6 +21,7 @@ mod register;
 mod role;
 mod session;
 mod sign_in;
+mod sign_in_log;
 mod staff;
 mod step_up;
 mod user;
@@ -44,13 +46,14 @@ pub struct IdentityQuery(
     viewer::ViewerQuery,
     member::MemberQuery,
     own_sessions::OwnSessionQuery,
+    sign_in_log::SignInLogQuery,
     invitation::InvitationQuery,
     invitation_accept::InvitationPreviewQuery,
 );
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
-pub struct IdentityMutation(EntranceMutation, AccountMutation, OrganizationMutation);
+pub struct IdentityMutation(EntranceMutation, OwnAccountMutation, OrganizationMutation);
 
 /// Getting in and staying in.
 #[derive(MergedObject, Default)]
@@ -65,7 +68,7 @@ pub struct EntranceMutation(
 
 /// What a person changes of their own account.
 #[derive(MergedObject, Default)]
-pub struct AccountMutation(
+pub struct OwnAccountMutation(
     password_change::PasswordChangeMutation,
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,

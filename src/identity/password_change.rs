@@ -2,6 +2,7 @@
 //! it is changed: a session stands only while it names as many changes as the person has made.
 
 use super::{
+    audit::{self, Note},
     mails::PasswordChanged,
     register::new_password,
     session,
@@ -70,7 +71,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     let person = person(scope).await?;
     let mut errors = UserErrors::new();
 
-    step_up::prove(app, &person, &mut errors, "currentPassword", &input.current_password).await?;
+    step_up::prove(scope, &person, &mut errors, "currentPassword", &input.current_password).await?;
     let hash = person.account.password_hash;
     let about = vec![person.email.clone(), person.full_name.clone()];
     new_password(app, &mut errors, "newPassword", &input.new_password, about).await?;
@@ -112,6 +113,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     session::revoke(&mut tx, actor.organization, &others, "password changed").await?;
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, person.account.id).await?;
     app.mail.enqueue(&mut tx, None, &person.email, &PasswordChanged { name: person.full_name }).await?;
+    audit::note(&mut tx, Note::own(actor.user, &scope.request, "password_changed")).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == actor.user);
     Ok(errors)

@@ -2,6 +2,7 @@
 //! words or in time; using it needs the mailbox, works once, and ends all sessions of the person.
 
 use super::{
+    audit::{self, Note},
     email_verification::worthless,
     input,
     mails::{PasswordChanged, PasswordReset},
@@ -190,6 +191,7 @@ async fn reset(app: &App, request: &RequestInfo, input: PasswordResetInput) -> R
         .await?;
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, bearer.user).await?;
     app.mail.enqueue(&mut tx, None, &bearer.email, &PasswordChanged { name }).await?;
+    audit::note(&mut tx, Note::own(bearer.user, request, "password_reset")).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == bearer.user);
     app.throttle.forgive(PASSWORD_ATTEMPTS, &bearer.email);

@@ -2,9 +2,12 @@
 //! time: not whether an account exists, is locked or disabled, nor which organizations it belongs to.
 
 use super::{
-    access, input,
+    access,
+    audit::{self, Note},
+    input,
     mails::AccountLocked,
     session::{self, Entrant, SessionTokens},
+    sign_in_log::{self, SignInOutcome},
 };
 use crate::{
     app::App,
@@ -124,7 +127,7 @@ impl SignInMutation {
                 let caller = ctx.caller()?;
                 let app = caller.app();
                 allow_refresh(app, caller.request())?;
-                let session = session::refresh(app, &input.refresh_token).await?;
+                let session = session::refresh(app, caller.request(), &input.refresh_token).await?;
                 let mut errors = UserErrors::new();
                 if session.is_none() {
                     let message = "This refresh token is not valid any more. Sign in again.";
@@ -195,7 +198,8 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
         Some(account) if right && open(&account) => account,
         // The same statement for an unknown account, which changes no row.
         other => {
-            count_failure(app, other.map_or_else(Uuid::nil, |account| account.id), now).await?;
+            let user = other.map(|account| account.id);
+            count_failure(app, request, address.as_deref().unwrap_or_default(), user).await?;
             attempt.failed();
             tokio::time::sleep_until(started + REFUSAL).await;
             return Ok(Err(wrong()));
@@ -233,6 +237,16 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
     }
     let who = Entrant { organization: door.organization, member: door.member, user: account.id };
     let session = session::open(app, &mut tx, who, now, request).await?;
+    sign_in_log::keep(
+        app,
+        &mut tx,
+        request,
+        address.as_deref().unwrap_or_default(),
+        Some(account.id),
+        SignInOutcome::SignedIn,
+    )
+    .await?;
+    audit::note(&mut tx, Note::own(account.id, request, "signed_in").within(door.organization)).await?;
     tx.commit().await?;
     Ok(Ok(session))
 }
@@ -240,6 +254,8 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
 async fn logout(scope: &Scope) -> Result<()> {
     let mut tx = scope.reader().await?.begin().await?;
     session::revoke(&mut tx, scope.actor.organization, &[scope.actor.session], "signed out").await?;
+    let signed_out = Note::own(scope.actor.user, &scope.request, "signed_out").within(scope.actor.organization);
+    audit::note(&mut tx, signed_out).await?;
     tx.commit().await?;
     scope.app.standings.forget(scope.actor.session);
     Ok(())
@@ -286,27 +302,37 @@ async fn find(app: &App, address: &str) -> Result<Option<Account>> {
         .map_err(Error::from)
 }
 
-/// Counts in the database as well, for restarts and other nodes. While locked nothing counts, so that a lock ends. Its
-/// owner is told of a lock.
-pub(super) async fn count_failure(app: &App, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+/// Counts in the database as well, for restarts and other nodes, and keeps it in the logs. While locked nothing counts,
+/// so that a lock ends. Its owner is told of a lock. `user`: whose account has this address, if there is one.
+pub(super) async fn count_failure(app: &App, request: &RequestInfo, email: &str, user: Option<Uuid>) -> Result<()> {
+    let now = Utc::now();
     let settings = &app.config.identity;
     let last = i32::try_from(settings.max_failures).unwrap_or(i32::MAX).saturating_sub(1);
     let lock = i64::try_from(settings.lock_seconds).ok().and_then(TimeDelta::try_seconds);
     let until = lock.and_then(|lock| now.checked_add_signed(lock));
     let mut tx = app.database.of_nobody().await?.begin().await?;
-    let counted: Option<(String, String, Option<DateTime<Utc>>)> = diesel::update(users::table.find(user))
-        .filter(users::locked_until.is_null().or(users::locked_until.le(now)))
-        .set((
-            users::locked_until.eq(case_when(users::failed_logins.ge(last), until).otherwise(None::<DateTime<Utc>>)),
-            users::failed_logins.eq(case_when(users::failed_logins.lt(last), users::failed_logins + 1).otherwise(0)),
-        ))
-        .returning((users::email, users::full_name, users::locked_until))
-        .get_result(&mut *tx)
-        .await
-        .optional()?;
+    let counted: Option<(String, String, Option<DateTime<Utc>>)> =
+        diesel::update(users::table.find(user.unwrap_or_default()))
+            .filter(users::locked_until.is_null().or(users::locked_until.le(now)))
+            .set((
+                users::locked_until
+                    .eq(case_when(users::failed_logins.ge(last), until).otherwise(None::<DateTime<Utc>>)),
+                users::failed_logins
+                    .eq(case_when(users::failed_logins.lt(last), users::failed_logins + 1).otherwise(0)),
+            ))
+            .returning((users::email, users::full_name, users::locked_until))
+            .get_result(&mut *tx)
+            .await
+            .optional()?;
+    sign_in_log::keep(app, &mut tx, request, email, user, SignInOutcome::Refused).await?;
+    let mut kind = "sign_in_refused";
     if let Some((email, name, Some(_))) = counted {
+        kind = "account_locked";
         let minutes = settings.lock_seconds.div_ceil(60);
         app.mail.enqueue(&mut tx, None, &email, &AccountLocked { name, minutes }).await?;
+    }
+    if let Some(user) = user {
+        audit::note(&mut tx, Note::stranger(user, request, kind)).await?;
     }
     tx.commit().await
 }

@@ -1,9 +1,11 @@
 //! Proving once more who one is, before what is hard to undo. Invariant: whoever finds a device signed in does not get
 //! the account with it: the last proof is five minutes old at most.
 
-use super::sign_in::{Account, allow_address, attempt, count_failure};
+use super::{
+    audit::{self, Note},
+    sign_in::{Account, allow_address, attempt, count_failure},
+};
 use crate::{
-    app::App,
     error::{Code, Error, Result},
     kit::{
         scope::{Ask, Scope},
@@ -90,17 +92,18 @@ pub(super) async fn person(scope: &Scope) -> Result<Person> {
 
 /// Adds an error unless it is the person's password. Counts as an attempt to sign in.
 pub(super) async fn prove(
-    app: &App,
+    scope: &Scope,
     person: &Person,
     errors: &mut UserErrors,
     field: &str,
     password: &str,
 ) -> Result<()> {
+    let app = &scope.app;
     let attempt = attempt(app, &person.email)?;
     if app.passwords.verify(password.to_owned(), person.account.password_hash.clone()).await? {
         attempt.succeeded();
     } else {
-        count_failure(app, person.account.id, Utc::now()).await?;
+        count_failure(app, &scope.request, &person.email, Some(person.account.id)).await?;
         attempt.failed();
         errors.add(field, UserErrorCode::Invalid, "This is not your password.");
     }
@@ -111,13 +114,14 @@ async fn reauthenticate(scope: &Scope, password: &str) -> Result<UserErrors> {
     let (app, actor) = (&scope.app, &scope.actor);
     let mut errors = UserErrors::new();
     allow_address(app, &scope.request)?;
-    prove(app, &person(scope).await?, &mut errors, "password", password).await?;
+    prove(scope, &person(scope).await?, &mut errors, "password", password).await?;
     if errors.is_empty() {
         let session = sessions::table.find((actor.organization, actor.session));
-        diesel::update(session)
-            .set(sessions::authenticated_at.eq(Utc::now()))
-            .execute(&mut *scope.reader().await?)
-            .await?;
+        let mut tx = scope.reader().await?.begin().await?;
+        diesel::update(session).set(sessions::authenticated_at.eq(Utc::now())).execute(&mut *tx).await?;
+        let proven = Note::own(actor.user, &scope.request, "reauthenticated").within(actor.organization);
+        audit::note(&mut tx, proven).await?;
+        tx.commit().await?;
     }
     Ok(errors)
 }

@@ -4,6 +4,7 @@
 use crate::{
     app::App,
     error::{Code, Error, Result},
+    events::Origin,
     kit::{
         permission::{Action, Permissions, Resource, Role},
         relation::Loads,
@@ -24,6 +25,19 @@ pub struct RequestInfo {
     pub address: Option<IpAddr>,
     pub user_agent: Option<Arc<str>>,
     pub idempotency_key: Option<Arc<str>>,
+}
+
+impl RequestInfo {
+    /// As the log keeps it; `member` did it, or nobody who was signed in.
+    pub fn origin(&self, member: Option<Uuid>) -> Origin {
+        Origin {
+            member,
+            api_key: None,
+            request_id: Some(self.id.clone()),
+            address: self.address,
+            user_agent: self.user_agent.clone(),
+        }
+    }
 }
 
 pub use crate::kit::permission::Reach;
@@ -100,6 +114,11 @@ impl Scope {
     /// The same caller at the beginning of another operation.
     pub fn fresh(&self) -> Self {
         Scope { loads: Arc::default(), ..self.clone() }
+    }
+
+    /// The caller, as the log keeps it.
+    pub fn origin(&self) -> Origin {
+        self.request.origin(Some(self.actor.member))
     }
 
     /// A connection that sees this organization's rows.

@@ -326,7 +326,8 @@ async fn what_has_expired_is_purged_and_the_rest_stays() {
     let registry = stoa::upkeep::registry();
     let worker = Worker::start(registry, server.app.clone(), &server.app.jobs, &server.app.database, &config);
     until("a purge", async || {
-        let done = "SELECT count(DISTINCT kind) FROM jobs WHERE kind IN ('purge_expired', 'purge_jobs') AND status = 'done'";
+        let done =
+            "SELECT count(DISTINCT kind) FROM jobs WHERE kind IN ('purge_expired', 'purge_jobs') AND status = 'done'";
         (server.count(done).await == 2).then_some(())
     })
     .await;

@@ -72,7 +72,8 @@ fn change(stream: Uuid) -> Change {
 
 async fn append(conn: &mut AsyncPgConnection, organization: Uuid, streams: &[Uuid]) -> Result<Vec<Arc<Event>>> {
     let changes = streams.iter().map(|stream| change(*stream)).collect();
-    Hub::append(conn, organization, None, Some("request-1"), changes).await
+    let origin = Origin { request_id: Some("request-1".into()), ..Origin::default() };
+    Hub::append(conn, organization, &origin, changes).await
 }
 
 fn numbers(events: &[Arc<Event>]) -> Vec<i64> {
