@@ -86,6 +86,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Sessions, members, users and organizations of which something has changed that a session stands on.
+    endings (id) {
+        id -> Uuid,
+        /// Their id.
+        subject -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// The log: one row per changed record, written in the transaction that changed it, never changed.
     events (organization_id, stream_id, seq) {
         organization_id -> Uuid,
@@ -443,6 +453,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     contacts,
     conversations,
+    endings,
     events,
     idempotency_keys,
     invitations,

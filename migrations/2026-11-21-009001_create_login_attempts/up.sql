@@ -26,12 +26,14 @@ CREATE TRIGGER login_attempts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON
 
 -- The one way out: what is older than so many days, and a day at least. Answers how many went.
 CREATE FUNCTION purge_login_attempts(days integer, most integer) RETURNS integer
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET stoa.purging = 'login_attempts' AS $$
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
   gone integer;
 BEGIN
+  PERFORM set_config('stoa.purging', 'login_attempts', true);
   DELETE FROM login_attempts WHERE id IN (
     SELECT id FROM login_attempts WHERE at < now() - make_interval(days => greatest(days, 1)) ORDER BY at LIMIT most);
   GET DIAGNOSTICS gone = ROW_COUNT;
+  PERFORM set_config('stoa.purging', '', true);
   RETURN gone;
 END $$;

@@ -1,9 +1,11 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+pub mod administration;
 pub mod audit;
 mod email_change;
 mod email_verification;
+pub mod endings;
 mod input;
 pub mod invitation;
 mod invitation_accept;

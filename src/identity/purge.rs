@@ -1,7 +1,7 @@
 //! What nobody needs any more of sessions: ended ones, expired tokens (also those that were mailed), old idempotency keys. Invariant: what could still
 //! tell a copied token from the true one stays, as does a month of sessions for who asks where they were signed in.
 
-use super::{sign_in_log, user_token};
+use super::{endings, sign_in_log, user_token};
 use crate::{
     app::App,
     error::Result,
@@ -51,7 +51,10 @@ impl Job for PurgeExpired {
 
 impl Run<Arc<App>> for PurgeExpired {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let mut failed = user_token::purge(app).await.err().or(sign_in_log::purge(app).await.err());
+        let mut failed = user_token::purge(app).await.err();
+        for purged in [sign_in_log::purge(app).await, endings::purge(app).await] {
+            failed = failed.or(purged.err());
+        }
         let mut after = Uuid::nil();
         loop {
             let page = organizations_after(app, after).await?;

@@ -31,6 +31,7 @@ const OWNER: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
+    /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -44,6 +45,7 @@ const ADMIN: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      all",
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
+    /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -57,6 +59,7 @@ const MANAGER: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -70,6 +73,7 @@ const SALES_REP: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -83,6 +87,7 @@ const SUPPORT: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -96,6 +101,7 @@ const MEMBER: Permissions = Permissions::table([
     /* CONVERS.*/"own  all    own    own    -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -109,6 +115,7 @@ const GUEST: Permissions = Permissions::table([
     /* CONVERS.*/"own  -      -      -      -     -      -       -      -      -",
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[cfg(test)]

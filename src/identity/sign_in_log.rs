@@ -12,16 +12,15 @@ use crate::{
         resolve::scope,
         scalars::DateTime,
         scope::{RequestInfo, Scope},
+        sql::Sql,
+        value::Bind,
     },
     platform::database::Transaction,
     schema::login_attempts,
 };
 use async_graphql::{Context, Object, SimpleObject};
 use chrono::Utc;
-use diesel::{
-    prelude::*,
-    sql_types::{Integer, Timestamptz},
-};
+use diesel::{prelude::*, sql_types::Integer};
 use diesel_async::RunQueryDsl;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -87,36 +86,30 @@ impl SignInLogQuery {
 
 async fn own(scope: &Scope, first: Option<i32>, after: Option<&str>) -> Result<Listing<SignIn>> {
     let slice = Slice::new::<SignIn>(first, after, None, None)?;
-    let mut page = login_attempts::table.filter(login_attempts::user_id.eq(scope.actor.user)).into_boxed();
-    if let Some(place) = slice.place {
-        let row = diesel::dsl::sql::<diesel::sql_types::Bool>("(at, id) < (").bind::<Timestamptz, _>(place.at);
-        page = page.filter(row.sql(", ").bind::<diesel::sql_types::Uuid, _>(place.id).sql(")"));
-    }
-    type Row = (String, chrono::DateTime<Utc>, Option<String>, Option<String>, Uuid);
-    let rows: Vec<Row> = page
-        .order((login_attempts::at.desc(), login_attempts::id.desc()))
-        .limit(slice.fetched().into())
-        .select((
-            login_attempts::outcome,
-            login_attempts::at,
-            login_attempts::address,
-            login_attempts::user_agent,
-            login_attempts::id,
-        ))
-        .load(&mut *scope.reader().await?)
-        .await?;
-    let sign_in = |(outcome, at, address, user_agent, id): Row| SignIn {
-        outcome: if outcome == SignInOutcome::SignedIn.word() {
-            SignInOutcome::SignedIn
-        } else {
-            SignInOutcome::Refused
+    let mut from = Sql::new(" FROM login_attempts t0 WHERE t0.user_id = ");
+    from.bind(Bind::Uuid(Some(scope.actor.user)));
+    let columns = "t0.id, t0.outcome, t0.at, t0.address, t0.user_agent";
+    let entry = |row: Attempt| SignIn {
+        outcome: match row.outcome == SignInOutcome::SignedIn.word() {
+            true => SignInOutcome::SignedIn,
+            false => SignInOutcome::Refused,
         },
-        at: DateTime(at),
-        address,
-        user_agent,
-        id,
+        at: DateTime(row.at),
+        address: row.address,
+        user_agent: row.user_agent,
+        id: row.id,
     };
-    Ok(slice.listing(rows.into_iter().map(sign_in).collect()))
+    slice.read(scope, columns, from, entry).await
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = login_attempts)]
+struct Attempt {
+    id: Uuid,
+    outcome: String,
+    at: chrono::DateTime<Utc>,
+    address: Option<String>,
+    user_agent: Option<String>,
 }
 
 /// Notes an attempt, in the transaction of what comes of it. `user`: whose account it is, if there is one.

@@ -1,11 +1,22 @@
 //! Pages of what is no entity but has a time: log entries, newest first, in Relay's form. Invariant: as `kit::page`, a
 //! size that is not allowed is an error, and a place is named by time and id, so that what comes meanwhile shifts nothing.
 
-use super::page::{DEFAULT_SIZE, MOST_SIZE, PageInfo};
+use super::{
+    page::{DEFAULT_SIZE, MOST_SIZE, PageInfo},
+    scope::Scope,
+    sql::Sql,
+    value::Bind,
+};
 use crate::error::{Code, Error, Result};
 use async_graphql::{Object, OutputType, TypeName};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use diesel::{
+    deserialize::FromSqlRow,
+    pg::Pg,
+    sql_types::{BigInt, Untyped},
+};
+use diesel_async::RunQueryDsl;
 use std::borrow::Cow;
 use uuid::Uuid;
 
@@ -51,9 +62,9 @@ impl Place {
 pub struct Slice {
     size: u32,
     /// From the oldest entry on.
-    pub backward: bool,
+    backward: bool,
     /// Behind this place, in the direction of reading.
-    pub place: Option<Place>,
+    place: Option<Place>,
 }
 
 impl Slice {
@@ -78,21 +89,40 @@ impl Slice {
         Ok(Slice { size, backward, place })
     }
 
-    /// How many entries to fetch: one more than are shown tells whether there are more.
-    pub fn fetched(&self) -> u32 {
-        self.size + 1
-    }
-
-    /// From the entries in the direction of reading.
-    pub fn listing<T: Placed>(&self, mut entries: Vec<T>) -> Listing<T> {
-        let more = entries.len() > self.size as usize;
-        entries.truncate(self.size as usize);
+    /// Reads a page: `select` names the columns of `R`, `from` is ` FROM … t0 WHERE …` of a table with the columns `at`
+    /// and `id`, by which an index orders it.
+    pub async fn read<R, T>(
+        &self,
+        scope: &Scope,
+        select: &'static str,
+        from: Sql,
+        entry: impl Fn(R) -> T,
+    ) -> Result<Listing<T>>
+    where
+        R: FromSqlRow<Untyped, Pg> + Send + 'static,
+    {
+        let mut sql = Sql::new("SELECT ");
+        sql.push(select).append(from.clone());
+        if let Some(place) = self.place {
+            sql.push(if self.backward { " AND (t0.at, t0.id) > (" } else { " AND (t0.at, t0.id) < (" });
+            sql.bind(Bind::Time(Some(place.at))).push(", ").bind(Bind::Uuid(Some(place.id))).push(")");
+        }
+        sql.push(if self.backward {
+            " ORDER BY t0.at, t0.id LIMIT "
+        } else {
+            " ORDER BY t0.at DESC, t0.id DESC LIMIT "
+        });
+        // One more than is shown tells whether there are more.
+        sql.number(self.size + 1);
+        let rows: Vec<R> = sql.load(&mut *scope.reader().await?).await?;
+        let more = rows.len() > self.size as usize;
+        let mut entries: Vec<T> = rows.into_iter().take(self.size as usize).map(entry).collect();
         if self.backward {
             entries.reverse();
         }
         let from_middle = self.place.is_some();
         let (has_next, has_previous) = if self.backward { (from_middle, more) } else { (more, from_middle) };
-        Listing { entries, has_next, has_previous }
+        Ok(Listing { entries, has_next, has_previous, scope: scope.clone(), from })
     }
 }
 
@@ -101,6 +131,14 @@ pub struct Listing<T> {
     pub entries: Vec<T>,
     has_next: bool,
     has_previous: bool,
+    scope: Scope,
+    from: Sql,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
 }
 
 impl<T: Placed> TypeName for Listing<T> {
@@ -128,9 +166,18 @@ impl<T: Placed> Listing<T> {
         PageInfo {
             has_next_page: self.has_next,
             has_previous_page: self.has_previous,
-            start_cursor: self.entries.first().map(cursor),
-            end_cursor: self.entries.last().map(cursor),
+            start_cursor: self.entries.as_slice().first().map(cursor),
+            end_cursor: self.entries.as_slice().last().map(cursor),
         }
+    }
+
+    /// How many entries the filter fits, on all pages. Counted only when selected.
+    async fn total_count(&self) -> async_graphql::Result<i64> {
+        let mut sql = Sql::new("SELECT count(*) AS count");
+        sql.append(self.from.clone());
+        let conn = self.scope.reader().await?;
+        let counted: Counted = sql.get_result(&mut &*conn).await.map_err(Error::from)?;
+        Ok(counted.count)
     }
 }
 
@@ -165,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_cursor_names_its_place_in_its_list_only() {
-        let place = Place { at: DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap(), id: Uuid::now_v7() };
+        let place =
+            Place { at: DateTime::from_timestamp_micros(1_764_000_000_123_456).expect("a time"), id: Uuid::now_v7() };
         let cursor = place.cursor("SignIn");
         assert_eq!(Place::read("SignIn", &cursor).unwrap(), place);
         let long = "x".repeat(300);

@@ -95,6 +95,8 @@ dimension! {
         Job = "JOB",
         /// Invitations into the organization.
         Invitation = "INVITATION",
+        /// What happened in the organization: the audit trail.
+        Audit = "AUDIT",
     }
 }
 
@@ -236,6 +238,7 @@ mod tests {
             "all  -   -    - - - - - - -",
             "own  all team - - - - - - -",
             "-    -   -    - - - - - - all",
+            "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",

@@ -2,7 +2,7 @@
 //! Invariant: a stop loses no request that was being answered, and nobody keeps a connection by doing nothing.
 
 use super::{Server, edge, limits::ConnectionPermit, router};
-use crate::{config::millis, error::Result, upkeep};
+use crate::{config::millis, error::Result, identity::endings, upkeep};
 use axum::{Router, body::Body};
 use hyper::service::service_fn;
 use hyper_util::{
@@ -26,7 +26,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 /// How long a new connection may take to ask for something.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
@@ -47,6 +50,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
     let protocol = Arc::new(protocol());
     let connections = TaskTracker::new();
     let worker = upkeep::start(&server.app);
+    let _endings = AbortOnDropHandle::new(tokio::spawn(endings::follow(server.app.clone())));
     let cut = CancellationToken::new();
 
     while let Some((stream, peer, permit)) = accept(&server, &listener, &stop).await {

@@ -10,8 +10,10 @@
 )]
 
 mod account;
+mod audit;
 mod crm;
 mod crm_feed;
+mod endings;
 mod http;
 mod idempotency;
 mod identity;
@@ -30,4 +32,5 @@ mod plan;
 mod schema;
 mod sessions;
 mod socket;
+mod user_command;
 mod wall;

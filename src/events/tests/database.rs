@@ -294,7 +294,8 @@ async fn the_history_of_a_record_is_newest_first() {
     let of_record = |entity_id| Change { entity_id, ..change(stream) };
     for _ in 0..3 {
         let changes = vec![of_record(record), of_record(Uuid::now_v7()), of_record(record)];
-        Hub::append(&mut conn, organization, Some(record), None, changes).await.unwrap();
+        let origin = Origin { member: Some(record), ..Origin::default() };
+        Hub::append(&mut conn, organization, &origin, changes).await.unwrap();
     }
     let (mut seen, mut before) = (Vec::new(), None);
     loop {

@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a silent stream shows that it lives; proxies cut what is silent for a minute, some for less.
 const KEEPALIVE: Duration = Duration::from_secs(12);
-/// How often the session behind a stream is looked at.
-const RECHECK: Duration = Duration::from_secs(1);
+/// How often the session behind a stream is looked at, as on sockets.
+const RECHECK: Duration = Duration::from_millis(500);
 
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// With an empty `data`, since `EventSource` drops events that have none.

@@ -5,7 +5,7 @@ use crate::kit::{connect, database, server};
 use tokio_postgres::Client;
 
 /// Tables that belong to no organization. Whoever adds one says here why.
-const GLOBAL: [&str; 6] = [
+const GLOBAL: [&str; 7] = [
     // The tenants themselves: behind a policy on `id`.
     "organizations",
     // People, whatever organizations they belong to: read by id of the caller or by address at sign-in.
@@ -14,6 +14,8 @@ const GLOBAL: [&str; 6] = [
     "user_tokens",
     // Who tried to sign in, also to no account: read by the caller's own user id, and removed by age.
     "login_attempts",
+    // Ids of what has just changed, and nothing else: for all nodes.
+    "endings",
     // What recurs on this server: seen by its worker only.
     "schedules",
     // diesel's own; the role of requests has no right to it.
