@@ -35,8 +35,8 @@ BEGIN
   END;
   FOR owned IN
     SELECT c.oid::regclass AS name, c.relkind,
-      -- The log only grows: no request takes anything from it, and none changes what was.
-      CASE WHEN c.relname = 'events' THEN 'UPDATE, DELETE' WHEN c.relname IN ('streams', 'stream_heads') THEN 'DELETE' END
+      -- The logs only grow: no request takes anything from them, and none changes what was.
+      CASE WHEN c.relname IN ('events', 'login_attempts') THEN 'UPDATE, DELETE' WHEN c.relname IN ('streams', 'stream_heads') THEN 'DELETE' END
         AS refused
     FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')

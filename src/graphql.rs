@@ -1,6 +1,7 @@
 //! The root of the schema: the wings merged, and what reaches across them.
 
 use crate::{
+    audit::AuditQuery,
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
@@ -14,7 +15,7 @@ pub type StoaSchema = Schema<Query, Mutation, Subscription>;
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(ServerQuery, NodeQuery, IdentityQuery, CrmQuery, MessagingQuery, OperationsQuery);
+pub struct Query(ServerQuery, NodeQuery, AuditQuery, IdentityQuery, CrmQuery, MessagingQuery, OperationsQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]

@@ -11,6 +11,7 @@ extern crate self as stoa;
 pub mod commands;
 pub mod server;
 
+pub mod audit;
 pub mod graphql;
 pub mod node;
 pub mod upkeep;

@@ -136,11 +136,17 @@ diesel::table! {
         kind -> Text,
         entity -> Text,
         entity_id -> Uuid,
-        /// The member who did it; null: the system. No key, so that the log outlives the member.
+        /// The member who did it. No key, so that the log outlives the member. Null: the system, or, with a request_id, somebody who was not signed in.
         actor_id -> Nullable<Uuid>,
         payload -> Jsonb,
         request_id -> Nullable<Text>,
         at -> Timestamptz,
+        /// The API key that the member's program used; null: none. No key, so that the log outlives it.
+        api_key_id -> Nullable<Uuid>,
+        /// The network address that the request came from; null: not known, or a message was sent.
+        address -> Nullable<Text>,
+        /// What the program called itself that sent the request; null: as address.
+        user_agent -> Nullable<Text>,
     }
 }
 
@@ -252,6 +258,21 @@ diesel::table! {
         version -> Int4,
         deleted_at -> Nullable<Timestamptz>,
         deleted_by -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    /// Who tried to sign in: every attempt whose password was looked at. Never changed; removed after a while.
+    login_attempts (id) {
+        id -> Uuid,
+        /// Whose account it was. No key, so that the log outlives the account; null: there is no account with this address.
+        user_id -> Nullable<Uuid>,
+        /// SHA-256 of the e-mail address in lower case: nothing that an attacker can write at length.
+        email_hash -> Bytea,
+        outcome -> Text,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+        at -> Timestamptz,
     }
 }
 
@@ -512,6 +533,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     invitations,
     jobs,
     leads,
+    login_attempts,
     memberships,
     messages,
     oidc_attempts,

@@ -7,6 +7,7 @@ pub mod migrate;
 mod schema;
 mod seed;
 mod serve;
+mod user;
 
 use crate::{
     config::{self, Config, Flag, Loaded, Sources},
@@ -43,6 +44,11 @@ enum Command {
     Keys {
         #[command(subcommand)]
         action: keys::Action,
+    },
+    /// Make accounts, reset them, give roles; also while Stoa runs
+    User {
+        #[command(subcommand)]
+        action: user::Action,
     },
     /// Print the GraphQL schema
     Schema,
@@ -129,6 +135,7 @@ pub fn run() -> ExitCode {
         }
         Command::Seed => finish(in_runtime(&config, seed::run(&config))),
         Command::Keys { action } => finish(keys::run(&config, action)),
+        Command::User { action } => finish(in_runtime(&config, user::run(&config, action))),
         Command::Schema => finish(schema::run()),
         Command::Doctor { live: true } => finish(in_runtime(&config, doctor::live(&config))),
         Command::Doctor { live: false } => finish(in_runtime(&config, doctor::run(&config, file))),

@@ -41,6 +41,8 @@ pub struct IdentityConfig {
     pub sign_ins_per_minute: u32,
     /// Sessions of one member at once; a further sign-in ends the oldest.
     pub max_sessions: u32,
+    /// Days for which attempts to sign in are kept.
+    pub sign_in_log_days: u32,
     /// Days in which a deleted organization can be restored.
     pub organization_grace_days: u32,
     /// Providers of OpenID Connect that people may sign in with.
@@ -67,6 +69,7 @@ impl Default for IdentityConfig {
             lock_seconds: 15 * 60,
             sign_ins_per_minute: 60,
             max_sessions: 50,
+            sign_in_log_days: 90,
             organization_grace_days: 30,
             oidc: Vec::new(),
             oidc_timeout_ms: 8000,
@@ -98,6 +101,7 @@ impl IdentityConfig {
         check.within("max_failures", self.max_failures, 1..=1000);
         check.within("lock_seconds", self.lock_seconds, 1..=86_400);
         check.within("max_sessions", self.max_sessions, 1..=10_000);
+        check.within("sign_in_log_days", self.sign_in_log_days, 1..=3650);
         check.within("organization_grace_days", self.organization_grace_days, 1..=3650);
         oidc::check(&self.oidc, check, production);
         check.within("oidc_timeout_ms", self.oidc_timeout_ms, 10..=60_000);

@@ -2,7 +2,7 @@
 //! and no number is missing, because a stream's head is locked from the moment a number is taken until the
 //! transaction ends, and rolled back with it.
 
-use super::{Change, Event, Hub};
+use super::{Change, Event, Hub, Origin};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -26,14 +26,13 @@ impl Hub {
     pub async fn append(
         conn: &mut AsyncPgConnection,
         organization: Uuid,
-        actor: Option<Uuid>,
-        request_id: Option<&str>,
+        origin: &Origin,
         changes: Vec<Change>,
     ) -> Result<Vec<Arc<Event>>> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let append = Append::new(organization, actor, request_id, &changes);
+        let append = Append::new(organization, origin, &changes);
         let (ids, behind) = (append.ids.clone(), append.behind.clone());
         let heads: HashMap<Uuid, (i64, DateTime<Utc>)> = append
             .load::<(Uuid, i64, DateTime<Utc>)>(conn)
@@ -43,7 +42,7 @@ impl Hub {
             .collect();
         let numbered = changes.into_iter().zip(ids).zip(behind).filter_map(|((change, id), behind)| {
             let (head, at) = heads.get(&change.stream)?;
-            Some(change.stored(id, head - behind, *at, organization, actor, request_id))
+            Some(change.stored(id, head - behind, *at, organization, origin.member, origin.request_id.as_deref()))
         });
         Ok(numbered.collect())
     }
@@ -83,8 +82,8 @@ pub fn event_id() -> Uuid {
 }
 
 /// The part of a statement that numbers and stores events. Before it stand `wanted (organization, stream, kind, count)`,
-/// a row a stream, and `change (stream, behind, id, kind, entity, entity_id, payload, actor, request_id)`, a row an
-/// event; behind it `head (organization_id, stream_id, head_seq, at)` can be read. For a statement that writes a record
+/// a row a stream, and `change (stream, behind, id, kind, entity, entity_id, payload, actor, request_id,
+/// api_key, address, user_agent)`, a row an event; behind it `head (organization_id, stream_id, head_seq, at)` can be read. For a statement that writes a record
 /// and its event at once; all others use `Hub::append`.
 pub const NUMBER_AND_STORE: &str = "
     head AS (
@@ -98,17 +97,19 @@ pub const NUMBER_AND_STORE: &str = "
       ON CONFLICT DO NOTHING
     ), written AS (
       INSERT INTO events (organization_id, stream_id, seq, id, kind, entity, entity_id, actor_id, payload,
-        request_id, at)
+        request_id, api_key_id, address, user_agent, at)
       SELECT organization_id, stream_id, head_seq - behind, id, kind, entity, entity_id, actor, payload,
-        request_id, at FROM change JOIN head ON stream_id = stream
+        request_id, api_key, address, user_agent, at FROM change JOIN head ON stream_id = stream
     )";
 
 /// The statement. A type of its own, as `sql_query` is parsed and planned anew with every call, in a round trip
 /// of its own.
 struct Append<'a> {
     organization: Uuid,
-    actor: Option<Uuid>,
+    origin: &'a Origin,
     request_id: Option<&'a str>,
+    address: Option<String>,
+    user_agent: Option<&'a str>,
     // One of each per stream, in sorted order.
     streams: Vec<Uuid>,
     stream_kinds: Vec<&'a str>,
@@ -125,7 +126,7 @@ struct Append<'a> {
 }
 
 impl<'a> Append<'a> {
-    fn new(organization: Uuid, actor: Option<Uuid>, request_id: Option<&'a str>, changes: &'a [Change]) -> Self {
+    fn new(organization: Uuid, origin: &'a Origin, changes: &'a [Change]) -> Self {
         let mut streams = BTreeMap::new();
         let mut behind: Vec<i64> = changes
             .iter()
@@ -139,8 +140,10 @@ impl<'a> Append<'a> {
         behind.reverse();
         Append {
             organization,
-            actor,
-            request_id,
+            origin,
+            request_id: origin.request_id.as_deref(),
+            address: origin.address.map(|address| address.to_string()),
+            user_agent: origin.user_agent.as_deref(),
             streams: streams.keys().copied().collect(),
             stream_kinds: streams.values().map(|(kind, _)| *kind).collect(),
             counts: streams.values().map(|(_, count)| *count).collect(),
@@ -166,10 +169,16 @@ impl QueryFragment<Pg> for Append<'_> {
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&self.counts)?;
         out.push_sql(") AS w (stream, kind, count)), change AS (SELECT ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.actor)?;
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.origin.member)?;
         out.push_sql(" AS actor, ");
         out.push_bind_param::<Nullable<Text>, _>(&self.request_id)?;
-        out.push_sql(" AS request_id, c.* FROM unnest(");
+        out.push_sql(" AS request_id, ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.origin.api_key)?;
+        out.push_sql(" AS api_key, ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.address)?;
+        out.push_sql(" AS address, ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.user_agent)?;
+        out.push_sql(" AS user_agent, c.* FROM unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.change_streams)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&self.behind)?;

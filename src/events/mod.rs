@@ -28,7 +28,7 @@ use crate::schema::events;
 use chrono::{DateTime, Utc};
 use diesel::{Queryable, Selectable};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 use uuid::{Uuid, uuid};
 
 /// What a stream is about.
@@ -38,6 +38,8 @@ pub enum StreamKind {
     Records,
     /// One conversation.
     Conversation,
+    /// The ways in of an organization's people: sign-ins, passwords, sessions.
+    Security,
 }
 
 impl StreamKind {
@@ -46,6 +48,7 @@ impl StreamKind {
         match self {
             StreamKind::Records => "records",
             StreamKind::Conversation => "conversation",
+            StreamKind::Security => "security",
         }
     }
 }
@@ -62,6 +65,19 @@ pub struct StreamId {
 pub fn stream_of_records(entity: &str) -> Uuid {
     const RECORDS: Uuid = uuid!("0199a2b4-5c00-7a3e-9d41-6b1f0c8e2a57");
     Uuid::new_v5(&RECORDS, entity.as_bytes())
+}
+
+/// Who did something, and from where. Nothing of it: the system.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// None, with a request: somebody who was not signed in.
+    pub member: Option<Uuid>,
+    /// The key with which the member's program signed in.
+    pub api_key: Option<Uuid>,
+    pub request_id: Option<Arc<str>>,
+    pub address: Option<IpAddr>,
+    /// At most 256 bytes.
+    pub user_agent: Option<Arc<str>>,
 }
 
 /// What happened to one record, before it has a number.

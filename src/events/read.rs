@@ -10,7 +10,7 @@ use crate::{
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryResult,
     SelectableHelper,
-    dsl::max,
+    dsl::{AsSelect, SqlTypeOf, max},
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Text, Uuid as SqlUuid},
@@ -171,7 +171,7 @@ impl QueryId for Histories<'_> {
 }
 
 impl Query for Histories<'_> {
-    type SqlType = events::SqlType;
+    type SqlType = SqlTypeOf<AsSelect<Event, Pg>>;
 }
 
 impl Hub {

@@ -3,9 +3,11 @@
 //! count of failures, and is forgotten when its person throws intruders out.
 
 use super::{
+    audit::{self, Note},
     mails::NewSignIn,
     session::Entrant,
     sign_in::{allow_address, allow_refresh, attempt, count_failure},
+    sign_in_log::{self, SignInOutcome},
 };
 use crate::{
     app::App,
@@ -26,14 +28,15 @@ const MOST: i64 = 20;
 /// How long a device is remembered that is not used. Browsers keep no cookie for longer.
 const UNUSED: TimeDelta = TimeDelta::days(400);
 
-/// Where somebody tries to sign in from: a device from which the account was entered before, by its hash, or anywhere. What
-/// is counted for the one is nothing to the other, and no flood of strangers is in the way of a known device.
-pub struct Origin(Option<Vec<u8>>);
+/// What attempts to sign in are counted against: a device from which the account was entered before, by its hash, or the
+/// address and the account. What is counted for the one is nothing to the other, and no flood of strangers is in the way of a
+/// known device.
+pub struct Guard(Option<Vec<u8>>);
 
-impl Origin {
+impl Guard {
     /// Looks whether the device that a request comes from is known to the account with this address.
     pub async fn of(app: &App, request: &RequestInfo, email: Option<&str>) -> Result<Self> {
-        let (Some(hash), Some(email)) = (hash(request), email) else { return Ok(Origin(None)) };
+        let (Some(hash), Some(email)) = (hash(request), email) else { return Ok(Guard(None)) };
         allow_refresh(app, request)?;
         let most = i32::try_from(app.config.identity.max_failures).unwrap_or(i32::MAX);
         let known = devices::table
@@ -41,7 +44,7 @@ impl Origin {
             .filter(devices::hash.eq(hash).and(users::email.eq(email)))
             .filter(devices::failures.lt(most).and(devices::last_used_at.gt(Utc::now() - UNUSED)))
             .select(devices::hash);
-        Ok(Origin(known.first(&mut *app.database.of_nobody().await?).await.optional()?))
+        Ok(Guard(known.first(&mut *app.database.of_nobody().await?).await.optional()?))
     }
 
     /// Whether it is a device of the person.
@@ -66,14 +69,18 @@ impl Origin {
         if self.is_known() { app.passwords.for_known() } else { app.passwords.clone() }
     }
 
-    /// Counts in the database as well, for restarts and other nodes.
-    pub async fn count_failure(&self, app: &App, user: Uuid) -> Result<()> {
-        let Some(device) = &self.0 else { return count_failure(app, user, Utc::now()).await };
+    /// Counts in the database as well, for restarts and other nodes, and keeps that somebody tried. `user`: whose account
+    /// it is, if there is one.
+    pub async fn count_failure(&self, app: &App, request: &RequestInfo, email: &str, user: Option<Uuid>) -> Result<()> {
+        let (Some(device), Some(id)) = (&self.0, user) else { return count_failure(app, request, email, user).await };
+        let mut tx = app.database.of_nobody().await?.begin().await?;
         diesel::update(devices::table.find(device))
             .set(devices::failures.eq(devices::failures + 1))
-            .execute(&mut *app.database.of_nobody().await?)
+            .execute(&mut *tx)
             .await?;
-        Ok(())
+        sign_in_log::keep(app, &mut tx, request, email, user, SignInOutcome::Refused).await?;
+        audit::note(&mut tx, Note::stranger(id, request, "sign_in_refused")).await?;
+        tx.commit().await
     }
 
     /// What a sign-in makes good of the account. From a known device: nothing, as what strangers have done stays counted.

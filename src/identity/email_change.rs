@@ -3,6 +3,7 @@
 
 use super::{
     access,
+    audit::{self, Note},
     email_verification::worthless,
     input,
     mails::{EmailChanged, EmailConfirm},
@@ -14,7 +15,7 @@ use crate::{
     app::App,
     error::Result,
     kit::{
-        scope::{Ask, Scope},
+        scope::{Ask, RequestInfo, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
     },
     platform::database::Transaction,
@@ -106,6 +107,7 @@ async fn ask(scope: &Scope, email: &str) -> Result<UserErrors> {
     let link = user_token::link(app, Purpose::ChangeEmail, &token);
     let hours = Purpose::ChangeEmail.lifetime().num_hours().unsigned_abs();
     app.mail.enqueue(&mut tx, None, &email, &EmailConfirm { name, email: email.clone(), link, hours }).await?;
+    audit::note(&mut tx, Note::own(user, &scope.request, "email_change_asked")).await?;
     tx.commit().await?;
     Ok(errors)
 }
@@ -116,7 +118,13 @@ fn taken(errors: &mut UserErrors) {
 
 /// Makes the address that the token was mailed to that of the account, in the caller's transaction, which is committed
 /// only without user errors.
-pub(super) async fn complete(app: &App, tx: &mut Transaction, bearer: &Bearer, token: &str) -> Result<UserErrors> {
+pub(super) async fn complete(
+    app: &App,
+    tx: &mut Transaction,
+    request: &RequestInfo,
+    bearer: &Bearer,
+    token: &str,
+) -> Result<UserErrors> {
     let mut errors = UserErrors::new();
     let now: DateTime<Utc> = Utc::now();
     // The person's row first, as whoever else needs both.
@@ -141,5 +149,7 @@ pub(super) async fn complete(app: &App, tx: &mut Transaction, bearer: &Bearer, t
     user_token::void(tx, &OF_THE_OLD, bearer.user).await?;
     app.jobs.enqueue(tx, None, &CopyProfile { user: bearer.user }).await?;
     app.mail.enqueue(tx, None, &old, &EmailChanged { name, email: bearer.email.clone() }).await?;
+    let changed = Note::own(bearer.user, request, "email_changed").with("email", old, bearer.email.clone());
+    audit::note(tx, changed).await?;
     Ok(errors)
 }

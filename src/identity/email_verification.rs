@@ -1,6 +1,7 @@
 //! Showing that an address is one's own. Invariant: an address is believed only by a token that was mailed to it.
 
 use super::{
+    audit::{self, Note},
     email_change,
     mails::Welcome,
     sign_in::allow_refresh,
@@ -106,10 +107,10 @@ async fn verify(app: &App, request: &RequestInfo, token: &str) -> Result<Result<
     allow_refresh(app, request)?;
     let mut tx = app.database.of_nobody().await?.begin().await?;
     let (bearer, errors) = if let Some(bearer) = user_token::look(&mut tx, Purpose::VerifyEmail, token).await? {
-        let errors = believe(&mut tx, &bearer, token).await?;
+        let errors = believe(&mut tx, request, &bearer, token).await?;
         (bearer, errors)
     } else if let Some(bearer) = user_token::look(&mut tx, Purpose::ChangeEmail, token).await? {
-        let errors = email_change::complete(app, &mut tx, &bearer, token).await?;
+        let errors = email_change::complete(app, &mut tx, request, &bearer, token).await?;
         (bearer, errors)
     } else {
         tx.rollback().await?;
@@ -125,7 +126,7 @@ async fn verify(app: &App, request: &RequestInfo, token: &str) -> Result<Result<
 }
 
 /// Notes that the address is the person's, in the caller's transaction, which is committed only without user errors.
-async fn believe(tx: &mut Transaction, bearer: &Bearer, token: &str) -> Result<UserErrors> {
+async fn believe(tx: &mut Transaction, request: &RequestInfo, bearer: &Bearer, token: &str) -> Result<UserErrors> {
     let now = Utc::now();
     // The person's row first, as whoever else needs both: so two tokens of one person do not wait for each other.
     let believed = diesel::update(users::table.find(bearer.user))
@@ -137,6 +138,7 @@ async fn believe(tx: &mut Transaction, bearer: &Bearer, token: &str) -> Result<U
         return Ok(worthless());
     }
     user_token::void(tx, &[Purpose::VerifyEmail], bearer.user).await?;
+    audit::note(tx, Note::own(bearer.user, request, "email_verified")).await?;
     Ok(UserErrors::new())
 }
 

@@ -2,7 +2,9 @@
 //! becomes, the person of that address; who only looks at it does not learn whether there is an account.
 
 use super::{
-    access, input,
+    access,
+    audit::{Note, row},
+    input,
     invitation::Invitation,
     member::{Member, MemberStatus},
     organization::Organization,
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
+    error::Result,
     events::Hub,
     kit::{
         entity::{self, Entity},
@@ -200,7 +202,7 @@ async fn accept(caller: &Caller, input: InvitationAcceptInput) -> Result<Result<
     };
     let mut tx = app.database.of(token.organization).await?.begin().await?;
     let joined = join(&mut tx, &token, &invitation, &person).await?;
-    let (organization, member, changes) = match joined {
+    let (organization, member, mut changes) = match joined {
         Ok(joined) => joined,
         Err(errors) => {
             tx.rollback().await?;
@@ -210,11 +212,12 @@ async fn accept(caller: &Caller, input: InvitationAcceptInput) -> Result<Result<
     let session = match person.new {
         Some(_) => {
             let who = Entrant { organization: token.organization, member, user: person.id };
+            changes.push(Note::own(person.id, request, "signed_in").change(member));
             Some(session::enter(app, &mut tx, who, request).await?)
         }
         None => None,
     };
-    let events = Hub::append(&mut tx, token.organization, Some(member), Some(&request.id), changes).await?;
+    let events = Hub::append(&mut tx, token.organization, &request.origin(Some(member)), changes).await?;
     tx.commit().await?;
     app.hub.publish(events);
     Ok(Ok((organization, session)))
@@ -222,7 +225,7 @@ async fn accept(caller: &Caller, input: InvitationAcceptInput) -> Result<Result<
 
 /// Whoever is signed in, or has the password, or is new.
 async fn identify(caller: &Caller, email: &str, input: InvitationAcceptInput) -> Result<Result<Person, UserErrors>> {
-    let app = caller.app();
+    let (app, request) = (caller.app(), caller.request());
     type Found = (Uuid, String, String, Option<String>);
     let select = (users::id, users::email, users::full_name, users::password_hash);
     let mut conn = app.database.of_nobody().await?;
@@ -268,7 +271,7 @@ async fn identify(caller: &Caller, email: &str, input: InvitationAcceptInput) ->
         attempt.succeeded();
         return Ok(Ok(Person { id, name, new: None }));
     }
-    count_failure(app, id, Utc::now()).await?;
+    count_failure(app, request, email, Some(id)).await?;
     attempt.failed();
     let message = "This is not the password of the account with the invited address.";
     let (field, message) = if known { ("code", second_factor::WRONG) } else { ("password", message) };
@@ -389,12 +392,4 @@ async fn seat(
         .execute(&mut **tx)
         .await?;
     Ok(Some((id, Some(before))))
-}
-
-/// A row as the log tells it.
-pub(super) async fn row<E: Entity>(tx: &mut Transaction, organization: Uuid, id: Uuid) -> Result<E> {
-    let mut sql = entity::select(E::table());
-    sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(organization)));
-    sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id)));
-    sql.get_result(&mut **tx).await.map_err(Error::from)
 }

@@ -3,11 +3,11 @@
 //! even which organizations it belongs to.
 
 use super::{
-    device::Origin,
+    device::Guard,
     door::{choose, doors},
     second_factor::{self, spend},
-    session::{self, Entrant, SessionTokens},
-    sign_in::{Halt, REFUSAL, allow_refresh},
+    session::{Entrant, SessionTokens},
+    sign_in::{Halt, REFUSAL, admit, allow_refresh},
     user_token::{self, Purpose},
 };
 use crate::{
@@ -141,8 +141,8 @@ async fn complete(
     };
     let looked = user_token::look(&mut *app.database.of_nobody().await?, Purpose::SignIn, token).await?;
     let Some(bearer) = looked else { return Ok(Err(over())) };
-    let origin = Origin::of(app, request, Some(&bearer.email)).await?;
-    let attempt = origin.attempt(app, request, &bearer.email)?;
+    let guard = Guard::of(app, request, Some(&bearer.email)).await?;
+    let attempt = guard.attempt(app, request, &bearer.email)?;
     let door = choose(doors(app, bearer.user).await?, input.organization.as_deref().or(named));
     let connection = match &door {
         Ok(door) => app.database.of(door.organization).await?,
@@ -156,9 +156,9 @@ async fn complete(
         tx.rollback().await?;
         return Ok(Err(over()));
     }
-    if !spend(app, &mut tx, bearer.user, &input.code, origin.is_known()).await? {
+    if !spend(app, &mut tx, bearer.user, &input.code, guard.is_known()).await? {
         tx.rollback().await?;
-        origin.count_failure(app, bearer.user).await?;
+        guard.count_failure(app, request, &bearer.email, Some(bearer.user)).await?;
         attempt.failed();
         tokio::time::sleep_until(started + REFUSAL).await;
         return Ok(Err(one("code", second_factor::WRONG)));
@@ -174,11 +174,11 @@ async fn complete(
             return Ok(Err(errors));
         }
     };
-    if let Some(forgiven) = origin.forgiven() {
+    if let Some(forgiven) = guard.forgiven() {
         diesel::update(users::table.find(bearer.user)).set(forgiven).execute(&mut *tx).await?;
     }
     let who = Entrant { organization: door.organization, member: door.member, user: bearer.user };
-    let session = session::enter(app, &mut tx, who, request).await?;
+    let session = admit(app, &mut tx, who, request, &bearer.email).await?;
     tx.commit().await?;
     attempt.succeeded();
     Ok(Ok(session))

@@ -1,9 +1,11 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+pub mod administration;
 pub mod api_key;
 mod api_key_access;
 mod api_key_change;
+pub mod audit;
 mod device;
 mod door;
 mod email_change;
@@ -29,6 +31,7 @@ mod role;
 mod second_factor;
 mod session;
 mod sign_in;
+mod sign_in_log;
 mod staff;
 mod step_up;
 mod totp;
@@ -56,6 +59,7 @@ pub struct IdentityQuery(
     viewer::ViewerQuery,
     member::MemberQuery,
     own_sessions::OwnSessionQuery,
+    sign_in_log::SignInLogQuery,
     invitation::InvitationQuery,
     api_key::ApiKeyQuery,
     invitation_accept::InvitationPreviewQuery,

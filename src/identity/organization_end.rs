@@ -194,7 +194,7 @@ async fn restore(app: &App, request: &RequestInfo, token: &str) -> Result<Option
         return Ok(None);
     }
     let told = vec![change(token.organization, "restored", json!({ "changes": {} }))];
-    let events = Hub::append(&mut tx, token.organization, None, Some(&request.id), told).await?;
+    let events = Hub::append(&mut tx, token.organization, &request.origin(None), told).await?;
     tx.commit().await?;
     app.hub.publish(events);
     Ok(restored)

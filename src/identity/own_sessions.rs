@@ -2,6 +2,7 @@
 //! and what is ended is refused from then on: by HTTP at once, on open sockets within a second.
 
 use super::{
+    audit::{self, Note},
     device,
     session::{self, Entrant, SessionTokens},
     sign_in::{allow_refresh, choose, doors},
@@ -23,6 +24,7 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::Utc;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 /// A sign-in on one device. Only the person whose it is sees it.
@@ -202,6 +204,9 @@ async fn revoke(scope: &Scope, id: Uuid) -> Result<UserErrors> {
     let mut tx = scope.reader().await?.begin().await?;
     if session::of_member(&mut tx, actor.organization, actor.member).await?.contains(&id) {
         session::revoke(&mut tx, actor.organization, &[id], "revoked").await?;
+        let revoked =
+            Note::own(actor.user, &scope.request, "session_revoked").with("session", id.to_string(), Json::Null);
+        audit::note(&mut tx, revoked.within(actor.organization)).await?;
         tx.commit().await?;
         scope.app.standings.forget(id);
     } else {
@@ -224,6 +229,7 @@ async fn logout_everywhere(scope: &Scope) -> Result<()> {
     device::forget_others(&mut tx, actor.user, &scope.request).await?;
     let here = session::of_member(&mut tx, actor.organization, actor.member).await?;
     session::revoke(&mut tx, actor.organization, &here, "signed out everywhere").await?;
+    audit::note(&mut tx, Note::own(actor.user, &scope.request, "signed_out_everywhere")).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == actor.user);
     Ok(())
@@ -269,6 +275,7 @@ async fn switch(scope: &Scope, named: &str) -> Result<Result<SessionTokens, User
     }
     let who = Entrant { organization: door.organization, member: door.member, user: actor.user };
     let session = session::open(app, &mut tx, who, proven_at, &scope.request).await?;
+    audit::note(&mut tx, Note::own(actor.user, &scope.request, "switched_in").within(door.organization)).await?;
     tx.commit().await?;
     Ok(Ok(session))
 }

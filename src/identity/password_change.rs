@@ -2,6 +2,7 @@
 //! it is changed: a session stands only while it names as many changes as the person has made.
 
 use super::{
+    audit::{self, Note},
     device,
     mails::PasswordChanged,
     register::new_password,
@@ -83,7 +84,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     // A code works once: it is not used up in vain.
     if faults.is_empty() || !person.account.two_factor() {
         let (current, code) = (&input.current_password, input.code.as_deref());
-        step_up::prove(app, &person, &mut errors, "currentPassword", current, code).await?;
+        step_up::prove(scope, &person, &mut errors, "currentPassword", current, code).await?;
     }
     errors.extend(faults);
     if !errors.is_empty() {
@@ -123,6 +124,7 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, person.account.id).await?;
     device::forget_others(&mut tx, person.account.id, &scope.request).await?;
     app.mail.enqueue(&mut tx, None, &person.email, &PasswordChanged { name: person.full_name }).await?;
+    audit::note(&mut tx, Note::own(actor.user, &scope.request, "password_changed")).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == actor.user);
     Ok(errors)

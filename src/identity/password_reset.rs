@@ -2,6 +2,7 @@
 //! words or in time; using it needs the mailbox, works once, and ends all sessions of the person.
 
 use super::{
+    audit::{self, Note},
     device,
     email_verification::worthless,
     input,
@@ -201,6 +202,7 @@ async fn reset(app: &App, request: &RequestInfo, input: PasswordResetInput) -> R
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, bearer.user).await?;
     device::forget_others(&mut tx, bearer.user, request).await?;
     app.mail.enqueue(&mut tx, None, &bearer.email, &PasswordChanged { name }).await?;
+    audit::note(&mut tx, Note::own(bearer.user, request, "password_reset")).await?;
     tx.commit().await?;
     app.standings.forget_where(|standing| standing.user == bearer.user);
     if !two_factor {

@@ -1,24 +1,33 @@
 //! What a person says of themselves. Invariant: what members of an organization are shown of a person is what the
 //! person's account says, as soon as the copy has been made, whatever fails in between.
 
-use super::{input, user::User};
+use super::{
+    audit::{Note, row},
+    input,
+    member::Member,
+    user::User,
+};
 use crate::{
     app::App,
     error::Result,
+    events::{Change, Hub, Origin},
     kit::{
         rules::{Rule, Tidy, tidy_text},
         scalars::JsonObject,
         scope::{Ask, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
-        write::{patch, patch_required},
+        write::{self, patch, patch_required},
     },
-    platform::jobs::{Failure, Job, Run},
+    platform::{
+        database::Transaction,
+        jobs::{Failure, Job, Run},
+    },
     schema::{memberships, users},
 };
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::Utc;
 use diesel::prelude::*;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -100,26 +109,35 @@ impl Run<Arc<App>> for CopyProfile {
             // Nobody changes the person until this is committed, so that an older copy never comes after a newer one.
             let person = users::table.find(self.user).select((users::full_name, users::email)).for_share();
             let (name, email): (String, String) = person.first(&mut *tx).await?;
-            copy(&mut tx, (organization, member), &name, &email).await?;
+            let copied = copy(&mut tx, (organization, member), &name, &email).await?;
+            let origin = Origin { member: Some(member), ..Origin::default() };
+            let events = Hub::append(&mut tx, organization, &origin, copied.into_iter().collect()).await?;
             tx.commit().await?;
+            app.hub.publish(events);
         }
         Ok(())
     }
 }
 
-/// Into one membership; the caller holds the row of the user.
-async fn copy(conn: &mut AsyncPgConnection, member: (Uuid, Uuid), name: &str, email: &str) -> Result<()> {
+/// Into one membership, and what is to be told of it; the caller holds the row of the user.
+async fn copy(tx: &mut Transaction, member: (Uuid, Uuid), name: &str, email: &str) -> Result<Option<Change>> {
+    let held = memberships::table.find(member).select(memberships::id).for_no_key_update();
+    held.first::<Uuid>(&mut **tx).await?;
+    let before: Member = row(tx, member.0, member.1).await?;
+    if before.name == name && before.email.0 == email {
+        return Ok(None);
+    }
     diesel::update(memberships::table.find(member))
-        .filter(memberships::name.ne(name).or(memberships::email.ne(email)))
         .set((
             memberships::name.eq(name),
             memberships::email.eq(email),
             memberships::updated_at.eq(Utc::now()),
             memberships::version.eq(memberships::version + 1),
         ))
-        .execute(conn)
+        .execute(&mut **tx)
         .await?;
-    Ok(())
+    let after: Member = row(tx, member.0, member.1).await?;
+    write::change(Some(&before), &after, "updated").map(Some)
 }
 
 async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User, UserErrors>> {
@@ -128,7 +146,7 @@ async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User,
     let mut tx = scope.reader().await?.begin().await?;
     let held = users::table.find(actor.user).select(User::as_select()).for_no_key_update();
     let mut user: User = held.first(&mut *tx).await?;
-    let before = user.full_name.clone();
+    let before = user.clone();
     let errors = apply(&mut user, input);
     if !errors.is_empty() {
         tx.rollback().await?;
@@ -146,13 +164,33 @@ async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User,
         .returning(User::as_returning())
         .get_result(&mut *tx)
         .await?;
-    if user.full_name != before {
+    let mut changes: Vec<Change> = told(scope, &before, &user).into_iter().collect();
+    if user.full_name != before.full_name {
         // Here at once; the other organizations are behind the wall, and a job goes from one to the next.
-        copy(&mut tx, (actor.organization, actor.member), &user.full_name, &user.email).await?;
+        changes.extend(copy(&mut tx, (actor.organization, actor.member), &user.full_name, &user.email).await?);
         app.jobs.enqueue(&mut tx, None, &CopyProfile { user: actor.user }).await?;
     }
+    let events = Hub::append(&mut tx, actor.organization, &scope.origin(), changes).await?;
     tx.commit().await?;
+    app.hub.publish(events);
     Ok(Ok(user))
+}
+
+/// Which fields became different that only the person sees: their names and not what they say. The name is told as a
+/// change of the member.
+fn told(scope: &Scope, before: &User, after: &User) -> Option<Change> {
+    let fields = [
+        ("phone", before.phone != after.phone),
+        ("locale", before.locale != after.locale),
+        ("timeZone", before.time_zone != after.time_zone),
+        ("settings", before.settings.0 != after.settings.0),
+    ];
+    let mut note = Note::own(scope.actor.user, &scope.request, "profile_updated");
+    let mut any = false;
+    for (field, _) in fields.into_iter().filter(|(_, changed)| *changed) {
+        (note, any) = (note.with(field, (), ()), true);
+    }
+    any.then(|| note.change(scope.actor.member))
 }
 
 /// All faults at once.

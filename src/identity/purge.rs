@@ -2,7 +2,7 @@
 //! that are not used, old idempotency keys. Invariant: what could still
 //! tell a copied token from the true one stays, as does a month of sessions for who asks where they were signed in.
 
-use super::{device, oidc, user_token};
+use super::{device, oidc, sign_in_log, user_token};
 use crate::{
     app::App,
     error::Result,
@@ -58,8 +58,13 @@ impl Job for PurgeExpired {
 
 impl Run<Arc<App>> for PurgeExpired {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let mailed = user_token::purge(app).await.and(device::purge(app).await);
-        let mut failed = mailed.and(oidc::purge(app).await).err();
+        let purged = [
+            user_token::purge(app).await,
+            device::purge(app).await,
+            oidc::purge(app).await,
+            sign_in_log::purge(app).await,
+        ];
+        let mut failed = purged.into_iter().find_map(Result::err);
         let mut after = Uuid::nil();
         loop {
             let page = organizations_after(app, after).await?;

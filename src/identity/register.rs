@@ -2,18 +2,23 @@
 //! into being together or not at all.
 
 use super::{
+    audit::{Note, row},
     email_verification::welcome,
     input,
+    member::Member,
+    organization_update,
     session::{self, Entrant, SessionTokens},
     sign_in::allow_address,
 };
 use crate::{
     app::App,
     error::{Error, Result},
+    events::Hub,
     kit::{
         permission::Role,
         scope::{Ask, RequestInfo},
         user_error::{UserError, UserErrorCode, UserErrors},
+        write,
     },
     platform::{database::Transaction, password},
     schema::{memberships, organizations, users},
@@ -22,6 +27,7 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::Utc;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 use uuid::Uuid;
 
 /// How often a slug that is made from the name gets another suffix before the name is refused.
@@ -116,7 +122,15 @@ async fn register(app: &App, request: &RequestInfo, input: RegisterInput) -> Res
     }
     welcome(app, &mut tx, who.user, &founding.email, &founding.full_name).await?;
     let session = session::enter(app, &mut tx, who, request).await?;
+    let owner: Member = row(&mut tx, who.organization, who.member).await?;
+    let changes = vec![
+        organization_update::change(who.organization, "created", json!({ "changes": {} })),
+        write::change(None, &owner, "joined")?,
+        Note::own(who.user, request, "signed_in").change(who.member),
+    ];
+    let events = Hub::append(&mut tx, who.organization, &request.origin(Some(who.member)), changes).await?;
     tx.commit().await?;
+    app.hub.publish(events);
     Ok(Ok(session))
 }
 

@@ -32,6 +32,7 @@ const OWNER: Permissions = Permissions::table([
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
     /* API KEY */"all  own    own    all    -     -      -       -      -      -",
+    /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -46,6 +47,7 @@ const ADMIN: Permissions = Permissions::table([
     /* JOB     */"all  -      all    -      -     -      -       -      -      -",
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
     /* API KEY */"all  own    own    all    -     -      -       -      -      -",
+    /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -60,6 +62,7 @@ const MANAGER: Permissions = Permissions::table([
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -74,6 +77,7 @@ const SALES_REP: Permissions = Permissions::table([
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -88,6 +92,7 @@ const SUPPORT: Permissions = Permissions::table([
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -102,6 +107,7 @@ const MEMBER: Permissions = Permissions::table([
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -116,6 +122,7 @@ const GUEST: Permissions = Permissions::table([
     /* JOB     */"-    -      -      -      -     -      -       -      -      -",
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  -      -      own    -     -      -       -      -      -",
+    /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[cfg(test)]

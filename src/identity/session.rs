@@ -2,7 +2,12 @@
 //! token has one successor, which a lost answer or a second tab is given again for some seconds; a later use ends its
 //! session, because one of the two was not its owner.
 
-use super::{access, device, mails::RefreshReused};
+use super::{
+    access,
+    audit::{self, Note},
+    device,
+    mails::RefreshReused,
+};
 use crate::{
     app::App,
     error::{Code, Error, Result},
@@ -122,7 +127,7 @@ pub async fn refresh(app: &App, request: &RequestInfo, token: &str) -> Result<Op
         }
         Ok(Exchange::UsedTwice) => {
             revoke(&mut tx, token.organization, &[token.session], "refresh token used twice").await?;
-            tell_of_reuse(app, &mut tx, &token).await?;
+            tell_of_reuse(app, &mut tx, request, &token).await?;
             tx.commit().await?;
             app.standings.forget(token.session);
             tracing::warn!(session = %token.session, "a refresh token was used twice; its session has been revoked");
@@ -137,18 +142,19 @@ pub async fn refresh(app: &App, request: &RequestInfo, token: &str) -> Result<Op
     }
 }
 
-/// Lets the member know, who may have had a token stolen.
-async fn tell_of_reuse(app: &App, tx: &mut Transaction, token: &RefreshToken) -> Result<()> {
+/// Lets the member know, who may have had a token stolen, and the administrators.
+async fn tell_of_reuse(app: &App, tx: &mut Transaction, request: &RequestInfo, token: &RefreshToken) -> Result<()> {
     let same_member =
         memberships::organization_id.eq(sessions::organization_id).and(memberships::id.eq(sessions::member_id));
-    let (email, name, organization) = sessions::table
+    let (email, name, user, organization) = sessions::table
         .inner_join(memberships::table.on(same_member))
         .inner_join(organizations::table.on(organizations::id.eq(sessions::organization_id)))
         .filter(sessions::organization_id.eq(token.organization).and(sessions::id.eq(token.session)))
-        .select((memberships::email, memberships::name, organizations::name))
-        .first::<(String, String, String)>(&mut **tx)
+        .select((memberships::email, memberships::name, memberships::user_id, organizations::name))
+        .first::<(String, String, Uuid, String)>(&mut **tx)
         .await?;
-    app.mail.enqueue(tx, Some(token.organization), &email, &RefreshReused { name, organization }).await
+    app.mail.enqueue(tx, Some(token.organization), &email, &RefreshReused { name, organization }).await?;
+    audit::note(tx, Note::stranger(user, request, "refresh_token_reused").within(token.organization)).await
 }
 
 enum Exchange {

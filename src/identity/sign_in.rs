@@ -4,11 +4,13 @@
 pub(super) use super::door::{choose, doors};
 
 use super::{
-    device::Origin,
+    audit::{self, Note},
+    device::Guard,
     input,
     login_complete::{TwoFactorChallenge, challenge},
     mails::AccountLocked,
     session::{self, Entrant, SessionTokens},
+    sign_in_log::{self, SignInOutcome},
 };
 use crate::{
     app::App,
@@ -18,7 +20,7 @@ use crate::{
         scope::{Ask, RequestInfo, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
     },
-    platform::throttle::Attempt,
+    platform::{database::Transaction, throttle::Attempt},
     schema::users,
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject};
@@ -204,22 +206,23 @@ impl From<UserErrors> for Halt {
 async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Result<SessionTokens, Halt>> {
     let started = Instant::now();
     let address = input::email_address(&input.email);
-    let origin = Origin::of(app, request, address.as_deref()).await?;
-    let attempt = origin.attempt(app, request, address.as_deref().unwrap_or(&input.email))?;
+    let guard = Guard::of(app, request, address.as_deref()).await?;
+    let attempt = guard.attempt(app, request, address.as_deref().unwrap_or(&input.email))?;
     let account = match &address {
         Some(address) => find(app, address).await?,
         None => None,
     };
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-    let right = origin.passwords(app).verify(input.password.clone(), hash.clone()).await?;
+    let right = guard.passwords(app).verify(input.password.clone(), hash.clone()).await?;
     let now = Utc::now();
-    let locked = |account: &Account| !origin.is_known() && account.locked_until.is_some_and(|end| end > now);
+    let locked = |account: &Account| !guard.is_known() && account.locked_until.is_some_and(|end| end > now);
     let open = |account: &Account| account.disabled_at.is_none() && !locked(account);
     let account = match account {
         Some(account) if right && open(&account) => account,
         // The same statement for an unknown account, which changes no row.
         other => {
-            origin.count_failure(app, other.map_or_else(Uuid::nil, |account| account.id)).await?;
+            let user = other.map(|account| account.id);
+            guard.count_failure(app, request, address.as_deref().unwrap_or_default(), user).await?;
             attempt.failed();
             tokio::time::sleep_until(started + REFUSAL).await;
             return Ok(Err(wrong().into()));
@@ -252,22 +255,39 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
     let entered = diesel::update(users::table.find(account.id))
         .filter(users::password_hash.is_not_distinct_from(&hash).and(users::disabled_at.is_null()))
         .filter(users::totp_confirmed_at.is_null())
-        .set((origin.forgiven(), users::password_hash.eq(renewed)))
+        .set((guard.forgiven(), users::password_hash.eq(renewed)))
         .execute(&mut *tx)
         .await?;
     if entered == 0 {
         tx.rollback().await?;
         return Ok(Err(wrong().into()));
     }
-    let session = session::enter(app, &mut tx, who, request).await?;
+    let session = admit(app, &mut tx, who, request, address.as_deref().unwrap_or_default()).await?;
     tx.commit().await?;
     Ok(Ok(session))
+}
+
+/// Opens a session for somebody who has an account and has shown who they are, and keeps that they came. Call it last in
+/// the transaction.
+pub(super) async fn admit(
+    app: &App,
+    tx: &mut Transaction,
+    who: Entrant,
+    request: &RequestInfo,
+    email: &str,
+) -> Result<SessionTokens> {
+    let session = session::enter(app, tx, who, request).await?;
+    sign_in_log::keep(app, tx, request, email, Some(who.user), SignInOutcome::SignedIn).await?;
+    audit::note(tx, Note::own(who.user, request, "signed_in").within(who.organization)).await?;
+    Ok(session)
 }
 
 async fn logout(scope: &Scope) -> Result<()> {
     let session = scope.actor.session()?;
     let mut tx = scope.reader().await?.begin().await?;
     session::revoke(&mut tx, scope.actor.organization, &[session], "signed out").await?;
+    let signed_out = Note::own(scope.actor.user, &scope.request, "signed_out").within(scope.actor.organization);
+    audit::note(&mut tx, signed_out).await?;
     tx.commit().await?;
     scope.app.standings.forget(session);
     Ok(())
@@ -321,27 +341,37 @@ async fn find(app: &App, address: &str) -> Result<Option<Account>> {
         .map_err(Error::from)
 }
 
-/// Counts in the database as well, for restarts and other nodes. While locked nothing counts, so that a lock ends. Its
-/// owner is told of a lock.
-pub(super) async fn count_failure(app: &App, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+/// Counts in the database as well, for restarts and other nodes, and keeps it in the logs. While locked nothing counts,
+/// so that a lock ends. Its owner is told of a lock. `user`: whose account has this address, if there is one.
+pub(super) async fn count_failure(app: &App, request: &RequestInfo, email: &str, user: Option<Uuid>) -> Result<()> {
+    let now = Utc::now();
     let settings = &app.config.identity;
     let last = i32::try_from(settings.max_failures).unwrap_or(i32::MAX).saturating_sub(1);
     let lock = i64::try_from(settings.lock_seconds).ok().and_then(TimeDelta::try_seconds);
     let until = lock.and_then(|lock| now.checked_add_signed(lock));
     let mut tx = app.database.of_nobody().await?.begin().await?;
-    let counted: Option<(String, String, Option<DateTime<Utc>>)> = diesel::update(users::table.find(user))
-        .filter(users::locked_until.is_null().or(users::locked_until.le(now)))
-        .set((
-            users::locked_until.eq(case_when(users::failed_logins.ge(last), until).otherwise(None::<DateTime<Utc>>)),
-            users::failed_logins.eq(case_when(users::failed_logins.lt(last), users::failed_logins + 1).otherwise(0)),
-        ))
-        .returning((users::email, users::full_name, users::locked_until))
-        .get_result(&mut *tx)
-        .await
-        .optional()?;
+    let counted: Option<(String, String, Option<DateTime<Utc>>)> =
+        diesel::update(users::table.find(user.unwrap_or_default()))
+            .filter(users::locked_until.is_null().or(users::locked_until.le(now)))
+            .set((
+                users::locked_until
+                    .eq(case_when(users::failed_logins.ge(last), until).otherwise(None::<DateTime<Utc>>)),
+                users::failed_logins
+                    .eq(case_when(users::failed_logins.lt(last), users::failed_logins + 1).otherwise(0)),
+            ))
+            .returning((users::email, users::full_name, users::locked_until))
+            .get_result(&mut *tx)
+            .await
+            .optional()?;
+    sign_in_log::keep(app, &mut tx, request, email, user, SignInOutcome::Refused).await?;
+    let mut kind = "sign_in_refused";
     if let Some((email, name, Some(_))) = counted {
+        kind = "account_locked";
         let minutes = settings.lock_seconds.div_ceil(60);
         app.mail.enqueue(&mut tx, None, &email, &AccountLocked { name, minutes }).await?;
+    }
+    if let Some(user) = user {
+        audit::note(&mut tx, Note::stranger(user, request, kind)).await?;
     }
     tx.commit().await
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -317,16 +317,22 @@ async fn keep_an_owner(tx: &mut Tx, field: &str, old: &Member, new: &Member) -> 
     if !rules(old) || rules(new) {
         return Ok(());
     }
-    let others = memberships::table
-        .inner_join(users::table.on(users::id.eq(memberships::user_id)))
-        .filter(memberships::organization_id.eq(tx.scope.actor.organization).and(memberships::id.ne(old.id.0)))
-        .filter(memberships::role.eq(Role::Owner.as_str()).and(memberships::status.eq(MemberStatus::Active.word())))
-        .filter(users::disabled_at.is_null());
-    if diesel::select(diesel::dsl::exists(others)).get_result(tx.conn()).await? {
+    let organization = tx.scope.actor.organization;
+    if has_other_owner(tx.conn(), organization, old.id.0).await? {
         return Ok(());
     }
     let message = "They are the only owner, and an organization always has one: make somebody else an owner first.";
     Err(Stop::at(field, UserErrorCode::StateInvalid, message))
+}
+
+/// Whether somebody else is an owner who can sign in.
+pub(super) async fn has_other_owner(conn: &mut AsyncPgConnection, organization: Uuid, than: Uuid) -> Result<bool> {
+    let others = memberships::table
+        .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+        .filter(memberships::organization_id.eq(organization).and(memberships::id.ne(than)))
+        .filter(memberships::role.eq(Role::Owner.as_str()).and(memberships::status.eq(MemberStatus::Active.word())))
+        .filter(users::disabled_at.is_null());
+    Ok(diesel::select(diesel::dsl::exists(others)).get_result(conn).await?)
 }
 
 async fn end_sessions(tx: &mut Tx, member: &Member, because: &'static str) -> Result<()> {

@@ -2,11 +2,11 @@
 //! the account with it: the last proof is five minutes old at most.
 
 use super::{
+    audit::{self, Note},
     second_factor::{self, spend},
     sign_in::{Account, REFUSAL, allow_address, attempt, count_failure},
 };
 use crate::{
-    app::App,
     error::{Code, Error, Result},
     kit::{
         scope::{Ask, Scope},
@@ -98,13 +98,14 @@ pub(super) async fn person(scope: &Scope) -> Result<Person> {
 /// Adds an error unless it is the person's password and, with two-factor sign-in, a code, which is used up. Counts as an
 /// attempt to sign in.
 pub(super) async fn prove(
-    app: &App,
+    scope: &Scope,
     person: &Person,
     errors: &mut UserErrors,
     field: &str,
     password: &str,
     code: Option<&str>,
 ) -> Result<()> {
+    let app = &scope.app;
     let (started, account) = (Instant::now(), &person.account);
     if account.two_factor() && code.is_none() {
         errors.add("code", UserErrorCode::TwoFactorRequired, second_factor::MISSING);
@@ -119,7 +120,7 @@ pub(super) async fn prove(
         attempt.succeeded();
         return Ok(());
     }
-    count_failure(app, account.id, Utc::now()).await?;
+    count_failure(app, &scope.request, &person.email, Some(account.id)).await?;
     attempt.failed();
     if account.two_factor() {
         // Nor does the time tell how far it got.
@@ -136,12 +137,16 @@ async fn reauthenticate(scope: &Scope, input: &ReauthenticateInput) -> Result<Us
     let session = actor.session()?;
     let mut errors = UserErrors::new();
     allow_address(app, &scope.request)?;
-    prove(app, &person(scope).await?, &mut errors, "password", &input.password, input.code.as_deref()).await?;
+    prove(scope, &person(scope).await?, &mut errors, "password", &input.password, input.code.as_deref()).await?;
     if errors.is_empty() {
+        let mut tx = scope.reader().await?.begin().await?;
         diesel::update(sessions::table.find((actor.organization, session)))
             .set(sessions::authenticated_at.eq(Utc::now()))
-            .execute(&mut *scope.reader().await?)
+            .execute(&mut *tx)
             .await?;
+        let proven = Note::own(actor.user, &scope.request, "reauthenticated").within(actor.organization);
+        audit::note(&mut tx, proven).await?;
+        tx.commit().await?;
     }
     Ok(errors)
 }

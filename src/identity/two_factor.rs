@@ -3,6 +3,7 @@
 
 use super::{
     access,
+    audit::{self, Note},
     mails::TwoFactorChanged,
     second_factor::{self, recovery_codes, seal, spend, step_of},
     sign_in::{attempt, count_failure},
@@ -253,6 +254,7 @@ async fn confirm(scope: &Scope, code: &str) -> Result<Result<Vec<String>, UserEr
         .execute(&mut *tx)
         .await?;
     app.mail.enqueue(&mut tx, None, &email, &TwoFactorChanged { name, enabled: true }).await?;
+    audit::note(&mut tx, Note::own(user, &scope.request, "two_factor_enabled")).await?;
     tx.commit().await?;
     Ok(Ok(codes))
 }
@@ -268,7 +270,7 @@ async fn disable(scope: &Scope, code: &str) -> Result<UserErrors> {
     let (mut tx, (email, name, ..)) = hold(scope).await?;
     if !spend(app, &mut tx, user, code, false).await? {
         tx.rollback().await?;
-        count_failure(app, user, Utc::now()).await?;
+        count_failure(app, &scope.request, &person.email, Some(user)).await?;
         attempt.failed();
         return Ok(wrong());
     }
@@ -283,6 +285,7 @@ async fn disable(scope: &Scope, code: &str) -> Result<UserErrors> {
         .await?;
     user_token::void(&mut tx, &[Purpose::SignIn], user).await?;
     app.mail.enqueue(&mut tx, None, &email, &TwoFactorChanged { name, enabled: false }).await?;
+    audit::note(&mut tx, Note::own(user, &scope.request, "two_factor_disabled")).await?;
     tx.commit().await?;
     attempt.succeeded();
     Ok(UserErrors::new())
@@ -300,6 +303,7 @@ async fn renew(scope: &Scope) -> Result<Result<Vec<String>, UserErrors>> {
         .set((users::recovery_hashes.eq(hashes), users::updated_at.eq(Utc::now())))
         .execute(&mut *tx)
         .await?;
+    audit::note(&mut tx, Note::own(scope.actor.user, &scope.request, "recovery_codes_renewed")).await?;
     tx.commit().await?;
     Ok(Ok(codes))
 }

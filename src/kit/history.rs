@@ -7,7 +7,7 @@ use super::{
     resolve::{scope, selections},
     scalars::{AnyJson, DateTime},
     scope::Scope,
-    table::Column,
+    table::{Column, Table},
     value::Kind,
 };
 use crate::{
@@ -180,7 +180,12 @@ impl HistoryEntry {
 
 /// The changes that an event of a record tells, in the order of the entity's fields.
 pub fn changes<E: Entity>(payload: &Json) -> Vec<FieldChange> {
-    let Some(Json::Object(changes)) = payload.get("changes") else { return Vec::new() };
+    payload.get("changes").map(|changes| changes_of(E::table(), changes)).unwrap_or_default()
+}
+
+/// As `changes`, from these themselves.
+pub fn changes_of(table: &Table, changes: &Json) -> Vec<FieldChange> {
+    let Json::Object(changes) = changes else { return Vec::new() };
     let shown = |column: &Column, value: &Json| match value {
         Json::Null => None,
         // As the field itself shows it: enum values in capitals, times with milliseconds.
@@ -191,7 +196,7 @@ pub fn changes<E: Entity>(payload: &Json) -> Vec<FieldChange> {
         }
         other => Some(AnyJson(other.clone())),
     };
-    E::table()
+    table
         .columns
         .iter()
         .filter_map(|column| {

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod history;
 pub mod id;
 pub mod idempotency;
+pub mod listing;
 pub mod order;
 pub mod page;
 pub mod permission;

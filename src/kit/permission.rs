@@ -97,6 +97,8 @@ dimension! {
         Invitation = "INVITATION",
         /// What programs sign in with, in the name of a member.
         ApiKey = "API_KEY",
+        /// What happened in the organization: the audit trail.
+        Audit = "AUDIT",
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::{
     app::App,
     error::{Code, Error, Result},
+    events::Origin,
     kit::{
         cookies::Cookies,
         permission::{Action, Permissions, Resource, Role},
@@ -31,6 +32,19 @@ pub struct RequestInfo {
     pub device: Option<Arc<str>>,
     /// Where a browser wants its tokens kept instead of in the answer; `None`: it has not asked for that.
     pub cookies: Option<Arc<Cookies>>,
+}
+
+impl RequestInfo {
+    /// As the log keeps it; `member` did it, or nobody who was signed in.
+    pub fn origin(&self, member: Option<Uuid>) -> Origin {
+        Origin {
+            member,
+            api_key: None,
+            request_id: Some(self.id.clone()),
+            address: self.address,
+            user_agent: self.user_agent.clone(),
+        }
+    }
 }
 
 pub use crate::kit::permission::Reach;
@@ -149,6 +163,11 @@ impl Scope {
     /// The same caller at the beginning of another operation.
     pub fn fresh(&self) -> Self {
         Scope { loads: Arc::default(), ..self.clone() }
+    }
+
+    /// The caller, as the log keeps it.
+    pub fn origin(&self) -> Origin {
+        Origin { api_key: self.actor.api_key(), ..self.request.origin(Some(self.actor.member)) }
     }
 
     /// A connection that sees this organization's rows.

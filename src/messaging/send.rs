@@ -142,7 +142,7 @@ fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
             sender_id AS actor, ",
     );
     sql.bind(text(Some(&scope.request.id))).push(
-        "::text AS request_id
+        "::text AS request_id, NULL::uuid AS api_key, NULL::text AS address, NULL::text AS user_agent
           FROM sent, LATERAL (SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')) AS told (at)
         ), ",
     );

@@ -11,6 +11,7 @@
 
 mod account;
 mod api_keys;
+mod audit;
 mod cookies;
 mod crm;
 mod crm_feed;
@@ -36,4 +37,5 @@ mod schema;
 mod sessions;
 mod socket;
 mod two_factor;
+mod user_command;
 mod wall;

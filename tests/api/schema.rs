@@ -261,6 +261,9 @@ async fn every_entity_is_a_node() {
     let types = Types::read().await;
     let entities = types.entities();
     let connections = types.iter().filter_map(|(known, _)| known.strip_suffix("Connection"));
-    let missing: Vec<&str> = connections.filter(|entity| !entities.contains(entity)).collect();
+    // Entries of logs are no records.
+    let logs = ["AuditEvent", "SignIn"];
+    let missing: Vec<&str> =
+        connections.filter(|entity| !entities.contains(entity) && !logs.contains(entity)).collect();
     assert!(missing.is_empty(), "these have lists and do not implement Node: {missing:?}");
 }

@@ -7,6 +7,7 @@ mod cluster;
 mod pool;
 mod seed;
 mod tls;
+mod user;
 mod wall;
 
 use diesel::{QueryableByName, sql_types};

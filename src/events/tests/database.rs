@@ -72,7 +72,8 @@ fn change(stream: Uuid) -> Change {
 
 async fn append(conn: &mut AsyncPgConnection, organization: Uuid, streams: &[Uuid]) -> Result<Vec<Arc<Event>>> {
     let changes = streams.iter().map(|stream| change(*stream)).collect();
-    Hub::append(conn, organization, None, Some("request-1"), changes).await
+    let origin = Origin { request_id: Some("request-1".into()), ..Origin::default() };
+    Hub::append(conn, organization, &origin, changes).await
 }
 
 fn numbers(events: &[Arc<Event>]) -> Vec<i64> {
@@ -293,7 +294,8 @@ async fn the_history_of_a_record_is_newest_first() {
     let of_record = |entity_id| Change { entity_id, ..change(stream) };
     for _ in 0..3 {
         let changes = vec![of_record(record), of_record(Uuid::now_v7()), of_record(record)];
-        Hub::append(&mut conn, organization, Some(record), None, changes).await.unwrap();
+        let origin = Origin { member: Some(record), ..Origin::default() };
+        Hub::append(&mut conn, organization, &origin, changes).await.unwrap();
     }
     let (mut seen, mut before) = (Vec::new(), None);
     loop {

@@ -9,7 +9,12 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    identity::{access, sign_in::allow_address, step_up::demand_recent_proof},
+    identity::{
+        access,
+        audit::{self, Note},
+        sign_in::allow_address,
+        step_up::demand_recent_proof,
+    },
     kit::{
         id::Id,
         scalars::DateTime,
@@ -189,11 +194,11 @@ async fn add(scope: &Scope, input: &OidcLinkInput) -> Result<Result<LinkedIdenti
     // person is told of the link by mail.
     let held = users::table.find(actor.user).select((users::full_name, users::email)).for_no_key_update();
     let (name, email): (String, String) = held.first(&mut *tx).await?;
-    access::load(&mut tx, actor.organization, actor.session).await?;
+    access::load(&mut tx, actor.organization, actor.session()?).await?;
     let linked = link(app, &mut tx, &told, actor.user, (&name, &email)).await?;
     let all = rows(&mut tx, actor.user).await?;
     let refused = match linked {
-        Ok(()) if all.len() > MOST => {
+        Ok(_) if all.len() > MOST => {
             Some(one("", Code::LimitExceeded, "You have ten ways to sign in by a provider. Take one away first."))
         }
         linked => linked.err(),
@@ -202,6 +207,7 @@ async fn add(scope: &Scope, input: &OidcLinkInput) -> Result<Result<LinkedIdenti
         tx.rollback().await?;
         return Ok(Err(errors));
     }
+    audit::note(&mut tx, Note::own(actor.user, &scope.request, "provider_linked")).await?;
     tx.commit().await?;
     let this = |row: &Row| row.issuer == provider.settings.issuer && row.subject == identity.subject;
     let row = all.into_iter().find(this).ok_or_else(|| Error::ours("what was linked is not there"))?;
@@ -229,6 +235,7 @@ async fn remove(scope: &Scope, id: Uuid) -> Result<UserErrors> {
         return Ok(errors);
     }
     diesel::delete(user_identities::table.find(id)).execute(&mut *tx).await?;
+    audit::note(&mut tx, Note::own(user, &scope.request, "provider_unlinked")).await?;
     tx.commit().await?;
     Ok(errors)
 }

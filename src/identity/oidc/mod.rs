@@ -11,8 +11,8 @@ pub use linked::{LinkedIdentity, OidcLinkMutation, of_viewer};
 
 use super::{
     login_complete::{TwoFactorChallenge, challenge},
-    session::{self, Entrant, SessionTokens},
-    sign_in::{Halt, allow_address, choose, doors},
+    session::{Entrant, SessionTokens},
+    sign_in::{Halt, admit, allow_address, choose, doors},
 };
 use crate::{
     app::App,
@@ -198,11 +198,7 @@ async fn begin(app: &App, request: &RequestInfo, input: &OidcBeginInput) -> Resu
     Ok(Ok((url, handle, expires_at)))
 }
 
-async fn complete(
-    app: &App,
-    request: &RequestInfo,
-    input: OidcCompleteInput,
-) -> Result<Result<SessionTokens, Halt>> {
+async fn complete(app: &App, request: &RequestInfo, input: OidcCompleteInput) -> Result<Result<SessionTokens, Halt>> {
     allow_address(app, request)?;
     let (handle, begun, provider) = match take(app, &input.handle, &input.state, &input.code).await? {
         Ok(taken) => taken,
@@ -251,16 +247,19 @@ async fn open(
     }
     let mut tx = app.database.of(door.organization).await?.begin().await?;
     // Until the commit, as `login` does.
-    if let Err(errors) = person::hold(&mut tx, user).await? {
-        tx.rollback().await?;
-        return Ok(Err(errors.into()));
-    }
+    let email = match person::hold(&mut tx, user).await? {
+        Ok((.., email)) => email,
+        Err(errors) => {
+            tx.rollback().await?;
+            return Ok(Err(errors.into()));
+        }
+    };
     if users::table.find(user).select(two_factor).first(&mut *tx).await? {
         tx.rollback().await?;
         return Ok(Err(worthless().into()));
     }
     let who = Entrant { organization: door.organization, member: door.member, user };
-    let session = session::enter(app, &mut tx, who, request).await?;
+    let session = admit(app, &mut tx, who, request, &email).await?;
     tx.commit().await?;
     Ok(Ok(session))
 }

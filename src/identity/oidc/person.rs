@@ -10,8 +10,9 @@ use crate::{
     error::{Error, Result},
     events::{Change, Hub},
     identity::{
-        access, input,
-        invitation_accept::row,
+        access,
+        audit::{self, Note, row},
+        input,
         mails::IdentityLinked,
         member::{Member, MemberStatus},
     },
@@ -86,18 +87,24 @@ pub async fn know(
             return Ok(Err(errors));
         }
     };
-    if let Err(errors) = link(app, &mut tx, told, user, (&name, &email)).await? {
-        tx.rollback().await?;
-        return Ok(Err(errors));
-    }
+    let new = match link(app, &mut tx, told, user, (&name, &email)).await? {
+        Ok(new) => new,
+        Err(errors) => {
+            tx.rollback().await?;
+            return Ok(Err(errors));
+        }
+    };
+    let linked = || Note::own(user, request, "provider_linked");
     let joined = match joins {
         Some(organization) => join(&mut tx, told, organization, (user, &name, &email)).await?,
         None => None,
     };
     let events = match joined {
         Some((organization, member, change)) => {
-            Some(Hub::append(&mut tx, organization, Some(member), Some(&request.id), vec![change]).await?)
+            let changes = vec![change, linked().change(member)];
+            Some(Hub::append(&mut tx, organization, &request.origin(Some(member)), changes).await?)
         }
+        None if new => audit::note(&mut tx, linked()).await.map(|()| None)?,
         None => None,
     };
     tx.commit().await?;
@@ -174,14 +181,14 @@ async fn make(tx: &mut Transaction, email: &str, name: Option<&str>) -> Result<R
     Ok(Ok((user, name, email.to_owned())))
 }
 
-/// Notes that the account is theirs; its owner is told by mail when that is new. The caller holds the account.
+/// Notes that the account is theirs; its owner is told by mail when that is new, as is the caller, who holds the account.
 pub async fn link(
     app: &App,
     tx: &mut Transaction,
     told: &Told<'_>,
     user: Uuid,
     (name, email): (&str, &str),
-) -> Result<Result<(), UserErrors>> {
+) -> Result<Result<bool, UserErrors>> {
     let now = Utc::now();
     let new = diesel::insert_into(user_identities::table)
         .values((
@@ -207,7 +214,7 @@ pub async fn link(
         let mail = IdentityLinked { name: name.to_owned(), provider: told.provider.settings.label().to_owned() };
         app.mail.enqueue(tx, None, email, &mail).await?;
     }
-    Ok(Ok(()))
+    Ok(Ok(new == 1))
 }
 
 /// Makes somebody a member who is none and never was: which one, and what happened.

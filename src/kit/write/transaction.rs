@@ -59,10 +59,8 @@ impl Tx {
         let changes = std::mem::take(&mut self.changes);
         let mut events = Vec::new();
         if !changes.is_empty() {
-            let (actor, request) = (self.scope.actor.clone(), self.scope.request.id.clone());
-            events =
-                Hub::append(&mut self.transaction, actor.organization, Some(actor.member), Some(&request), changes)
-                    .await?;
+            let (organization, origin) = (self.scope.actor.organization, self.scope.origin());
+            events = Hub::append(&mut self.transaction, organization, &origin, changes).await?;
         }
         self.transaction.commit().await?;
         self.scope.loads.clear();

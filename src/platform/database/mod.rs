@@ -239,6 +239,24 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// From here on sees a user's own memberships and no other tenant row, until `be_oneself` or the end of the
+    /// transaction.
+    pub async fn be_user(&mut self, user: Uuid) -> Result<()> {
+        Ok(self.connection.object.say(Owner::User(user), true).await?)
+    }
+
+    /// From here on sees and writes the rows of an organization, as `be_user`. For what happens to a person and is told
+    /// in each of their organizations.
+    pub async fn be_organization(&mut self, organization: Uuid) -> Result<()> {
+        Ok(self.connection.object.say(Owner::Organization(organization), true).await?)
+    }
+
+    /// Sees again what it was made for.
+    pub async fn be_oneself(&mut self) -> Result<()> {
+        let owner = self.connection.object.owner;
+        Ok(self.connection.object.say(owner, true).await?)
+    }
+
     /// Wakes somebody as soon as what was written can be seen.
     pub fn wakes(&mut self, sleeper: Arc<Notify>) {
         self.wakes = Some(sleeper);

@@ -83,16 +83,24 @@ impl Activity {
 }
 
 diesel::define_sql_function! {
-    /// Sets a setting, here for the session, and returns the new value.
+    /// Sets a setting, for the session or the transaction, and returns the new value.
     fn set_config(name: Text, value: Text, only_this_transaction: diesel::sql_types::Bool) -> Text;
 }
 
 impl Pooled {
     /// Lets the connection speak for somebody else: one statement. Spoiled unless it has worked.
     pub async fn belong_to(&mut self, owner: Owner) -> QueryResult<()> {
-        use diesel_async::RunQueryDsl;
         self.spoiled = true;
         self.owner = Owner::Unknown;
+        self.say(owner, false).await?;
+        self.owner = owner;
+        self.spoiled = false;
+        Ok(())
+    }
+
+    /// Tells the server for whom the connection speaks, for good or until the transaction ends.
+    pub async fn say(&mut self, owner: Owner, only_this_transaction: bool) -> QueryResult<()> {
+        use diesel_async::RunQueryDsl;
         let (organization, user) = match owner {
             Owner::Organization(id) => (Some(id), None),
             Owner::User(id) => (None, Some(id)),
@@ -101,14 +109,12 @@ impl Pooled {
         let worker = if owner == Owner::Worker { "on" } else { "" };
         let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
         diesel::select((
-            set_config("stoa.organization", text(organization), false),
-            set_config("stoa.user", text(user), false),
-            set_config("stoa.worker", worker, false),
+            set_config("stoa.organization", text(organization), only_this_transaction),
+            set_config("stoa.user", text(user), only_this_transaction),
+            set_config("stoa.worker", worker, only_this_transaction),
         ))
         .execute(&mut self.connection)
         .await?;
-        self.owner = owner;
-        self.spoiled = false;
         Ok(())
     }
 

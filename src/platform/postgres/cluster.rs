@@ -150,6 +150,22 @@ fn lock(data_dir: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// The folder of the socket and the port of the PostgreSQL that another Stoa, which lives, runs on this data folder.
+pub(super) fn running(data_dir: &Path) -> Option<(PathBuf, String)> {
+    let data_dir = data_dir.canonicalize().ok()?;
+    let lock = File::open(data_dir.join("postgres.lock")).ok()?;
+    if !matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    // Its lines: process, folder, time of start, port, folder of the socket (PostgreSQL, storage/pidfile.h).
+    let folder = data_dir.join("postgres");
+    let file = fs::read_to_string(folder.join("postmaster.pid")).ok()?;
+    let mut lines = file.lines().map(str::trim);
+    let pid = Pid::from_raw(lines.next()?.parse().ok()?)?;
+    let (port, socket) = (lines.nth(2)?, lines.next()?);
+    runs_on(pid, &folder).then(|| (PathBuf::from(socket), port.to_owned()))
+}
+
 /// Makes a cluster beside its place and moves it there when it is whole. Without waiting for the disk, which would
 /// take longer than all else: nothing is in it yet, and what was written is flushed once PostgreSQL answers.
 fn create(folder: &Path, new: &Path, owner: &Owner, installation: &Installation) -> Result<()> {

@@ -16,7 +16,7 @@ use cluster::Cluster;
 use rustix::process::Signal;
 use server::{Phase, Server};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
@@ -67,6 +67,14 @@ impl Postgres {
         Ok((Some(postgres), url))
     }
 
+    /// As `given_or_embedded`, but also beside a Stoa that runs on the same data folder, whose PostgreSQL it then is.
+    pub async fn given_or_shared(config: &Config) -> Result<(Option<Postgres>, String)> {
+        match cluster::running(&config.data_dir).filter(|_| config.database.url.is_none()) {
+            Some((socket, port)) => Ok((None, url_of(&socket, &port))),
+            None => Self::given_or_embedded(config).await,
+        }
+    }
+
     /// Which PostgreSQL would be started, in words; the error says how to get one.
     pub fn find(config: &Config) -> Result<String> {
         binaries::find(config.postgres.bin.as_deref(), None).map(|found| found.to_string())
@@ -78,9 +86,8 @@ impl Postgres {
         let wanted = options.clone();
         let cluster = tokio::task::spawn_blocking(move || Cluster::prepare(&wanted)).await.map_err(Error::ours)??;
         let cluster = Arc::new(cluster);
-        let socket = encode(cluster.socket.as_os_str().as_encoded_bytes());
         let port = options.settings.iter().rfind(|(name, _)| name == "port").map_or("5432", |(_, value)| value);
-        let url = format!("postgres://postgres@{socket}:{port}/{DATABASE}");
+        let url = url_of(&cluster.socket, port);
         let server = Server::start(cluster.clone(), options.settings.clone())?;
         let mut postgres = Postgres { url, server, flush: None };
         postgres.wait_until_ready().await?;
@@ -167,6 +174,11 @@ async fn flush(cluster: Arc<Cluster>) {
             tracing::warn!(?ended, "the new cluster is not flushed to the disk yet; tried again at the next start")
         }
     }
+}
+
+/// Where the database of a cluster is reached.
+fn url_of(socket: &Path, port: &str) -> String {
+    format!("postgres://postgres@{}:{port}/{DATABASE}", encode(socket.as_os_str().as_encoded_bytes()))
 }
 
 /// Percent-encodes a path to stand as the host of a URL.

@@ -7,7 +7,9 @@ use std::{cell::RefCell, collections::BTreeSet, fmt::Write};
 use uuid::Uuid;
 
 /// Words for records other than their own name.
-const ALIASES: [(&str, &str); 14] = [
+const ALIASES: &[(&str, &str)] = &[
+    ("actor", "Member"),
+    ("entity", ANY),
     ("owner", "Member"),
     ("creator", "Member"),
     ("createdBy", "Member"),
