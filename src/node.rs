@@ -3,7 +3,7 @@
 use crate::{
     crm::{account::Account, contact::Contact, feed::RecordChanged, lead::Lead},
     error::{Error, Result},
-    identity::{Member, invitation::Invitation},
+    identity::{Member, custom_role::CustomRole, invitation::Invitation, team::Team, team_member::TeamMember},
     kit::{
         entity::{self, Entity},
         feed::ResyncRequired,
@@ -41,6 +41,9 @@ pub enum Node {
     Message(Arc<Message>),
     Job(Arc<Job>),
     Invitation(Arc<Invitation>),
+    CustomRole(Arc<CustomRole>),
+    Team(Arc<Team>),
+    TeamMember(Arc<TeamMember>),
 }
 
 /// An event of a feed.
@@ -104,6 +107,19 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
             found.extend(rows.into_iter().map(|row| (row.id.0, Node::$entity(row))));
         )*};
     }
-    among!(Member, Account, Contact, Lead, Conversation, Participant, Message, Job, Invitation);
+    among!(
+        Member,
+        Account,
+        Contact,
+        Lead,
+        Conversation,
+        Participant,
+        Message,
+        Job,
+        Invitation,
+        CustomRole,
+        Team,
+        TeamMember
+    );
     Ok(found)
 }

@@ -1,16 +1,16 @@
 //! From an access token to who asks. Invariant: a token is only as good as its session, its member, its user and its
 //! organization are at this moment, give or take a second.
 
-use super::role::permissions;
+use super::{custom_role::effective, role::described};
 use crate::{
     app::App,
     error::{Code, Error, Result},
     kit::{
-        permission::Role,
+        permission::{Permissions, Role},
         scope::{Actor, RequestInfo, Scope},
     },
     platform::standing::Standing,
-    schema::{memberships, organizations, sessions, users},
+    schema::{memberships, organizations, roles, sessions, users},
 };
 use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types};
@@ -33,7 +33,8 @@ pub async fn authenticate(app: &Arc<App>, token: &str, request: RequestInfo) -> 
         session: claims.session,
         expires_at: claims.expires_at,
         role,
-        permissions: permissions(role),
+        role_name: Arc::clone(&standing.role_name),
+        permissions: Permissions::unpacked(&standing.permissions),
         team: Arc::clone(&standing.team),
         unverified: standing.unverified,
         time_zone: standing.time_zone,
@@ -51,6 +52,7 @@ pub async fn recheck(scope: &Scope) -> Result<()> {
     }
     let standing = standing(&scope.app, actor.organization, actor.session).await?;
     let same = standing.role == actor.role.as_str()
+        && Permissions::unpacked(&standing.permissions) == actor.permissions
         && standing.unverified == actor.unverified
         && standing.team == actor.team
         && (standing.time_zone, &standing.currency) == (actor.time_zone, &actor.currency);
@@ -79,6 +81,7 @@ struct Found {
     member: Uuid,
     user: Uuid,
     role: String,
+    own_role: Option<(String, Vec<Option<String>>)>,
     status: String,
     disabled_at: Option<DateTime<Utc>>,
     suspended_at: Option<DateTime<Utc>>,
@@ -93,10 +96,15 @@ struct Found {
 pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, session: Uuid) -> Result<Standing> {
     let same_member =
         memberships::organization_id.eq(sessions::organization_id).and(memberships::id.eq(sessions::member_id));
+    let own_role = roles::organization_id
+        .eq(memberships::organization_id)
+        .and(roles::id.nullable().eq(memberships::custom_role_id))
+        .and(roles::deleted_at.is_null());
     let found: Option<Found> = sessions::table
         .inner_join(memberships::table.on(same_member))
         .inner_join(users::table.on(users::id.eq(memberships::user_id)))
         .inner_join(organizations::table.on(organizations::id.eq(sessions::organization_id)))
+        .left_join(roles::table.on(own_role))
         .filter(sessions::organization_id.eq(organization).and(sessions::id.eq(session)))
         .select((
             sessions::revoked_at,
@@ -105,6 +113,7 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
             memberships::id,
             memberships::user_id,
             memberships::role,
+            (roles::name, roles::permissions).nullable(),
             memberships::status,
             users::disabled_at,
             organizations::suspended_at,
@@ -130,7 +139,9 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
     if let Some(closed) = closed(found.suspended_at, found.deleted_at) {
         return Err(closed);
     }
-    let team = match role(&found.role).is_ok_and(|role| permissions(role).need_team()) {
+    let built_in = role(&found.role)?;
+    let permissions = effective(built_in, found.own_role.as_ref().map(|(_, words)| words.as_slice()));
+    let team = match permissions.need_team() {
         true => team(conn, organization, found.member).await?,
         false => vec![found.member],
     };
@@ -140,6 +151,8 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
         user: found.user,
         expires_at: found.expires_at,
         role: found.role,
+        role_name: found.own_role.map_or_else(|| described(built_in).0.into(), |(name, _)| name.into()),
+        permissions: permissions.packed(),
         team: team.into(),
         unverified: found.unverified,
         currency: found.currency.into(),
@@ -147,15 +160,21 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
     })
 }
 
-/// The member and all who report to it, directly or not, 10 000 at most; sorted. `UNION` ends at a circle of
-/// managers, should there ever be one.
+/// The member, all who report to it, directly or not, and the members of the teams that it leads itself: whoever leads
+/// a team with somebody higher up in it does not come to lead what these lead. 10 000 at most, some of them twice.
+/// `UNION` ends at a circle of managers, should there ever be one.
 const TEAM: &str = "
-    WITH RECURSIVE team AS (
+    WITH RECURSIVE reports AS (
         SELECT $2 AS id
         UNION
-        SELECT m.id FROM team JOIN memberships m ON m.organization_id = $1 AND m.manager_id = team.id
+        SELECT m.id FROM reports JOIN memberships m ON m.organization_id = $1 AND m.manager_id = reports.id
     )
-    SELECT id FROM team LIMIT 10000";
+    SELECT id FROM (
+        SELECT id FROM reports
+        UNION ALL
+        SELECT m.member_id FROM teams t JOIN team_members m ON m.organization_id = $1 AND m.team_id = t.id
+        WHERE t.organization_id = $1 AND t.leader_id = $2
+    ) team LIMIT 10000";
 
 #[derive(QueryableByName)]
 struct Mate {
@@ -167,6 +186,7 @@ async fn team(conn: &mut AsyncPgConnection, organization: Uuid, member: Uuid) ->
     let team = diesel::sql_query(TEAM).bind::<sql_types::Uuid, _>(organization).bind::<sql_types::Uuid, _>(member);
     let mut team: Vec<Uuid> = team.load::<Mate>(conn).await?.into_iter().map(|mate| mate.id).collect();
     team.sort_unstable();
+    team.dedup();
     Ok(team)
 }
 

@@ -1,6 +1,7 @@
 //! Users, organizations, members and sign-in.
 
 mod access;
+pub mod custom_role;
 mod email_change;
 mod email_verification;
 mod input;
@@ -18,10 +19,14 @@ mod profile;
 pub mod purge;
 mod register;
 mod role;
+mod role_catalogue;
+mod role_change;
 mod session;
 mod sign_in;
 mod staff;
 mod step_up;
+pub mod team;
+pub mod team_member;
 mod user;
 mod user_token;
 mod viewer;
@@ -46,11 +51,13 @@ pub struct IdentityQuery(
     own_sessions::OwnSessionQuery,
     invitation::InvitationQuery,
     invitation_accept::InvitationPreviewQuery,
+    role_catalogue::RoleQuery,
+    team::TeamQuery,
 );
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
-pub struct IdentityMutation(EntranceMutation, AccountMutation, OrganizationMutation);
+pub struct IdentityMutation(EntranceMutation, OwnAccountMutation, OrganizationMutation);
 
 /// Getting in and staying in.
 #[derive(MergedObject, Default)]
@@ -65,7 +72,7 @@ pub struct EntranceMutation(
 
 /// What a person changes of their own account.
 #[derive(MergedObject, Default)]
-pub struct AccountMutation(
+pub struct OwnAccountMutation(
     password_change::PasswordChangeMutation,
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,
@@ -79,4 +86,7 @@ pub struct OrganizationMutation(
     organization_update::OrganizationUpdateMutation,
     organization_end::OrganizationEndMutation,
     invitation::InvitationMutation,
+    role_change::RoleMutation,
+    team::TeamsMutation,
+    team_member::TeamMemberMutation,
 );

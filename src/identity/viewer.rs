@@ -4,7 +4,7 @@ use super::{member::Member, organization::Organization, user::User};
 use crate::{
     error::{Error, Result},
     kit::{
-        permission::{Action, Reach, Resource, Role},
+        permission::{Action, Permissions, Reach, Resource, Role},
         relation::to_one,
         scope::{Ask, Caller, Scope},
     },
@@ -19,7 +19,7 @@ pub struct Viewer {
     scope: Scope,
 }
 
-/// Something the viewer may do. What is not listed is forbidden.
+/// Something that may be done. What is not listed is forbidden.
 #[derive(SimpleObject, Clone, Debug)]
 pub struct Permission {
     /// The kind of record.
@@ -28,6 +28,12 @@ pub struct Permission {
     pub action: Action,
     /// With which of them.
     pub scope: Reach,
+}
+
+impl Permission {
+    pub fn all_of(allowed: &Permissions) -> Vec<Self> {
+        allowed.iter().map(|(resource, action, scope)| Permission { resource, action, scope }).collect()
+    }
 }
 
 /// Who asks: a person, as a member of one organization.
@@ -53,15 +59,20 @@ impl Viewer {
         to_one::<Member>(ctx, Some(self.scope.actor.member)).await
     }
 
-    /// What the viewer is in the organization.
+    /// What the viewer is in the organization: the built-in role; GUEST for who has one of the organization's own, which
+    /// `roleName` and `permissions` tell.
     async fn role(&self) -> Role {
         self.scope.actor.role
     }
 
-    /// What the viewer may do here, so that a front end can hide what would be refused.
+    /// What people call the role that the viewer has, built in or the organization's own.
+    async fn role_name(&self) -> &str {
+        &self.scope.actor.role_name
+    }
+
+    /// What the viewer may do here, by whatever role, so that a front end can hide what would be refused.
     async fn permissions(&self) -> Vec<Permission> {
-        let allowed = self.scope.actor.permissions;
-        allowed.iter().map(|(resource, action, scope)| Permission { resource, action, scope }).collect()
+        Permission::all_of(&self.scope.actor.permissions)
     }
 }
 

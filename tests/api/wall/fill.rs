@@ -7,13 +7,14 @@ use std::{cell::RefCell, collections::BTreeSet, fmt::Write};
 use uuid::Uuid;
 
 /// Words for records other than their own name.
-const ALIASES: [(&str, &str); 13] = [
+const ALIASES: [(&str, &str); 15] = [
     ("owner", "Member"),
     ("creator", "Member"),
     ("createdBy", "Member"),
     ("deletedBy", "Member"),
     ("assign", "Member"),
     ("manager", "Member"),
+    ("leader", "Member"),
     ("sender", "Member"),
     ("partner", "Member"),
     ("user", "User"),
@@ -21,6 +22,7 @@ const ALIASES: [(&str, &str); 13] = [
     ("parent", "Account"),
     ("children", "Account"),
     ("reportsTo", "Contact"),
+    ("role", "CustomRole"),
 ];
 
 /// Any kind of record.
