@@ -3,7 +3,9 @@
 use crate::{
     crm::{account::Account, contact::Contact, feed::RecordChanged, lead::Lead},
     error::{Error, Result},
-    identity::{Member, api_key::ApiKey, invitation::Invitation},
+    identity::{
+        Member, api_key::ApiKey, custom_role::CustomRole, invitation::Invitation, team::Team, team_member::TeamMember,
+    },
     kit::{
         entity::{self, Entity},
         feed::ResyncRequired,
@@ -42,6 +44,9 @@ pub enum Node {
     Job(Arc<Job>),
     Invitation(Arc<Invitation>),
     ApiKey(Arc<ApiKey>),
+    CustomRole(Arc<CustomRole>),
+    Team(Arc<Team>),
+    TeamMember(Arc<TeamMember>),
 }
 
 /// An event of a feed.
@@ -105,6 +110,20 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
             found.extend(rows.into_iter().map(|row| (row.id.0, Node::$entity(row))));
         )*};
     }
-    among!(Member, Account, Contact, Lead, Conversation, Participant, Message, Job, Invitation, ApiKey);
+    among!(
+        Member,
+        Account,
+        Contact,
+        Lead,
+        Conversation,
+        Participant,
+        Message,
+        Job,
+        Invitation,
+        ApiKey,
+        CustomRole,
+        Team,
+        TeamMember
+    );
     Ok(found)
 }

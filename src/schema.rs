@@ -186,6 +186,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+        /// The organization's own role, which counts instead of `role`: `guest` then.
+        custom_role_id -> Nullable<Uuid>,
     }
 }
 
@@ -295,6 +297,8 @@ diesel::table! {
         updated_at -> Timestamptz,
         created_by -> Nullable<Uuid>,
         version -> Int4,
+        /// The organization's own role, which counts instead of `role`.
+        custom_role_id -> Nullable<Uuid>,
     }
 }
 
@@ -392,6 +396,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The roles that an organization adds to the built-in ones.
+    roles (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        description -> Nullable<Text>,
+        /// A word a permission, such as LEAD:READ:TEAM. One that a version of Stoa does not know allows nothing there.
+        permissions -> Array<Nullable<Text>>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+        /// Nobody has it any more; what once named it still does.
+        deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// What recurs: whoever of all nodes takes the row first leaves a job and sets the next time.
     schedules (name) {
         name -> Text,
@@ -437,6 +459,36 @@ diesel::table! {
         stream_id -> Uuid,
         kind -> Text,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Who is in which team. A member who is removed is in none.
+    team_members (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        team_id -> Uuid,
+        member_id -> Uuid,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// Members who work together.
+    teams (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        description -> Nullable<Text>,
+        /// Whose TEAM permissions reach what the members of the team own.
+        leader_id -> Nullable<Uuid>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
     }
 }
 
@@ -517,8 +569,11 @@ diesel::joinable!(messages -> organizations (organization_id));
 diesel::joinable!(oidc_attempts -> users (user_id));
 diesel::joinable!(participants -> organizations (organization_id));
 diesel::joinable!(refresh_tokens -> organizations (organization_id));
+diesel::joinable!(roles -> organizations (organization_id));
 diesel::joinable!(sessions -> organizations (organization_id));
 diesel::joinable!(streams -> organizations (organization_id));
+diesel::joinable!(team_members -> organizations (organization_id));
+diesel::joinable!(teams -> organizations (organization_id));
 diesel::joinable!(user_identities -> users (user_id));
 diesel::joinable!(user_tokens -> users (user_id));
 
@@ -540,10 +595,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     organizations,
     participants,
     refresh_tokens,
+    roles,
     schedules,
     sessions,
     stream_heads,
     streams,
+    team_members,
+    teams,
     user_identities,
     user_tokens,
     users,

@@ -1,7 +1,7 @@
 //! From an access token or an API key to who asks. Invariant: a token is only as good as its session, its member, its
 //! user and its organization are at this moment, give or take a second.
 
-use super::{api_key_access, grants::Grants, role::permissions};
+use super::{api_key_access, custom_role::effective, role::described};
 use crate::{
     app::App,
     error::{Code, Error, Result},
@@ -10,7 +10,7 @@ use crate::{
         scope::{Actor, Credential, RequestInfo, Scope},
     },
     platform::{standing::Standing, tokens},
-    schema::{memberships, organizations, sessions, users},
+    schema::{memberships, organizations, roles, sessions, users},
 };
 use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types};
@@ -47,19 +47,14 @@ pub(super) fn scope(
         credential,
         expires_at,
         role: role(&standing.role)?,
-        permissions: allowed(standing)?,
+        role_name: Arc::clone(&standing.role_name),
+        permissions: Permissions::unpacked(&standing.permissions),
         team: Arc::clone(&standing.team),
         unverified: standing.unverified,
         time_zone: standing.time_zone,
         currency: Arc::clone(&standing.currency),
     };
     Ok(Scope { app: Arc::clone(app), actor: Arc::new(actor), request, loads: Arc::default() })
-}
-
-/// What the member may, of that what the API key may.
-fn allowed(standing: &Standing) -> Result<Permissions> {
-    let own = permissions(role(&standing.role)?);
-    Ok(standing.key.as_ref().map_or(own, |(_, key)| own.intersect(&key.iter().collect::<Grants>().0)))
 }
 
 /// Whether a scope still holds: its token has not ended, its session or API key stands, and its member may what it might
@@ -74,7 +69,7 @@ pub async fn recheck(scope: &Scope) -> Result<()> {
         Credential::ApiKey(_, token) => api_key_access::standing(&scope.app, token, None).await?,
     };
     let same = standing.role == actor.role.as_str()
-        && allowed(&standing)? == actor.permissions
+        && Permissions::unpacked(&standing.permissions) == actor.permissions
         && standing.unverified == actor.unverified
         && standing.team == actor.team
         && (standing.time_zone, &standing.currency) == (actor.time_zone, &actor.currency);
@@ -100,6 +95,7 @@ struct Insider {
     member: Uuid,
     user: Uuid,
     role: String,
+    own_role: Option<(String, Vec<Option<String>>)>,
     status: String,
     disabled_at: Option<DateTime<Utc>>,
     suspended_at: Option<DateTime<Utc>>,
@@ -110,13 +106,24 @@ struct Insider {
     currency: String,
 }
 
-/// Its columns, of memberships joined with users and organizations.
+/// By which the organization's own role of a member is joined.
+macro_rules! own_role {
+    () => {
+        roles::organization_id
+            .eq(memberships::organization_id)
+            .and(roles::id.nullable().eq(memberships::custom_role_id))
+            .and(roles::deleted_at.is_null())
+    };
+}
+
+/// Its columns, of memberships joined with users, organizations and roles.
 macro_rules! insider {
     () => {
         (
             memberships::id,
             memberships::user_id,
             memberships::role,
+            (roles::name, roles::permissions).nullable(),
             memberships::status,
             users::disabled_at,
             organizations::suspended_at,
@@ -145,6 +152,7 @@ pub(super) async fn load(conn: &mut AsyncPgConnection, organization: Uuid, sessi
         .inner_join(memberships::table.on(same_member))
         .inner_join(users::table.on(users::id.eq(memberships::user_id)))
         .inner_join(organizations::table.on(organizations::id.eq(sessions::organization_id)))
+        .left_join(roles::table.on(own_role!()))
         .filter(sessions::organization_id.eq(organization).and(sessions::id.eq(session)))
         .select((
             sessions::revoked_at,
@@ -174,6 +182,7 @@ pub(super) async fn load_member(
     let insider: Insider = memberships::table
         .inner_join(users::table)
         .inner_join(organizations::table)
+        .left_join(roles::table.on(own_role!()))
         .filter(memberships::organization_id.eq(organization).and(memberships::id.eq(member)))
         .select(insider!())
         .first(&mut *conn)
@@ -194,34 +203,48 @@ async fn stands(
     if let Some(refused) = over.or_else(|| closed(insider.suspended_at, insider.deleted_at)) {
         return Err(refused);
     }
-    let mut standing = Standing {
+    let built_in = role(&insider.role)?;
+    let own = effective(built_in, insider.own_role.as_ref().map(|(_, words)| words.as_slice()));
+    let permissions = match &key {
+        Some((_, words)) => own.intersect(&Permissions::of_words(words)),
+        None => own,
+    };
+    // An API key may reach as far as a team where the role itself reaches farther.
+    let team = match permissions.need_team() {
+        true => team(conn, organization, insider.member).await?,
+        false => vec![insider.member],
+    };
+    Ok(Standing {
         organization,
         member: insider.member,
         user: insider.user,
         expires_at,
-        key,
+        key: key.map(|(id, _)| id),
         role: insider.role,
-        team: Arc::new([insider.member]),
+        role_name: insider.own_role.map_or_else(|| described(built_in).0.into(), |(name, _)| name.into()),
+        permissions: permissions.packed(),
+        team: team.into(),
         unverified: insider.unverified,
         currency: insider.currency.into(),
         time_zone: insider.time_zone.parse().unwrap_or(chrono_tz::UTC),
-    };
-    // An API key may reach as far as a team where the role itself reaches farther.
-    if allowed(&standing).is_ok_and(|permissions| permissions.need_team()) {
-        standing.team = team(conn, organization, standing.member).await?.into();
-    }
-    Ok(standing)
+    })
 }
 
-/// The member and all who report to it, directly or not, 10 000 at most; sorted. `UNION` ends at a circle of
-/// managers, should there ever be one.
+/// The member, all who report to it, directly or not, and the members of the teams that it leads itself: whoever leads
+/// a team with somebody higher up in it does not come to lead what these lead. 10 000 at most, some of them twice.
+/// `UNION` ends at a circle of managers, should there ever be one.
 const TEAM: &str = "
-    WITH RECURSIVE team AS (
+    WITH RECURSIVE reports AS (
         SELECT $2 AS id
         UNION
-        SELECT m.id FROM team JOIN memberships m ON m.organization_id = $1 AND m.manager_id = team.id
+        SELECT m.id FROM reports JOIN memberships m ON m.organization_id = $1 AND m.manager_id = reports.id
     )
-    SELECT id FROM team LIMIT 10000";
+    SELECT id FROM (
+        SELECT id FROM reports
+        UNION ALL
+        SELECT m.member_id FROM teams t JOIN team_members m ON m.organization_id = $1 AND m.team_id = t.id
+        WHERE t.organization_id = $1 AND t.leader_id = $2
+    ) team LIMIT 10000";
 
 #[derive(QueryableByName)]
 struct Mate {
@@ -233,6 +256,7 @@ async fn team(conn: &mut AsyncPgConnection, organization: Uuid, member: Uuid) ->
     let team = diesel::sql_query(TEAM).bind::<sql_types::Uuid, _>(organization).bind::<sql_types::Uuid, _>(member);
     let mut team: Vec<Uuid> = team.load::<Mate>(conn).await?.into_iter().map(|mate| mate.id).collect();
     team.sort_unstable();
+    team.dedup();
     Ok(team)
 }
 

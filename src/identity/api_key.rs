@@ -2,12 +2,14 @@
 //! itself is in one answer and nowhere else; a key never gets more than it was made with; whoever may see the keys of
 //! others may end them, and nothing more, because a key speaks for its member.
 
-use super::{api_key_change as change, grants::Grants, member::Member, step_up::demand_recent_proof};
+use super::{
+    api_key_change as change, grants::Grants, member::Member, step_up::demand_recent_proof, viewer::PermissionInput,
+};
 use crate::{
     error::Result,
     kit::{
         id::Id,
-        permission::{Action, Reach, Resource},
+        permission::Action,
         relation::or_null,
         resolve::scope,
         rules::Rules,
@@ -55,25 +57,14 @@ pub struct ApiKey {
 
 impl Rules for ApiKey {}
 
-/// Something that an API key may do.
-#[derive(InputObject)]
-pub struct ApiKeyPermissionInput {
-    /// The kind of record. A key cannot be given API_KEY.
-    pub resource: Resource,
-    /// What may be done with it. In conversations a key needs UPDATE for whatever it says or changes, sending messages
-    /// included.
-    pub action: Action,
-    /// With which of them.
-    pub scope: Reach,
-}
-
 /// A new API key.
 #[derive(InputObject)]
 pub struct ApiKeyCreateInput {
     /// What it is for, 1 to 120 characters.
     pub name: String,
-    /// What it may do: at least one, none that reaches farther than your own (see `viewer { permissions }`).
-    pub permissions: Vec<ApiKeyPermissionInput>,
+    /// What it may do: at least one, none that reaches farther than your own (see `viewer { permissions }`), and nothing of
+    /// API_KEY. In conversations a key needs UPDATE for whatever it says or changes, sending messages included.
+    pub permissions: Vec<PermissionInput>,
     /// When it ends. Left out or null: it does not end by itself, where this server allows that.
     pub expires_at: Option<DateTime>,
 }
@@ -90,7 +81,7 @@ pub struct ApiKeyUpdateInput {
     pub name: Option<String>,
     /// What it may do from now on, in the place of what it may: nothing that it may not already. Left out or null: as
     /// before.
-    pub permissions: Option<Vec<ApiKeyPermissionInput>>,
+    pub permissions: Option<Vec<PermissionInput>>,
     /// When it ends: not later than before. Left out or null: as before.
     pub expires_at: Option<DateTime>,
 }
@@ -233,7 +224,7 @@ async fn reveal(
 async fn written(scope: &Scope, write: impl AsyncFnOnce(&mut Tx) -> Result<ApiKey, Stop>) -> Result<Outcome<ApiKey>> {
     let outcome = write::one(scope, write).await?;
     if let Some(changed) = &outcome.record {
-        scope.app.standings.forget_where(|known| known.key.as_ref().is_some_and(|(id, _)| *id == changed.id.0));
+        scope.app.standings.forget_where(|known| known.key == Some(changed.id.0));
     }
     Ok(outcome)
 }

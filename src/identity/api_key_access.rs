@@ -28,8 +28,8 @@ const NOTED: TimeDelta = TimeDelta::seconds(60);
 pub(super) async fn authenticate(app: &Arc<App>, text: &str, request: RequestInfo) -> Result<Scope> {
     let token = ApiKeyToken::parse(text).ok_or_else(invalid)?;
     let standing = standing(app, &token, Some(&request)).await?;
-    let (id, _) = standing.key.as_ref().ok_or_else(invalid)?;
-    access::scope(app, &standing, Credential::ApiKey(*id, token), standing.expires_at, request)
+    let id = standing.key.ok_or_else(invalid)?;
+    access::scope(app, &standing, Credential::ApiKey(id, token), standing.expires_at, request)
 }
 
 /// What is known of the key, at most a second old. With `from`, a wrong one counts against where it came from.

@@ -1,10 +1,11 @@
 //! What becomes of API keys: made, changed, rotated, revoked. Each tells the log who did it, and never the key or its hash.
 
 use super::{
-    api_key::{ApiKey, ApiKeyCreateInput, ApiKeyPermissionInput, ApiKeyRotateInput, ApiKeyUpdateInput},
+    api_key::{ApiKey, ApiKeyCreateInput, ApiKeyRotateInput, ApiKeyUpdateInput},
     grants::Grants,
     input,
     staff::hold,
+    viewer::PermissionInput,
 };
 use crate::{
     error::{Error, Result},
@@ -210,7 +211,7 @@ async fn lock(tx: &mut Tx, id: Id<ApiKey>, expected: Option<i32>, action: Action
 
 /// The permissions that are asked for; each that `most` does not cover is told at its place.
 fn asked(
-    input: Vec<ApiKeyPermissionInput>,
+    input: Vec<PermissionInput>,
     most: &Permissions,
     beyond: &'static str,
     errors: &mut UserErrors,

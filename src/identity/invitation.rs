@@ -2,6 +2,7 @@
 //! what lets somebody in is in the mail to them and nowhere else.
 
 use super::{
+    custom_role::{CustomRole, choose, name_of, permissions_of},
     input, mails,
     member::{Member, MemberStatus},
     staff::{hold, may_grant},
@@ -43,9 +44,12 @@ pub struct Invitation {
     /// Who is invited. There is one open invitation for an address at most.
     #[entity(filter, order, search)]
     pub email: EmailAddress,
-    /// What they will be.
+    /// What they will be. With `customRoleId` it is GUEST, and the organization's own role counts instead.
     #[entity(filter, group)]
     pub role: Role,
+    /// The id of the organization's own role that they will have; null: `role` says what they will be.
+    #[entity(filter, belongs_to = crate::identity::custom_role::CustomRole as custom_role)]
+    pub custom_role_id: Option<Id<CustomRole>>,
     /// Until when it can be accepted; sending it again makes it later.
     #[entity(filter)]
     pub expires_at: DateTime,
@@ -62,13 +66,15 @@ pub struct Invitation {
 
 impl Rules for Invitation {}
 
-/// Whom to invite.
+/// Whom to invite into which role: either a built-in one or one of the organization's own.
 #[derive(InputObject)]
 pub struct InvitationCreateInput {
     /// Where the invitation is sent, at most 254 characters. Case does not count.
     email: String,
-    /// What they will be.
-    role: Role,
+    /// What they will be: a built-in role.
+    role: Option<Role>,
+    /// What they will be: the id of one of the organization's own roles.
+    custom_role_id: Option<Id<CustomRole>>,
 }
 
 /// Which invitation.
@@ -147,7 +153,7 @@ async fn change(
 async fn create(tx: &mut Tx, input: InvitationCreateInput) -> Result<Invitation, Stop> {
     tx.scope.actor.demand(Resource::Invitation, Action::Create)?;
     hold(tx).await?;
-    may_grant(tx, input.role)?;
+    let chosen = choose(tx, input.role, input.custom_role_id).await?;
     let (organization, me) = (tx.scope.actor.organization, tx.scope.actor.member);
     let mut errors = UserErrors::new();
     let email = input::email(&mut errors, "email", &input.email);
@@ -164,7 +170,8 @@ async fn create(tx: &mut Tx, input: InvitationCreateInput) -> Result<Invitation,
     let new = Invitation {
         id: token.about.into(),
         email: EmailAddress(email),
-        role: input.role,
+        role: chosen.role,
+        custom_role_id: chosen.custom_role_id,
         expires_at: expiry(tx),
         accepted_at: None,
         revoked_at: None,
@@ -180,6 +187,7 @@ async fn create(tx: &mut Tx, input: InvitationCreateInput) -> Result<Invitation,
             invitations::id.eq(new.id.0),
             invitations::email.eq(&new.email.0),
             invitations::role.eq(new.role.as_str()),
+            invitations::custom_role_id.eq(new.custom_role_id.map(|id| id.0)),
             invitations::token_hash.eq(token.hash()),
             invitations::expires_at.eq(new.expires_at.0),
             invitations::created_by.eq(me),
@@ -201,8 +209,10 @@ async fn create(tx: &mut Tx, input: InvitationCreateInput) -> Result<Invitation,
 async fn resend(tx: &mut Tx, input: InvitationInput) -> Result<Invitation, Stop> {
     hold(tx).await?;
     let old = lock(tx, input.id, Action::Update).await?;
-    may_grant(tx, old.role)?;
     let (organization, me) = (tx.scope.actor.organization, tx.scope.actor.member);
+    let own_role = old.custom_role_id.map(|id| id.0);
+    let role = permissions_of(tx.conn(), organization, old.role, own_role).await?;
+    may_grant(tx, &role, "of this invitation")?;
     let token = LinkToken::new(organization, old.id.0)?;
     // From now on it stands for whoever has sent it last.
     let new = Invitation { expires_at: expiry(tx), created_by: Some(me.into()), ..next(tx, &old) };
@@ -266,10 +276,11 @@ async fn send(tx: &mut Tx, invitation: &Invitation, token: &LinkToken) -> Result
         .first(tx.conn())
         .await
         .map_err(Error::from)?;
+    let own_role = invitation.custom_role_id.map(|id| id.0);
     let mail = mails::Invitation {
         inviter,
         organization,
-        role: invitation.role.as_str().replace('_', " "),
+        role: name_of(tx.conn(), actor.organization, invitation.role, own_role).await?,
         link: format!("{}/invitation?token={}", app.config.base_url(), token.reveal()),
         days: DAYS.into(),
     };

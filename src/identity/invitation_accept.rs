@@ -4,12 +4,12 @@
 use super::{
     access,
     audit::{Note, row},
+    custom_role::{name_of, permissions_of},
     input,
     invitation::Invitation,
     member::{Member, MemberStatus},
     organization::Organization,
     register::new_password,
-    role::permissions,
     second_factor::{self, spend},
     session::{self, Entrant, SessionTokens},
     sign_in::{allow_address, attempt, count_failure},
@@ -41,8 +41,10 @@ use uuid::Uuid;
 pub struct InvitationPreview {
     /// The name of the organization.
     organization_name: String,
-    /// What you will be there.
+    /// What you will be there: the built-in role; GUEST where it is one of the organization's own.
     role: Role,
+    /// What people there call the role, built in or the organization's own.
+    role_name: String,
     /// Whom it is for.
     email: String,
     /// Until when it can be accepted.
@@ -136,6 +138,10 @@ async fn preview(app: &App, token: &str) -> Result<Option<InvitationPreview>> {
     Ok(Some(InvitationPreview {
         organization_name: organization.first(&mut *conn).await?,
         role: invitation.role,
+        role_name: {
+            let own_role = invitation.custom_role_id.map(|id| id.0);
+            name_of(&mut conn, token.organization, invitation.role, own_role).await?
+        },
         email: invitation.email.0,
         expires_at: invitation.expires_at,
     }))
@@ -150,17 +156,20 @@ async fn open(conn: &mut AsyncPgConnection, token: &LinkToken) -> Result<Option<
     let found: Vec<Invitation> = sql.load(conn).await?;
     let Some(invitation) = found.into_iter().next() else { return Ok(None) };
     let sender = memberships::organization_id.eq(invitations::organization_id);
-    let role: Option<String> = invitations::table
+    let sent_by: Option<(String, Option<Uuid>)> = invitations::table
         .inner_join(memberships::table.on(sender.and(memberships::id.eq(invitations::created_by))))
         .filter(invitations::organization_id.eq(token.organization).and(invitations::id.eq(token.about)))
         .filter(invitations::token_hash.eq(token.hash()))
         .filter(memberships::status.eq(MemberStatus::Active.word()))
-        .select(memberships::role)
-        .first(conn)
+        .select((memberships::role, memberships::custom_role_id))
+        .first(&mut *conn)
         .await
         .optional()?;
-    let may = |role: Role| permissions(role).cover(&permissions(invitation.role));
-    Ok(role.and_then(|role| Role::parse(&role)).is_some_and(may).then_some(invitation))
+    let Some((Some(role), own_role)) = sent_by.map(|(role, own)| (Role::parse(&role), own)) else { return Ok(None) };
+    let theirs = permissions_of(conn, token.organization, role, own_role).await?;
+    let own_role = invitation.custom_role_id.map(|id| id.0);
+    let given = permissions_of(conn, token.organization, invitation.role, own_role).await?;
+    Ok(theirs.cover(&given).then_some(invitation))
 }
 
 fn not_valid() -> UserErrors {
@@ -363,6 +372,7 @@ async fn seat(
         memberships::name.eq(&person.name),
         memberships::email.eq(&invitation.email.0),
         memberships::role.eq(invitation.role.as_str()),
+        memberships::custom_role_id.eq(invitation.custom_role_id.map(|id| id.0)),
         memberships::status.eq(MemberStatus::Active.word()),
         memberships::joined_at.eq(now.0),
     );

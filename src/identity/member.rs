@@ -1,6 +1,7 @@
 //! Members: users in an organization, whom records belong to. Who may not see all of them sees those whom it talks
 //! with, since a message without a sender says little.
 
+use super::{custom_role::CustomRole, team_member::*};
 use crate::{
     db_enum,
     kit::{
@@ -30,7 +31,8 @@ db_enum! {
 }
 
 /// A user in an organization.
-#[entity(resource = Member, plural = memberships, visible_by = known_to, read_only)]
+#[entity(resource = Member, plural = memberships, visible_by = known_to, read_only,
+    has_many(teams: TeamMember.member_id))]
 pub struct Member {
     pub id: Id<Member>,
     /// The id of the user; the same in every organization.
@@ -42,9 +44,12 @@ pub struct Member {
     /// The e-mail address shown in this organization.
     #[entity(filter, order, search)]
     pub email: EmailAddress,
-    /// What the member may do.
+    /// What the member may do. With `customRoleId` it is GUEST, and the organization's own role counts instead.
     #[entity(filter, order, group)]
     pub role: Role,
+    /// The id of the organization's own role that says what the member may do; null: `role` does.
+    #[entity(filter, belongs_to = crate::identity::custom_role::CustomRole as custom_role)]
+    pub custom_role_id: Option<Id<CustomRole>>,
     /// The id of the member they report to; TEAM permissions reach down this line.
     #[entity(filter, group, belongs_to = Member as manager)]
     pub manager_id: Option<Id<Member>>,

@@ -6,11 +6,12 @@ pub mod api_key;
 mod api_key_access;
 mod api_key_change;
 pub mod audit;
+pub mod custom_role;
 mod device;
 mod door;
 mod email_change;
 mod email_verification;
-mod grants;
+pub mod grants;
 mod input;
 pub mod invitation;
 mod invitation_accept;
@@ -28,12 +29,16 @@ mod profile;
 pub mod purge;
 mod register;
 mod role;
+mod role_catalogue;
+mod role_change;
 mod second_factor;
 mod session;
 mod sign_in;
 mod sign_in_log;
 mod staff;
 mod step_up;
+pub mod team;
+pub mod team_member;
 mod totp;
 mod two_factor;
 mod user;
@@ -64,6 +69,8 @@ pub struct IdentityQuery(
     api_key::ApiKeyQuery,
     invitation_accept::InvitationPreviewQuery,
     oidc::SignInProviderQuery,
+    role_catalogue::RoleQuery,
+    team::TeamQuery,
 );
 
 /// The wing's mutations.
@@ -102,4 +109,7 @@ pub struct OrganizationMutation(
     organization_update::OrganizationUpdateMutation,
     organization_end::OrganizationEndMutation,
     invitation::InvitationMutation,
+    role_change::RoleMutation,
+    team::TeamsMutation,
+    team_member::TeamMemberMutation,
 );

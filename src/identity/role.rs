@@ -1,11 +1,11 @@
 //! The built-in roles: what each may do. Invariant: a role that is not known may do nothing.
 //!
 //! How to read a cell: `own` is what the member owns (of conversations: takes part in; of members: itself and whom it
-//! talks with), `team` also what those who report to it own, `all` everything in the organization, `-` nothing. CREATE within `own` or `team`
-//! is for an owner within that reach. Conversations are `own` for everybody, the owner included: only who takes part
-//! may read.
+//! talks with), `team` also what is owned by those who report to it and by members of the teams that it leads, `all`
+//! everything in the organization, `-` nothing. CREATE within `own` or `team` is for an owner within that reach.
+//! Conversations are `own` for everybody, the owner included: only who takes part may read.
 
-use crate::kit::permission::{Permissions, Role};
+use crate::kit::permission::{Action, Permissions, Reach, Resource, Role};
 
 /// What the role may do.
 pub const fn permissions(role: Role) -> Permissions {
@@ -17,6 +17,33 @@ pub const fn permissions(role: Role) -> Permissions {
         Role::Support => SUPPORT,
         Role::Member => MEMBER,
         Role::Guest => GUEST,
+    }
+}
+
+/// What people call the role, and what it is for.
+pub const fn described(role: Role) -> (&'static str, &'static str) {
+    match role {
+        Role::Owner => ("Owner", "May do everything, deleting the organization included."),
+        Role::Admin => ("Admin", "May do everything but delete the organization."),
+        Role::Manager => ("Manager", "Leads a team: its leads and customers."),
+        Role::SalesRep => ("Sales rep", "Works own leads; reads all customers."),
+        Role::Support => ("Support", "Looks after all customers."),
+        Role::Member => ("Member", "Takes part in projects and conversations; no customers."),
+        Role::Guest => ("Guest", "Sees only conversations that it was added to."),
+    }
+}
+
+/// How far a role can be allowed to do that: what makes no difference is not offered. Empty: it means nothing. What
+/// even the owner may only do with their own is for everybody so.
+pub fn scopes(resource: Resource, action: Action) -> &'static [Reach] {
+    use {Action::*, Resource::*};
+    match (resource, action, OWNER.reach(resource, action)) {
+        (_, _, None) => &[],
+        (_, _, Some(Reach::Own)) => &[Reach::Own],
+        (Account | Contact | Lead, Import | Manage, _) => &[Reach::All],
+        (Account | Contact | Lead, _, _) => &[Reach::Own, Reach::Team, Reach::All],
+        (Member, Read, _) | (ApiKey, _, _) => &[Reach::Own, Reach::All],
+        _ => &[Reach::All],
     }
 }
 
@@ -33,6 +60,8 @@ const OWNER: Permissions = Permissions::table([
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
     /* API KEY */"all  own    own    all    -     -      -       -      -      -",
     /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
+    /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
+    /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -48,6 +77,8 @@ const ADMIN: Permissions = Permissions::table([
     /* INVITAT.*/"all  all    all    all    -     -      -       -      -      -",
     /* API KEY */"all  own    own    all    -     -      -       -      -      -",
     /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
+    /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
+    /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -63,6 +94,8 @@ const MANAGER: Permissions = Permissions::table([
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
+    /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
+    /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -78,6 +111,8 @@ const SALES_REP: Permissions = Permissions::table([
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
+    /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
+    /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -93,6 +128,8 @@ const SUPPORT: Permissions = Permissions::table([
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
+    /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
+    /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -108,6 +145,8 @@ const MEMBER: Permissions = Permissions::table([
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  own    own    own    -     -      -       -      -      -",
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
+    /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
+    /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -123,12 +162,13 @@ const GUEST: Permissions = Permissions::table([
     /* INVITAT.*/"-    -      -      -      -     -      -       -      -      -",
     /* API KEY */"own  -      -      own    -     -      -       -      -      -",
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
+    /* ROLE    */"-    -      -      -      -     -      -       -      -      -",
+    /* TEAM    */"-    -      -      -      -     -      -       -      -      -",
 ]);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kit::permission::{Action, Reach, Resource};
 
     #[test]
     fn the_roles_are_as_reviewed() {
@@ -136,6 +176,16 @@ mod tests {
             Role::ALL.iter().map(|&role| format!("{}\n{:?}", role.as_str(), permissions(role))).collect();
         let lines: Vec<&str> = all.iter().flat_map(|role| role.lines()).map(str::trim_end).collect();
         insta::assert_snapshot!("roles", lines.join("\n"));
+    }
+
+    /// What is built in can also be given piece by piece.
+    #[test]
+    fn the_catalogue_has_all_that_the_roles_may() {
+        for role in Role::ALL {
+            for (resource, action, reach) in permissions(role).iter() {
+                assert!(scopes(resource, action).contains(&reach), "{role:?} {resource} {action} {reach:?}");
+            }
+        }
     }
 
     /// What the product's page says in words, so that the table is not its own and only judge.

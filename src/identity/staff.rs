@@ -7,10 +7,11 @@
 
 use super::{
     api_key_change,
+    custom_role::{CustomRole, choose, permissions_of},
     member::{Member, MemberStatus},
-    role::permissions,
     session,
     step_up::demand_recent_proof,
+    team_member::leave_all,
 };
 use crate::{
     error::{Error, Result},
@@ -18,10 +19,11 @@ use crate::{
         entity::Entity,
         filter::DeletedRecords,
         id::Id,
-        permission::{Action, Role},
+        permission::{Action, Permissions, Role},
         relation::or_null,
         resolve::scope,
         rules::{Rule, Tidy},
+        scope::Scope,
         tree,
         user_error::{UserError, UserErrorCode, UserErrors},
         write::{self, Outcome, Stop, Tx},
@@ -52,15 +54,17 @@ pub struct MemberUpdateInput {
     manager_id: MaybeUndefined<Id<Member>>,
 }
 
-/// A member and their new role.
+/// A member and their new role: either a built-in one or one of the organization's own.
 #[derive(InputObject)]
 pub struct MemberRoleChangeInput {
     /// Which member.
     id: Id<Member>,
     /// The version that the change is based on; another one is refused as a CONFLICT.
     expected_version: Option<i32>,
-    /// What they may do from now on.
-    role: Role,
+    /// What they may do from now on: a built-in role.
+    role: Option<Role>,
+    /// What they may do from now on: the id of one of the organization's own roles.
+    custom_role_id: Option<Id<CustomRole>>,
 }
 
 /// Which member.
@@ -144,7 +148,8 @@ impl StaffMutation {
 
     /// Removes a member from the organization: their sessions end within a second, and they get in again only by an
     /// invitation. Their account at this server stays, as does all that they own and wrote here: records keep their
-    /// owner until they are given to somebody else, those who reported to them still do. To the only owner it cannot be
+    /// owner until they are given to somebody else, those who reported to them still do. They leave their teams, and those
+    /// that they led have no leader. To the only owner it cannot be
     /// done (STATE_INVALID); other owners may remove themselves.
     ///
     /// Errors: FORBIDDEN without the permission to delete members, and for a member who may more than you.
@@ -174,10 +179,8 @@ async fn change(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<Me
     Box::pin(or_null(ctx, async {
         let scope = scope(ctx)?;
         let Outcome { record, errors } = write::one(scope, write).await?;
-        if let Some(changed) = record.as_ref().filter(|_| errors.is_empty()) {
-            let both = [changed.id.0, scope.actor.member];
-            scope.app.standings.forget_where(|standing| both.contains(&standing.member));
-        }
+        // Also of those whose team they are in.
+        forget_all(scope, &errors);
         Ok(Some(MemberPayload { member: record, user_errors: errors, query: Default::default() }))
     }))
     .await
@@ -207,8 +210,8 @@ async fn update(tx: &mut Tx, input: MemberUpdateInput) -> Result<Member, Stop> {
 
 async fn change_role(tx: &mut Tx, input: MemberRoleChangeInput) -> Result<Member, Stop> {
     let old = lock(tx, "id", (input.id, input.expected_version), Action::Manage).await?;
-    may_grant(tx, input.role)?;
-    let new = Member { role: input.role, ..old.clone() };
+    let chosen = choose(tx, input.role, input.custom_role_id).await?;
+    let new = Member { role: chosen.role, custom_role_id: chosen.custom_role_id, ..old.clone() };
     keep_an_owner(tx, "role", &old, &new).await?;
     store(tx, &old, new, "role_changed").await
 }
@@ -237,10 +240,12 @@ async fn reactivate(tx: &mut Tx, input: MemberInput) -> Result<Member, Stop> {
 
 async fn remove(tx: &mut Tx, input: MemberInput) -> Result<Member, Stop> {
     let old = lock(tx, "id", (input.id, input.expected_version), Action::Delete).await?;
-    let new = Member { status: MemberStatus::Removed, ..old.clone() };
+    // A role that only members have had who are gone can be deleted.
+    let new = Member { status: MemberStatus::Removed, custom_role_id: None, ..old.clone() };
     keep_an_owner(tx, "id", &old, &new).await?;
     end_sessions(tx, &old, "member removed").await?;
     api_key_change::revoke_all(tx, old.id.0).await?;
+    leave_all(tx, old.id).await?;
     store(tx, &old, new, "removed").await
 }
 
@@ -260,7 +265,8 @@ async fn transfer(tx: &mut Tx, input: OwnershipTransferInput) -> Result<Member, 
     if let Some(fault) = fault {
         return Err(Stop::at("memberId", UserErrorCode::StateInvalid, fault));
     }
-    let heir = store(tx, &heir, Member { role: Role::Owner, ..heir.clone() }, "role_changed").await?;
+    let owner = Member { role: Role::Owner, custom_role_id: None, ..heir.clone() };
+    let heir = store(tx, &heir, owner, "role_changed").await?;
     store(tx, &own, Member { role: Role::Admin, ..own.clone() }, "role_changed").await?;
     Ok(heir)
 }
@@ -271,20 +277,31 @@ pub(super) async fn hold(tx: &mut Tx) -> Result<()> {
     let (organization, member) = (tx.scope.actor.organization, tx.scope.actor.member);
     let held = organizations::table.find(organization).select(organizations::id).for_no_key_update();
     held.first::<Uuid>(tx.conn()).await?;
-    let now = memberships::table.find((organization, member)).select((memberships::role, memberships::status));
-    let (role, status): (String, String) = now.first(tx.conn()).await?;
-    if role != tx.scope.actor.role.as_str() || status != MemberStatus::Active.word() {
+    let select = (memberships::role, memberships::custom_role_id, memberships::status);
+    let now = memberships::table.find((organization, member)).select(select);
+    let (role, own_role, status): (String, Option<Uuid>, String) = now.first(tx.conn()).await?;
+    let actor = tx.scope.actor.clone();
+    let may = permissions_of(tx.conn(), organization, actor.role, own_role).await?;
+    if role != actor.role.as_str() || status != MemberStatus::Active.word() || !may.cover(&actor.permissions) {
         return Err(Error::forbidden("What you may do here has changed a moment ago. Sign in again."));
     }
     Ok(())
 }
 
+/// Lets this node ask again what the organization's members may and whom they lead, when something was written.
+pub(super) fn forget_all(scope: &Scope, errors: &[UserError]) {
+    if errors.is_empty() {
+        let here = scope.actor.organization;
+        scope.app.standings.forget_where(|standing| standing.organization == here);
+    }
+}
+
 /// FORBIDDEN for a role that may more than the caller.
-pub(super) fn may_grant(tx: &Tx, role: Role) -> Result<()> {
-    if tx.scope.actor.permissions.cover(&permissions(role)) {
+pub(super) fn may_grant(tx: &Tx, role: &Permissions, name: &str) -> Result<()> {
+    if tx.scope.actor.permissions.cover(role) {
         return Ok(());
     }
-    Err(Error::forbidden(format!("The role {} may more than you: you cannot give it.", role.as_str())))
+    Err(Error::forbidden(format!("The role {name} may more than you: you cannot give it.")))
 }
 
 /// A member whom the caller may do this to, locked.
@@ -305,7 +322,9 @@ async fn lock(
         let message = "They are not a member any more. Invite them again.";
         return Err(Stop::at(field, UserErrorCode::StateInvalid, message));
     }
-    if !tx.scope.actor.permissions.cover(&permissions(member.role)) {
+    let (organization, own_role) = (tx.scope.actor.organization, member.custom_role_id.map(|id| id.0));
+    let theirs = permissions_of(tx.conn(), organization, member.role, own_role).await?;
+    if !tx.scope.actor.permissions.cover(&theirs) {
         return Err(Error::forbidden("This member may more than you: you cannot change them.").into());
     }
     Ok(member)
@@ -351,6 +370,7 @@ async fn store(tx: &mut Tx, old: &Member, new: Member, kind: &'static str) -> Re
     diesel::update(memberships::table.find((tx.scope.actor.organization, new.id.0)))
         .set((
             memberships::role.eq(new.role.as_str()),
+            memberships::custom_role_id.eq(new.custom_role_id.map(|id| id.0)),
             memberships::title.eq(&new.title),
             memberships::manager_id.eq(new.manager_id.map(|id| id.0)),
             memberships::status.eq(new.status.word()),

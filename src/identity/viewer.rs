@@ -9,13 +9,13 @@ use super::{
 use crate::{
     error::{Error, Result},
     kit::{
-        permission::{Action, Reach, Resource, Role},
+        permission::{Action, Permissions, Reach, Resource, Role},
         relation::{or_null, to_one},
         scope::{Ask, Caller, Scope},
     },
     schema::{organizations, users},
 };
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Viewer {
     scope: Scope,
 }
 
-/// Something the viewer may do. What is not listed is forbidden.
+/// Something that may be done. What is not listed is forbidden.
 #[derive(SimpleObject, Clone, Debug)]
 pub struct Permission {
     /// The kind of record.
@@ -33,6 +33,23 @@ pub struct Permission {
     pub action: Action,
     /// With which of them.
     pub scope: Reach,
+}
+
+/// Something that a role or an API key may do.
+#[derive(InputObject)]
+pub struct PermissionInput {
+    /// The kind of record.
+    pub resource: Resource,
+    /// What may be done with it.
+    pub action: Action,
+    /// With which of them.
+    pub scope: Reach,
+}
+
+impl Permission {
+    pub fn all_of(allowed: &Permissions) -> Vec<Self> {
+        allowed.iter().map(|(resource, action, scope)| Permission { resource, action, scope }).collect()
+    }
 }
 
 /// Who asks: a person, as a member of one organization.
@@ -63,7 +80,8 @@ impl Viewer {
         or_null(ctx, async { oidc::of_viewer(&self.scope).await.map(Some) }).await
     }
 
-    /// What the viewer is in the organization.
+    /// What the viewer is in the organization: the built-in role; GUEST for who has one of the organization's own, which
+    /// `roleName` and `permissions` tell.
     async fn role(&self) -> Role {
         self.scope.actor.role
     }
@@ -73,10 +91,14 @@ impl Viewer {
         self.scope.actor.api_key().map(Into::into)
     }
 
-    /// What the viewer may do here, so that a front end can hide what would be refused.
+    /// What people call the role that the viewer has, built in or the organization's own.
+    async fn role_name(&self) -> &str {
+        &self.scope.actor.role_name
+    }
+
+    /// What the viewer may do here, by whatever role, so that a front end can hide what would be refused.
     async fn permissions(&self) -> Vec<Permission> {
-        let allowed = self.scope.actor.permissions;
-        allowed.iter().map(|(resource, action, scope)| Permission { resource, action, scope }).collect()
+        Permission::all_of(&self.scope.actor.permissions)
     }
 }
 

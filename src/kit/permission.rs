@@ -2,7 +2,7 @@
 
 use crate::db_enum;
 use async_graphql::Enum;
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// How far a permission reaches.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,10 +10,23 @@ use std::fmt;
 pub enum Reach {
     /// What belongs to the member: records it owns, conversations it takes part in.
     Own,
-    /// Also what belongs to those who report to the member, directly or not.
+    /// Also what belongs to those who report to the member, directly or not, and to the members of teams that it leads.
     Team,
     /// All of the organization.
     All,
+}
+
+impl Reach {
+    pub const ALL: [Reach; 3] = [Reach::Own, Reach::Team, Reach::All];
+
+    /// The name in GraphQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reach::Own => "OWN",
+            Reach::Team => "TEAM",
+            Reach::All => "ALL",
+        }
+    }
 }
 
 db_enum! {
@@ -51,13 +64,14 @@ impl Role {
     }
 }
 
-/// Declares an enum whose values are the places of a table: all of them in order, and their names in GraphQL.
+/// Declares an enum whose values are the places of a table: all of them in order, their names in GraphQL and what they
+/// mean.
 macro_rules! dimension {
-    ($(#[$about:meta])* $name:ident: $graphql:literal { $($(#[$doc:meta])* $value:ident = $word:literal,)* }) => {
+    ($(#[$about:meta])* $name:ident: $graphql:literal { $(#[doc = $doc:literal] $value:ident = $word:literal,)* }) => {
         $(#[$about])*
         #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[graphql(name = $graphql)]
-        pub enum $name { $($(#[$doc])* $value,)* }
+        pub enum $name { $(#[doc = $doc] $value,)* }
 
         impl $name {
             pub const ALL: &[$name] = &[$($name::$value,)*];
@@ -65,6 +79,11 @@ macro_rules! dimension {
             /// The name in GraphQL.
             pub const fn as_str(self) -> &'static str {
                 match self { $($name::$value => $word,)* }
+            }
+
+            /// What the schema says of it.
+            pub fn description(self) -> &'static str {
+                match self { $($name::$value => $doc.trim_ascii(),)* }
             }
         }
 
@@ -99,6 +118,10 @@ dimension! {
         ApiKey = "API_KEY",
         /// What happened in the organization: the audit trail.
         Audit = "AUDIT",
+        /// The roles that the organization adds to the built-in ones.
+        Role = "ROLE",
+        /// Teams, who is in them, and so whose records TEAM permissions of their leaders reach.
+        Team = "TEAM",
     }
 }
 
@@ -136,6 +159,30 @@ const ACTIONS: usize = Action::ALL.len();
 pub struct Permissions([[Option<Reach>; ACTIONS]; RESOURCES]);
 
 impl Permissions {
+    /// As stored with a role: a word a permission, such as `LEAD:READ:TEAM`.
+    pub fn words(&self) -> Vec<String> {
+        self.iter().map(|(resource, action, reach)| format!("{resource}:{action}:{}", reach.as_str())).collect()
+    }
+
+    /// From what is stored. A word that this version does not know allows nothing.
+    pub fn of_words<'a>(words: impl IntoIterator<Item = &'a String>) -> Self {
+        words.into_iter().filter_map(|word| known(word)).collect()
+    }
+
+    /// A byte a cell, for whoever only keeps and compares them.
+    pub fn packed(&self) -> Arc<[u8]> {
+        self.0.iter().flatten().map(|cell| cell.map_or(u8::MAX, |reach| reach as u8)).collect()
+    }
+
+    /// What was packed.
+    pub fn unpacked(cells: &[u8]) -> Self {
+        let mut table = [[None; ACTIONS]; RESOURCES];
+        for (cell, packed) in table.iter_mut().flatten().zip(cells) {
+            *cell = Reach::ALL.get(usize::from(*packed)).copied();
+        }
+        Permissions(table)
+    }
+
     /// How far that reaches; `None`: forbidden.
     pub const fn reach(&self, resource: Resource, action: Action) -> Option<Reach> {
         self.0[resource as usize][action as usize]
@@ -212,6 +259,17 @@ impl FromIterator<(Resource, Action, Reach)> for Permissions {
     }
 }
 
+/// What a stored word means, if this version knows it.
+fn known(word: &str) -> Option<(Resource, Action, Reach)> {
+    let mut parts = word.split(':');
+    let (resource, action, reach) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((
+        Resource::ALL.iter().copied().find(|known| known.as_str() == resource)?,
+        Action::ALL.iter().copied().find(|known| known.as_str() == action)?,
+        Reach::ALL.into_iter().find(|known| known.as_str() == reach)?,
+    ))
+}
+
 /// As a table, in the order that `table` reads.
 impl fmt::Debug for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -267,6 +325,8 @@ mod tests {
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
+            "-    -   -    - - - - - - -",
+            "-    -   -    - - - - - - -",
         ]);
         let allowed: Vec<_> = SOME.iter().collect();
         assert_eq!(
@@ -281,7 +341,9 @@ mod tests {
         );
         assert!(SOME.need_team());
         assert_eq!(SOME.reach(Resource::Lead, Action::Read), None);
-        assert_eq!(SOME.iter().collect::<Permissions>(), SOME);
+        assert_eq!(Permissions::unpacked(&SOME.packed()), SOME);
+        assert_eq!(Permissions::of_words(&SOME.words()), SOME);
+        assert_eq!(SOME.words()[0], "ACCOUNT:READ:ALL");
     }
 
     #[test]
@@ -292,5 +354,12 @@ mod tests {
         let both = one.intersect(&other);
         assert_eq!(both.iter().collect::<Vec<_>>(), [(Lead, Read, Own), (Lead, Update, Own)]);
         assert!(both == other.intersect(&one) && one.cover(&both) && other.cover(&both) && !both.cover(&one));
+    }
+
+    #[test]
+    fn what_is_stored_by_another_version_allows_nothing() {
+        let words = ["LEAD:READ:EVERYTHING", "LEAD:FLY:ALL", "MOON:READ:ALL", "LEAD:READ", "lead:read:all", "", ":::"];
+        assert_eq!(Permissions::of_words(&words.map(str::to_owned)), Permissions::from_iter([]));
+        assert_eq!(Permissions::unpacked(&[7, 3, 200]), Permissions::from_iter([]));
     }
 }

@@ -76,9 +76,13 @@ pub struct Actor {
     pub credential: Credential,
     /// When the access token that was presented, or the API key, ends.
     pub expires_at: DateTime<Utc>,
+    /// The built-in role; GUEST for who has one of the organization's own.
     pub role: Role,
+    /// What people call the role that they have.
+    pub role_name: Arc<str>,
     pub permissions: Permissions,
-    /// The member and, where the role has a TEAM permission, all who report to it, directly or not; sorted.
+    /// The member and, where it has a TEAM permission, all who report to it, directly or not, and the members of the
+    /// teams that it leads; sorted.
     pub team: Arc<[Uuid]>,
     /// Whether the member has yet to show that the address is theirs before they may write.
     pub unverified: bool,
@@ -118,7 +122,7 @@ impl Actor {
     /// As `may`; FORBIDDEN instead of `None`.
     pub fn demand(&self, resource: Resource, action: Action) -> Result<Reach> {
         self.may(resource, action).ok_or_else(|| {
-            let role = self.role.as_str();
+            let role = &self.role_name;
             let key = if self.api_key().is_some() { "this API key, or " } else { "" };
             Error::forbidden(format!(
                 "This needs the permission {action} on {resource}, which {key}the role {role} lacks."

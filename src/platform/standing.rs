@@ -32,11 +32,15 @@ pub struct Standing {
     pub user: Uuid,
     /// When the session ends unless it is refreshed, or the key as it was presented.
     pub expires_at: DateTime<Utc>,
-    /// The id of the API key, and in words what it may as far as its member may; None: a session.
-    pub key: Option<(Uuid, Vec<String>)>,
-    /// The name of the member's role.
+    /// The id of the API key; None: a session.
+    pub key: Option<Uuid>,
+    /// The name of the member's built-in role, as stored.
     pub role: String,
-    /// The member and, where the role reaches that far, all who report to it; sorted.
+    /// What people call the role: the organization's own where the member has one.
+    pub role_name: Arc<str>,
+    /// What the member may, of that what the API key may; packed by `kit::permission`.
+    pub permissions: Arc<[u8]>,
+    /// The member and, where a permission reaches that far, all whom it leads; sorted.
     pub team: Arc<[Uuid]>,
     /// Whether the member has yet to show that the address is theirs before they may write.
     pub unverified: bool,
@@ -129,6 +133,8 @@ mod tests {
             expires_at: Utc::now(),
             key: None,
             role: "owner".into(),
+            role_name: "Owner".into(),
+            permissions: Arc::new([]),
             team: Arc::new([]),
             unverified: false,
             time_zone: chrono_tz::UTC,

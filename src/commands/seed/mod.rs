@@ -9,18 +9,19 @@ mod companies;
 mod crm;
 mod dice;
 mod organization;
+mod staff;
 mod talk;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use self::{crm::Maker, dice::Dice, organization::Organization};
+use self::{crm::Maker, dice::Dice, organization::Organization, staff::Staff};
 use crate::{
     app::App,
     config::Config,
     crm::{account::Account, contact::Contact, lead::Lead},
     error::{Error, Result},
-    identity::Member,
+    identity::{Member, custom_role::CustomRole, team::Team, team_member::TeamMember},
     kit::{entity::Entity, scalars::DateTime, sql::Sql, value::Bind},
     messaging::{conversation::Conversation, message::Message, participant::Participant},
     platform::{
@@ -105,6 +106,7 @@ struct World {
     organization: &'static Organization,
     id: Uuid,
     members: Vec<Member>,
+    staff: Staff,
     accounts: Vec<Account>,
     contacts: Vec<Contact>,
     leads: Vec<Lead>,
@@ -115,13 +117,14 @@ impl World {
     fn new(organization: &'static Organization, now: DateTime) -> Self {
         let dice = &mut Dice::new(organization.seed);
         let id = Organization::id(dice, now);
-        let members = organization.members(dice, now);
+        let mut members = organization.members(dice, now);
+        let staff = Staff::new(organization, &mut members, now);
         let mut maker = Maker { dice, organization, members: &members, now };
         let accounts = maker.accounts();
         let contacts = maker.contacts(&accounts);
         let leads = maker.leads(&accounts, &contacts);
         let talks = maker.talks(&leads);
-        World { organization, id, members, accounts, contacts, leads, talks }
+        World { organization, id, members, staff, accounts, contacts, leads, talks }
     }
 
     /// A statement a table: the first start is waited for.
@@ -159,7 +162,10 @@ impl World {
             })
             .collect();
         diesel::insert_into(users::table).values(people).execute(&mut **tx).await?;
+        insert::<CustomRole>(tx, self.id, [&self.staff.role]).await?;
         insert::<Member>(tx, self.id, &self.members).await?;
+        insert::<Team>(tx, self.id, &self.staff.teams).await?;
+        insert::<TeamMember>(tx, self.id, &self.staff.team_members).await?;
         insert::<Account>(tx, self.id, &self.accounts).await?;
         insert::<Contact>(tx, self.id, &self.contacts).await?;
         insert::<Lead>(tx, self.id, &self.leads).await?;

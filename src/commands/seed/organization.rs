@@ -3,6 +3,7 @@
 use super::{
     companies::{self, Company},
     dice::Dice,
+    staff::Group,
 };
 use crate::{
     identity::member::{Member, MemberStatus},
@@ -23,6 +24,9 @@ pub struct Organization {
     pub time_zone: &'static str,
     pub currency: &'static str,
     pub people: &'static [Person],
+    pub teams: &'static [Group],
+    /// The mailboxes of those who have its own role.
+    pub analysts: &'static [&'static str],
     pub companies: &'static [Company],
     /// How many of each it has.
     pub contacts: usize,
@@ -68,8 +72,30 @@ pub const ALL: [Organization; 2] = [
             person("Grace Kim", "grace", Role::SalesRep, "Account executive", Some("ethan")),
             person("Hiro Tanaka", "hiro", Role::SalesRep, "Sales development", Some("grace")),
             person("Isabel Costa", "isabel", Role::Support, "Customer support", Some("carlos")),
-            person("Jonas Weber", "jonas", Role::Member, "Finance", Some("carlos")),
+            // As guests of the built-in roles: what they may, the role of Acme's own says.
+            person("Jonas Weber", "jonas", Role::Guest, "Finance", Some("carlos")),
         ],
+        teams: &[
+            Group {
+                name: "Europe",
+                description: "Sells in Europe.",
+                leader: "diana",
+                members: &["diana", "user", "farid"],
+            },
+            Group {
+                name: "Americas",
+                description: "Sells in the Americas.",
+                leader: "ethan",
+                members: &["ethan", "grace", "hiro"],
+            },
+            Group {
+                name: "Key accounts",
+                description: "Looks after the largest customers, wherever they are.",
+                leader: "ethan",
+                members: &["user", "grace", "isabel"],
+            },
+        ],
+        analysts: &["jonas"],
         companies: &companies::OF_ACME,
         contacts: 120,
         leads: 150,
@@ -87,6 +113,21 @@ pub const ALL: [Organization; 2] = [
             person("Pablo Ruiz", "pablo", Role::SalesRep, "Account executive", Some("milan")),
             person("Quinn Taylor", "quinn", Role::Support, "Customer support", Some("admin")),
         ],
+        teams: &[
+            Group {
+                name: "Sales",
+                description: "Finds customers.",
+                leader: "milan",
+                members: &["milan", "olga", "pablo"],
+            },
+            Group {
+                name: "Customers",
+                description: "Keeps customers happy.",
+                leader: "admin",
+                members: &["quinn", "olga"],
+            },
+        ],
+        analysts: &[],
         companies: &companies::OF_TECHSTARTUP,
         contacts: 36,
         leads: 45,
@@ -113,6 +154,7 @@ impl Organization {
                 name: person.name.to_owned(),
                 email: EmailAddress(self.address(person.mailbox)),
                 role: person.role,
+                custom_role_id: None,
                 manager_id: members.iter().find(|other| Some(&other.email.0) == manager.as_ref()).map(|other| other.id),
                 title: Some(person.title.to_owned()),
                 status: MemberStatus::Active,

@@ -43,6 +43,19 @@ fn everybody_has_the_manager_that_is_written_down() {
 }
 
 #[test]
+fn everybody_is_in_the_teams_that_are_written_down() {
+    for world in worlds() {
+        let groups = world.organization.teams;
+        assert!(world.staff.teams.iter().all(|team| team.leader_id.is_some()));
+        let members: usize = groups.iter().map(|group| group.members.len()).sum();
+        assert_eq!((world.staff.teams.len(), world.staff.team_members.len()), (groups.len(), members));
+        let analysts = world.members.iter().filter(|member| member.custom_role_id == Some(world.staff.role.id));
+        assert_eq!(analysts.clone().count(), world.organization.analysts.len());
+        assert!(analysts.into_iter().all(|member| member.role == Role::Guest));
+    }
+}
+
+#[test]
 fn records_obey_the_rules_of_inputs() {
     fn obeys<E: Writable>(record: &E) {
         let (mut tidy, mut errors) = (record.clone(), UserErrors::default());
@@ -53,6 +66,7 @@ fn records_obey_the_rules_of_inputs() {
         }
     }
     for world in worlds() {
+        world.staff.teams.iter().for_each(obeys);
         world.accounts.iter().for_each(obeys);
         world.contacts.iter().for_each(obeys);
         world.leads.iter().for_each(obeys);
@@ -78,6 +92,9 @@ fn nothing_happens_before_its_record_or_after_now() {
     }
     for world in worlds() {
         all(&world.members);
+        all(std::slice::from_ref(&world.staff.role));
+        all(&world.staff.teams);
+        all(&world.staff.team_members);
         all(&world.accounts);
         all(&world.contacts);
         all(&world.leads);

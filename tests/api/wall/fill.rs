@@ -16,6 +16,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("deletedBy", "Member"),
     ("assign", "Member"),
     ("manager", "Member"),
+    ("leader", "Member"),
     ("sender", "Member"),
     ("partner", "Member"),
     ("user", "User"),
@@ -24,6 +25,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("parent", "Account"),
     ("children", "Account"),
     ("reportsTo", "Contact"),
+    ("role", "CustomRole"),
 ];
 
 /// Any kind of record.

@@ -1,4 +1,4 @@
-//! Each built-in role: what its table of permissions does not name is neither shown nor changed, by whatever way one
+//! Each built-in role, and one of an organization's own: what its table of permissions does not name is neither shown nor changed, by whatever way one
 //! comes, and what it names is.
 
 use super::{
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use stoa::{
     identity::permissions,
-    kit::permission::{Action, Reach, Resource, Role},
+    kit::permission::{Action, Permissions, Reach, Resource, Role},
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -31,7 +31,8 @@ struct Planted {
 struct Stage<'a> {
     server: &'a Server,
     filler: &'a Filler<'a>,
-    role: Role,
+    role: &'static str,
+    permissions: Permissions,
     founder: World,
     actor: Founder,
     records: Vec<Planted>,
@@ -57,9 +58,12 @@ fn covers(reach: Option<Reach>, owner: &str) -> bool {
 }
 
 impl<'a> Stage<'a> {
-    async fn set(server: &'a Server, filler: &'a Filler<'a>, role: Role) -> Self {
+    async fn set(server: &'a Server, filler: &'a Filler<'a>, role: &'static str, permissions: Permissions) -> Self {
         let founder = server.founder().await;
-        let actor = server.member(&founder, role.as_str(), Some(founder.member)).await;
+        let actor = match Role::parse(role) {
+            Some(_) => server.member(&founder, role, Some(founder.member)).await,
+            None => with_own_role(server, &founder, &permissions).await,
+        };
         let mate = server.member(&founder, "sales_rep", Some(actor.member)).await;
         let other = server.member(&founder, "sales_rep", Some(founder.member)).await;
         let nonce = Uuid::new_v4().simple().to_string()[..6].to_owned();
@@ -72,7 +76,7 @@ impl<'a> Stage<'a> {
             cursors: Default::default(),
         };
         let members = [("own", &actor), ("mate", &mate), ("other", &other), ("founder", &founder)];
-        let everybody = permissions(role).reach(Resource::Member, Action::Read) == Some(Reach::All);
+        let everybody = permissions.reach(Resource::Member, Action::Read) == Some(Reach::All);
         let mut others = Vec::new();
         for (who, member) in members {
             let word = format!("m{nonce}{who}");
@@ -128,7 +132,23 @@ impl<'a> Stage<'a> {
             ))
             .await;
         world.ids.insert("Job".to_owned(), vec![job]);
-        others.push((word, permissions(role).reach(Resource::Job, Action::Read).is_some()));
+        others.push((word, permissions.reach(Resource::Job, Action::Read).is_some()));
+        let word = format!("t{nonce}");
+        let made = world
+            .ask(
+                server,
+                "mutation($name: String!, $leader: ID) {
+                    teamCreate(input: { name: $name, leaderId: $leader }) { team { id } }
+                    roleCreate(input: { name: $name, permissions: [] }) { role { id } } }",
+                json!({ "name": word, "leader": other.member }),
+            )
+            .await;
+        for (entity, path) in [("Team", "teamCreate.team.id"), ("CustomRole", "roleCreate.role.id")] {
+            world.ids.insert(entity.to_owned(), vec![data(&made, path).as_str().unwrap().to_owned()]);
+        }
+        let read = |resource| permissions.reach(resource, Action::Read).is_some();
+        assert_eq!(read(Resource::Team), read(Resource::Role), "one word stands in both");
+        others.push((word, read(Resource::Team)));
         let word = format!("i{nonce}");
         let made = world
             .ask(
@@ -139,7 +159,7 @@ impl<'a> Stage<'a> {
             .await;
         let invitation = data(&made, "invitationCreate.invitation.id").as_str().unwrap().to_owned();
         world.ids.insert("Invitation".to_owned(), vec![invitation]);
-        others.push((word, permissions(role).reach(Resource::Invitation, Action::Read) == Some(Reach::All)));
+        others.push((word, permissions.reach(Resource::Invitation, Action::Read) == Some(Reach::All)));
         let word = format!("k{nonce}");
         let made = world
             .ask(
@@ -150,7 +170,7 @@ impl<'a> Stage<'a> {
             .await;
         let key = data(&made, "apiKeyCreate.apiKey.id").as_str().unwrap().to_owned();
         world.ids.insert("ApiKey".to_owned(), vec![key]);
-        others.push((word, permissions(role).reach(Resource::ApiKey, Action::Read) == Some(Reach::All)));
+        others.push((word, permissions.reach(Resource::ApiKey, Action::Read) == Some(Reach::All)));
         world.marker = format!("n{nonce}");
         let everyone: Vec<String> = members.iter().map(|(_, member)| member.member.to_string()).collect();
         world.ids.insert("Member".to_owned(), everyone);
@@ -184,11 +204,11 @@ impl<'a> Stage<'a> {
         let found = world.ask(server, "{ conversations { nodes { participants { nodes { id } } } } }", json!({})).await;
         let text = found.to_string();
         world.ids.insert("Participant".to_owned(), super::world::uuids(&text).map(str::to_owned).collect());
-        Stage { server, filler, role, founder: world, actor, records, others, begin, faults: Vec::new() }
+        Stage { server, filler, role, permissions, founder: world, actor, records, others, begin, faults: Vec::new() }
     }
 
     fn reach(&self, resource: Resource, action: Action) -> Option<Reach> {
-        permissions(self.role).reach(resource, action)
+        self.permissions.reach(resource, action)
     }
 
     async fn ask(&self, document: &str, variables: Value) -> Value {
@@ -287,12 +307,12 @@ impl<'a> Stage<'a> {
             self.founder.create_one(self.server, self.filler, created, input).await;
             let begin = Instant::now();
             while !feed.ended && !feed.text.contains(&id) {
-                assert!(begin.elapsed() < Duration::from_secs(20), "{} of {kind}: {}", self.role.as_str(), feed.text);
+                assert!(begin.elapsed() < Duration::from_secs(20), "{} of {kind}: {}", self.role, feed.text);
                 feed.read(Duration::from_millis(50)).await;
             }
             let told = feed.text.contains(&id);
             if told != self.reach(resource, Action::Read).is_some() {
-                self.faults.push(format!("{}: the feed of {kind} is open: {told}", self.role.as_str()));
+                self.faults.push(format!("{}: the feed of {kind} is open: {told}", self.role));
             }
             shown.push_str(&feed.text);
         }
@@ -310,7 +330,7 @@ impl<'a> Stage<'a> {
             .collect();
         for (word, may) in words {
             if shown.contains(&word) != may {
-                self.faults.push(format!("{}: {word} by {by}: shown {}, allowed {may}", self.role.as_str(), !may));
+                self.faults.push(format!("{}: {word} by {by}: shown {}, allowed {may}", self.role, !may));
             }
         }
     }
@@ -333,7 +353,7 @@ impl<'a> Stage<'a> {
                 self.records.iter().filter(here).count() as u64,
             );
             if counted != wanted {
-                self.faults.push(format!("{}: {field} counts {counted} of {wanted}", self.role.as_str()));
+                self.faults.push(format!("{}: {field} counts {counted} of {wanted}", self.role));
             }
         }
     }
@@ -360,11 +380,7 @@ impl<'a> Stage<'a> {
                     (false, _) => "NOT_FOUND",
                 };
                 if found != wanted {
-                    told.push(format!(
-                        "{}: {field} of {}: {found} instead of {wanted}",
-                        self.role.as_str(),
-                        record.owner
-                    ));
+                    told.push(format!("{}: {field} of {}: {found} instead of {wanted}", self.role, record.owner));
                 }
             }
         }
@@ -392,10 +408,44 @@ impl<'a> Stage<'a> {
                 self.reach(Resource::Conversation, action).is_some(),
             );
             if (found == "done") != may {
-                self.faults.push(format!("{}: {field}: {found}, allowed {may}", self.role.as_str()));
+                self.faults.push(format!("{}: {field}: {found}, allowed {may}", self.role));
             }
         }
     }
+}
+
+/// A member with a role of the organization's own that allows this.
+async fn with_own_role(server: &Server, founder: &Founder, permissions: &Permissions) -> Founder {
+    let actor = server.member(founder, "guest", Some(founder.member)).await;
+    let allowed = permissions.iter().map(|(resource, action, reach)| {
+        json!({ "resource": resource.as_str(), "action": action.as_str(), "scope": reach.as_str() })
+    });
+    let document = "mutation($input: RoleCreateInput!) { roleCreate(input: $input) { role { id } } }";
+    let input = json!({ "name": "own", "permissions": allowed.collect::<Vec<_>>() });
+    let made = server.graphql(document, json!({ "input": input }), Some(founder)).await;
+    let document = "mutation($input: MemberRoleChangeInput!) { memberRoleChange(input: $input) { member { id } } }";
+    let input = json!({ "id": actor.member, "customRoleId": data(&made, "roleCreate.role.id") });
+    let given = server.graphql(document, json!({ "input": input }), Some(founder)).await;
+    assert!(data(&given, "memberRoleChange.member").is_object());
+    actor
+}
+
+/// Unlike any that is built in: of each reach something.
+fn own_role() -> Permissions {
+    use {Action::*, Resource::*};
+    let allowed = [
+        (Account, Read, Reach::Own),
+        (Account, Update, Reach::Own),
+        (Contact, Read, Reach::All),
+        (Contact, Update, Reach::Team),
+        (Contact, Delete, Reach::Own),
+        (Lead, Read, Reach::Team),
+        (Lead, Delete, Reach::Team),
+        (Member, Read, Reach::Own),
+        (Organization, Read, Reach::All),
+        (Conversation, Read, Reach::Own),
+    ];
+    allowed.into_iter().collect()
 }
 
 /// The type of the input of a mutation.
@@ -422,8 +472,9 @@ async fn a_role_sees_and_changes_what_its_table_names() {
     let types = Types::read().await;
     let filler = Filler::new(&types);
     let mut faults = Vec::new();
-    for role in Role::ALL {
-        let mut stage = Stage::set(&server, &filler, role).await;
+    let built_in = Role::ALL.map(|role| (role.as_str(), permissions(role)));
+    for (role, permissions) in built_in.into_iter().chain([("own", own_role())]) {
+        let mut stage = Stage::set(&server, &filler, role, permissions).await;
         assert!(!stage.founder.ids(ANY, true).is_empty());
         stage.count().await;
         let shown = stage.look().await;

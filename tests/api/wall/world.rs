@@ -45,7 +45,9 @@ impl Source for World {
 /// Makes records of a kind until all are made: those that others refer to come first.
 fn creators<'a>(filler: &Filler<'a>) -> Vec<&'a Value> {
     let made = |field: &&Value| {
-        (name(field).ends_with("Create") && !name(field).contains("Bulk")) || name(field).ends_with("Send")
+        (name(field).ends_with("Create") && !name(field).contains("Bulk"))
+            || name(field).ends_with("Send")
+            || name(field) == "teamMemberAdd"
     };
     filler.types.fields("Mutation").iter().filter(made).collect()
 }

@@ -101,6 +101,7 @@ fn member(member: u128, session: u128, lives: Duration) -> Actor {
         credential: Credential::Session(Uuid::from_u128(session)),
         expires_at: chrono::Utc::now() + lives,
         role: permission::Role::Guest,
+        role_name: "Guest".into(),
         permissions: identity::permissions(permission::Role::Guest),
         team: Arc::default(),
         unverified: false,
