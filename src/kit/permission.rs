@@ -348,7 +348,11 @@ mod tests {
 
     #[test]
     fn what_two_allow_is_what_each_of_them_does() {
-        use {Action::*, Reach::*, Resource::*};
+        use {
+            Action::*,
+            Reach::*,
+            Resource::{Contact, Job, Lead},
+        };
         let one: Permissions = [(Lead, Read, All), (Lead, Update, Own), (Contact, Read, Team)].into_iter().collect();
         let other: Permissions = [(Lead, Read, Own), (Lead, Update, Team), (Job, Read, All)].into_iter().collect();
         let both = one.intersect(&other);
