@@ -1,6 +1,6 @@
-//! What is taken away is gone: each cause, over HTTP and on an open socket, on the node where it happens and on another
-//! one that shares nothing with it but the database. `STOA_PROOF=1` holds it to the second that is promised; beside all
-//! other tests at once it is given another one.
+//! What is taken away is gone: each cause, for a person and for an API key, over HTTP and on an open socket, on the node
+//! where it happens and on another one that shares nothing with it but the database. `STOA_PROOF=1` holds it to the second
+//! that is promised; beside all other tests at once it is given another one.
 
 use crate::{
     kit::{Founder, PASSWORD, Server, data, user_errors},
@@ -26,6 +26,18 @@ const CAUSES: [&str; 9] = [
     "disabled",
 ];
 
+/// What ends or shrinks an API key.
+const CAUSES_FOR_KEYS: [&str; 8] = [
+    "apiKeyRevoke",
+    "apiKeyRotate",
+    "apiKeyUpdate",
+    "memberRoleChange",
+    "memberSuspend",
+    "memberRemove",
+    "organizationDelete",
+    "disabled",
+];
+
 fn limit() -> Duration {
     let proof = std::env::var("STOA_PROOF").is_ok_and(|value| value != "0");
     Duration::from_millis(if proof { 1000 } else { 2500 })
@@ -38,6 +50,13 @@ async fn second(server: &Server, who: &Founder) -> String {
     let input = json!({ "input": { "email": who.email, "password": PASSWORD } });
     let answer = server.graphql(query, input, None).await;
     data(&answer, "login.session.accessToken").as_str().expect("a token").to_owned()
+}
+
+/// An API key of somebody.
+async fn key(server: &Server, who: &Founder) -> String {
+    let query = "mutation { done: apiKeyCreate(input: { name: \"x\", permissions: [
+        { resource: JOB, action: READ, scope: ALL }, { resource: LEAD, action: READ, scope: ALL }] }) { key } }";
+    data(&server.graphql(query, json!({}), Some(who)).await, "done.key").as_str().expect("a key").to_owned()
 }
 
 /// Takes something away from Bob, who has the token and whom Ada leads.
@@ -56,6 +75,19 @@ async fn bring_about(server: &Server, cause: &str, ada: &Founder, bob: &Founder,
         }
         "memberRoleChange" => {
             ("MemberRoleChangeInput", json!({ "id": bob.member, "role": "MEMBER" }), ada.token.as_str())
+        }
+        "apiKeyRevoke" | "apiKeyRotate" | "apiKeyUpdate" => {
+            let own = server.graphql("{ viewer { apiKeyId } }", json!({}), Some(token)).await;
+            let mut input = json!({ "id": data(&own, "viewer.apiKeyId") });
+            let of = match cause {
+                "apiKeyRotate" => "ApiKeyRotateInput",
+                "apiKeyUpdate" => {
+                    input["permissions"] = json!([{ "resource": "LEAD", "action": "READ", "scope": "ALL" }]);
+                    "ApiKeyUpdateInput"
+                }
+                _ => "ApiKeyInput",
+            };
+            (of, input, bob.token.as_str())
         }
         "memberSuspend" | "memberRemove" => ("MemberInput", member, ada.token.as_str()),
         "organizationDelete" => {
@@ -94,10 +126,10 @@ async fn closed(mut socket: Client, begin: Instant) -> Duration {
 }
 
 /// How long it takes: HTTP here, HTTP elsewhere, socket here, socket elsewhere.
-async fn measure(here: &Server, elsewhere: &Server, cause: &str) -> [Duration; 4] {
+async fn measure(here: &Server, elsewhere: &Server, cause: &str, by_key: bool) -> [Duration; 4] {
     let ada = here.founder().await;
     let bob = here.member(&ada, "admin", None).await;
-    let token = second(here, &bob).await;
+    let token = if by_key { key(here, &bob).await } else { second(here, &bob).await };
     let bearer = format!("Bearer {token}");
     let (near, far) = (Client::open(here, Some(&bearer)).await, Client::open(elsewhere, Some(&bearer)).await);
     for server in [here, elsewhere] {
@@ -117,13 +149,15 @@ async fn measure(here: &Server, elsewhere: &Server, cause: &str) -> [Duration; 4
 #[tokio::test]
 async fn what_is_taken_is_gone_everywhere_within_a_second() {
     let (here, elsewhere) = (Server::start().await, Server::start().await);
-    let times = join_all(CAUSES.iter().map(|cause| measure(&here, &elsewhere, cause))).await;
+    let keys = CAUSES_FOR_KEYS.iter().map(|cause| (*cause, true));
+    let causes: Vec<(&str, bool)> = CAUSES.iter().map(|cause| (*cause, false)).chain(keys).collect();
+    let times = join_all(causes.iter().map(|(cause, by_key)| measure(&here, &elsewhere, cause, *by_key))).await;
     println!("{:20}{:>10}{:>10}{:>10}{:>10}  ms", "", "HTTP", "elsewhere", "socket", "elsewhere");
-    for (cause, times) in CAUSES.iter().zip(&times) {
+    for ((cause, by_key), times) in causes.iter().zip(&times) {
         let [a, b, c, d] = times.map(|time| time.as_millis());
-        println!("{cause:20}{a:>10}{b:>10}{c:>10}{d:>10}");
+        println!("{cause:20}{a:>10}{b:>10}{c:>10}{d:>10}{}", if *by_key { "  API key" } else { "" });
     }
-    for (cause, times) in CAUSES.iter().zip(&times) {
+    for ((cause, _), times) in causes.iter().zip(&times) {
         assert!(times.iter().all(|time| *time < limit()), "{cause}: {times:?}");
     }
     here.stop().await;
