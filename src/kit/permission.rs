@@ -327,6 +327,7 @@ mod tests {
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
+            "-    -   -    - - - - - - -",
         ]);
         let allowed: Vec<_> = SOME.iter().collect();
         assert_eq!(
