@@ -43,7 +43,7 @@ pub async fn spend(app: &App, conn: &mut AsyncPgConnection, user: Uuid, code: &s
     let spent = match Code::read(code) {
         None => 0,
         Some(Code::Shown(code)) => {
-            let sealed: Option<Option<Vec<u8>>> = on.clone().select(users::totp_secret).first(conn).await.optional()?;
+            let sealed: Option<Option<Vec<u8>>> = on.select(users::totp_secret).first(conn).await.optional()?;
             let Some(sealed) = sealed.flatten() else { return Ok(false) };
             let Some(secret) = open(app, user, &sealed) else { return Ok(false) };
             let Some(step) = totp::step_of(&secret, &code, Utc::now()) else { return Ok(false) };
@@ -91,8 +91,11 @@ fn open(app: &App, user: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
     secret
 }
 
+/// As an array of bytes comes from the database; none is null.
+type Hashes = Vec<Option<Vec<u8>>>;
+
 /// New recovery codes and what is stored of them.
-pub fn recovery_codes(user: Uuid) -> Result<(Vec<String>, Vec<Option<Vec<u8>>>)> {
+pub fn recovery_codes(user: Uuid) -> Result<(Vec<String>, Hashes)> {
     let (mut codes, mut hashes) = (Vec::with_capacity(CODES), Vec::with_capacity(CODES));
     for _ in 0..CODES {
         let mut code = [0; CODE];

@@ -424,6 +424,37 @@ async fn the_organization_is_chosen_at_either_half_and_told_to_nobody_before_the
     assert_eq!(error_code(&closed), "ORGANIZATION_SUSPENDED");
 }
 
+#[tokio::test]
+async fn strangers_lock_nobody_out_of_a_known_device() {
+    let server = kit::server().await;
+    let ada = guarded(server).await;
+    let from = async |device: Option<&str>, document: &str, input: Value| {
+        let body = json!({ "query": document, "variables": { "input": input } });
+        let mut request = reqwest::Client::new().post(format!("{}/graphql", server.url()));
+        if let Some(device) = device {
+            request = request.header("stoa-device", device);
+        }
+        request.json(&body).send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let complete = "mutation($input: LoginCompleteInput!) { done: loginComplete(input: $input) {
+        session { accessToken deviceToken } userErrors { field code } } }";
+    let input = json!({ "challenge": challenge(server, &ada.who).await, "code": ada.recovery[0] });
+    let first = from(None, complete, input).await;
+    let device = data(&first, "done.session.deviceToken").as_str().expect("a new device");
+    let waiting = challenge(server, &ada.who).await;
+    server.sql(&format!("UPDATE users SET locked_until = now() + '1 hour' WHERE email = '{}'", ada.who.email)).await;
+
+    let login = "mutation($input: LoginInput!) { done: login(input: $input) {
+        twoFactor { challenge } userErrors { field code } } }";
+    let challenged = from(Some(device), login, json!({ "email": ada.who.email, "password": PASSWORD })).await;
+    let challenged = data(&challenged, "done.twoFactor.challenge");
+    let stranger = from(None, complete, json!({ "challenge": waiting, "code": ada.recovery[1] })).await;
+    assert_eq!(user_errors(&stranger, "done"), ["code INVALID"]);
+    access(&from(Some(device), complete, json!({ "challenge": challenged, "code": ada.recovery[1] })).await);
+    let locked = format!("SELECT count(*) FROM users WHERE email = '{}' AND locked_until > now()", ada.who.email);
+    assert_eq!(server.count(&locked).await, 1, "for strangers it stays locked");
+}
+
 /// The mailbox is one factor, and not two.
 #[tokio::test]
 async fn a_mailbox_alone_gets_nobody_in() {
