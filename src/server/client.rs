@@ -152,9 +152,12 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Fault> {
     }
 }
 
+/// Where tokens are kept, if in cookies, and the token of the device.
+type Keeping = (Option<Arc<Cookies>>, Option<Arc<str>>);
+
 /// What `Stoa-Session` and `Stoa-Device` say: where the tokens of a session are kept, and from which device it is opened.
 /// 400 for anything but `Stoa-Session: cookie`. `secure`: whether cookies are kept for TLS only.
-pub fn kept(headers: &HeaderMap, secure: bool) -> Result<(Option<Arc<Cookies>>, Option<Arc<str>>), Fault> {
+pub fn kept(headers: &HeaderMap, secure: bool) -> Result<Keeping, Fault> {
     let token = |token: &str| (token.len() <= MAX_TOKEN).then(|| token.to_owned());
     let own = |kept: Kept| cookie(headers, kept.name(secure)).and_then(token);
     let device = headers.get("stoa-device").and_then(|device| device.to_str().ok()).and_then(token);

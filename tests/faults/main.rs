@@ -13,6 +13,7 @@
 
 #[path = "../api/messaging/live.rs"]
 mod live;
+#[allow(dead_code, reason = "words for whichever test needs them")]
 mod program;
 
 use futures_util::future::join_all;

@@ -101,7 +101,8 @@ pub async fn know(
     };
     let events = match joined {
         Some((organization, member, change)) => {
-            let changes = vec![change, linked().change(member)];
+            let mut changes = vec![change];
+            changes.extend(new.then(|| linked().change(member)));
             Some(Hub::append(&mut tx, organization, &request.origin(Some(member)), changes).await?)
         }
         None if new => audit::note(&mut tx, linked()).await.map(|()| None)?,
