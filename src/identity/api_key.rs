@@ -9,7 +9,6 @@ use crate::{
     error::Result,
     kit::{
         id::Id,
-        permission::Action,
         relation::or_null,
         resolve::scope,
         rules::Rules,

@@ -73,7 +73,7 @@ pub async fn create(tx: &mut Tx, input: ApiKeyCreateInput) -> Result<(ApiKey, St
             api_keys::name.eq(&new.name),
             api_keys::prefix.eq(&new.prefix),
             api_keys::hash.eq(token.hash()),
-            api_keys::permissions.eq(new.permissions.words()),
+            api_keys::permissions.eq(new.permissions.0.words()),
             api_keys::expires_at.eq(new.expires_at.map(|at| at.0)),
             api_keys::created_by.eq(actor.member),
             api_keys::created_at.eq(tx.now.0),
@@ -113,7 +113,7 @@ pub async fn update(tx: &mut Tx, input: ApiKeyUpdateInput) -> Result<ApiKey, Sto
     diesel::update(api_keys::table.find((tx.scope.actor.organization, new.id.0)))
         .set((
             api_keys::name.eq(&new.name),
-            api_keys::permissions.eq(new.permissions.words()),
+            api_keys::permissions.eq(new.permissions.0.words()),
             api_keys::expires_at.eq(new.expires_at.map(|at| at.0)),
             api_keys::updated_at.eq(new.updated_at.0),
             api_keys::version.eq(new.version),
