@@ -141,8 +141,9 @@ fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
         "::jsonb || jsonb_build_object('seq', seq, 'created_at', told.at, 'updated_at', told.at)) AS payload,
             sender_id AS actor, ",
     );
-    sql.bind(text(Some(&scope.request.id))).push(
-        "::text AS request_id, NULL::uuid AS api_key, NULL::text AS address, NULL::text AS user_agent
+    sql.bind(text(Some(&scope.request.id))).push("::text AS request_id, ");
+    sql.bind(Bind::Uuid(scope.actor.api_key())).push(
+        "::uuid AS api_key, NULL::text AS address, NULL::text AS user_agent
           FROM sent, LATERAL (SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')) AS told (at)
         ), ",
     );

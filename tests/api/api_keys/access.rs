@@ -232,7 +232,7 @@ async fn in_conversations_a_key_for_reading_only_reads() {
     let answer = server.graphql(create, json!({}), Some(&ada)).await;
     let id = data(&answer, "done.conversation.id").clone();
     let (_, reads) = make(server, &ada, &["CONVERSATION READ OWN"]).await;
-    let (_, writes) = make(server, &ada, &["CONVERSATION READ OWN", "CONVERSATION UPDATE OWN"]).await;
+    let (by, writes) = make(server, &ada, &["CONVERSATION READ OWN", "CONVERSATION UPDATE OWN"]).await;
     let (_, neither) = make(server, &ada, &["LEAD READ OWN"]).await;
     let send = "mutation($id: ID!) { done: messageSend(input: { conversationId: $id, body: \"Hello\" }) { message { id } userErrors { code } } }";
     for (key, may_read, may_write) in [(&reads, true, false), (&writes, true, true), (&neither, false, false)] {
@@ -250,4 +250,6 @@ async fn in_conversations_a_key_for_reading_only_reads() {
             assert_eq!(code(&server.graphql(leave, json!({ "id": id }), Some(key)).await), "FORBIDDEN");
         }
     }
+    let told = "SELECT count(*) FROM events WHERE kind = 'message_sent' AND api_key_id =";
+    assert_eq!(server.count(&format!("{told} '{by}'")).await, 1, "the log says that a program has sent it");
 }

@@ -40,6 +40,9 @@ async fn a_key_is_shown_once_and_speaks_for_its_member() {
     assert_eq!(node["owner"], Value::Null, "who may not read members does not see one through a record");
     assert_eq!(code(&server.graphql(delete, json!({ "id": node["id"] }), Some(&key)).await), "FORBIDDEN");
 
+    let told = "SELECT count(*) FROM events WHERE entity = 'Lead' AND api_key_id =";
+    assert_eq!(server.count(&format!("{told} '{}'", shown["id"].as_str().unwrap())).await, 1);
+
     // Neither the key nor its hash is anywhere but in that answer.
     let rows = "SELECT (SELECT string_agg(e::text, '') FROM events e WHERE e.organization_id = k.organization_id)
         || (SELECT string_agg(i::text, '') FROM api_keys i WHERE i.id = k.id) FROM api_keys k WHERE id =";

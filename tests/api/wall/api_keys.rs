@@ -19,7 +19,7 @@ use stoa::{
 };
 
 /// Mutations for the person alone: of their own account, and what asks for a proof of who they are.
-const PERSONAL: [&str; 16] = [
+const PERSONAL: [&str; 22] = [
     "apiKeyCreate",
     "apiKeyRevoke",
     "apiKeyRotate",
@@ -29,6 +29,8 @@ const PERSONAL: [&str; 16] = [
     "invitationAccept",
     "logout",
     "logoutEverywhere",
+    "oidcLink",
+    "oidcUnlink",
     "organizationDelete",
     "organizationSwitch",
     "ownershipTransfer",
@@ -36,11 +38,25 @@ const PERSONAL: [&str; 16] = [
     "profileUpdate",
     "reauthenticate",
     "sessionRevoke",
+    "twoFactorBegin",
+    "twoFactorConfirm",
+    "twoFactorDisable",
+    "twoFactorRecoveryCodesRenew",
 ];
 
 /// Mutations that ask for no access token: what they take proves enough.
-const OPEN: [&str; 7] =
-    ["emailVerify", "login", "organizationRestore", "passwordForgot", "passwordReset", "register", "sessionRefresh"];
+const OPEN: [&str; 10] = [
+    "emailVerify",
+    "login",
+    "loginComplete",
+    "oidcBegin",
+    "oidcComplete",
+    "organizationRestore",
+    "passwordForgot",
+    "passwordReset",
+    "register",
+    "sessionRefresh",
+];
 
 fn scope(reach: Reach) -> &'static str {
     match reach {
