@@ -41,6 +41,9 @@ pub(super) enum Action {
     Reset {
         /// What they sign in with
         email: String,
+        /// Switch two-factor sign-in off as well, for whoever has lost the authenticator and the recovery codes
+        #[arg(long)]
+        forget_authenticator: bool,
         #[command(flatten)]
         password: Password,
     },
@@ -116,8 +119,8 @@ async fn act(config: &Config, url: &str, action: Action) -> Result<String> {
             let new = NewUser { email, full_name: name, organization, found, role, password };
             Ok(done + &by_link(administration::create(&app, new).await?))
         }
-        Action::Reset { email, password } => {
-            let link = administration::reset(&app, &email, password.read()?).await?;
+        Action::Reset { email, forget_authenticator, password } => {
+            let link = administration::reset(&app, &email, password.read()?, forget_authenticator).await?;
             Ok(format!("{email} is signed out everywhere, and the old password is good for nothing{}", by_link(link)))
         }
         Action::Promote { email, organization, role } => {

@@ -4,10 +4,11 @@
 
 use super::{
     audit::{self, Note, row},
-    input,
+    device, input,
     member::{Member, MemberStatus},
     organization_update,
     register::new_password,
+    second_factor,
     staff::has_other_owner,
     user_token::{self, Purpose},
 };
@@ -18,6 +19,7 @@ use crate::{
     kit::{
         permission::Role,
         scalars::DateTime,
+        scope::RequestInfo,
         user_error::{UserError, UserErrors},
         write,
     },
@@ -27,7 +29,7 @@ use crate::{
 use chrono::Utc;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 /// Somebody who gets an account.
@@ -124,8 +126,13 @@ pub async fn create(app: &App, new: NewUser) -> Result<Option<String>> {
 }
 
 /// Ends all sessions of a person and takes the password away: they get in with the one given, or choose one by the link
-/// that is answered.
-pub async fn reset(app: &App, email: &str, password: Option<String>) -> Result<Option<String>> {
+/// that is answered. `forget_authenticator`: two-factor sign-in is switched off, too.
+pub async fn reset(
+    app: &App,
+    email: &str,
+    password: Option<String>,
+    forget_authenticator: bool,
+) -> Result<Option<String>> {
     let (user, email, name) = user(app, email).await?;
     let hash = match password {
         Some(password) => {
@@ -149,11 +156,17 @@ pub async fn reset(app: &App, email: &str, password: Option<String>) -> Result<O
         .execute(&mut *tx)
         .await?;
     user_token::void(&mut tx, &user_token::OF_INTRUDERS, user).await?;
+    device::forget_others(&mut tx, user, &RequestInfo::default()).await?;
+    let mut told = Note::system(user, "password_reset");
+    if forget_authenticator {
+        second_factor::forget(&mut tx, user).await?;
+        told = told.with("twoFactorEnabled", Json::Null, false);
+    }
     let link = match hash {
         Some(_) => None,
         None => Some(link(app, &mut tx, user, &email).await?),
     };
-    audit::note(&mut tx, Note::system(user, "password_reset")).await?;
+    audit::note(&mut tx, told).await?;
     tx.commit().await?;
     Ok(link)
 }
@@ -194,17 +207,19 @@ pub async fn promote(app: &App, email: &str, organization: Option<&str>, role: R
         let message = format!("{email} cannot sign in there as it is ({}).", old.status.word());
         return Err(Error::bad_input(message));
     }
-    if old.role == role {
+    if old.role == role && old.custom_role_id.is_none() {
         return Err(Error::bad_input(format!("{email} has the role {} already.", role.as_str())));
     }
     if old.role == Role::Owner && !has_other_owner(&mut tx, organization, member).await? {
         return Err(Error::bad_input(format!("{email} is the only owner: make somebody else an owner first.")));
     }
     let now = DateTime::now();
-    let new = Member { role, version: old.version.saturating_add(1), updated_at: now, ..old.clone() };
+    let new =
+        Member { role, custom_role_id: None, version: old.version.saturating_add(1), updated_at: now, ..old.clone() };
     diesel::update(memberships::table.find((organization, member)))
         .set((
             memberships::role.eq(role.as_str()),
+            memberships::custom_role_id.eq(None::<Uuid>),
             memberships::version.eq(new.version),
             memberships::updated_at.eq(now.0),
         ))

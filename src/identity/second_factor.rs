@@ -2,13 +2,17 @@
 //! day on which it is lost. Invariant: a code works once, whatever number of requests gives it at the same moment; after
 //! one of an authenticator those before it are worthless, too.
 
-use super::totp;
+use super::{
+    totp,
+    user_token::{self, Purpose},
+};
 use crate::{
     app::App,
     error::{Error, Result},
+    platform::database::Transaction,
     schema::users,
 };
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use data_encoding::BASE32_NOPAD;
 use diesel::{
     dsl::array_remove,
@@ -68,6 +72,20 @@ pub async fn spend(app: &App, conn: &mut AsyncPgConnection, user: Uuid, code: &s
         }
     };
     Ok(spent == 1)
+}
+
+/// Switches the second factor off: the authenticator, the recovery codes and challenges that are open are worthless.
+pub async fn forget(tx: &mut Transaction, user: Uuid) -> Result<()> {
+    diesel::update(users::table.find(user))
+        .set((
+            users::totp_secret.eq(None::<Vec<u8>>),
+            users::totp_confirmed_at.eq(None::<DateTime<Utc>>),
+            users::recovery_hashes.eq(Vec::<Option<Vec<u8>>>::new()),
+            users::updated_at.eq(Utc::now()),
+        ))
+        .execute(&mut **tx)
+        .await?;
+    user_token::void(tx, &[Purpose::SignIn], user).await
 }
 
 /// The secret in the form in which it is stored.

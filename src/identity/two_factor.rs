@@ -9,7 +9,6 @@ use super::{
     sign_in::{attempt, count_failure},
     step_up::{demand_recent_proof, person},
     totp,
-    user_token::{self, Purpose},
 };
 use crate::{
     error::Result,
@@ -274,16 +273,7 @@ async fn disable(scope: &Scope, code: &str) -> Result<UserErrors> {
         attempt.failed();
         return Ok(wrong());
     }
-    diesel::update(users::table.find(user))
-        .set((
-            users::totp_secret.eq(None::<Vec<u8>>),
-            users::totp_confirmed_at.eq(None::<DateTime<Utc>>),
-            users::recovery_hashes.eq(Vec::<Option<Vec<u8>>>::new()),
-            users::updated_at.eq(Utc::now()),
-        ))
-        .execute(&mut *tx)
-        .await?;
-    user_token::void(&mut tx, &[Purpose::SignIn], user).await?;
+    second_factor::forget(&mut tx, user).await?;
     app.mail.enqueue(&mut tx, None, &email, &TwoFactorChanged { name, enabled: false }).await?;
     audit::note(&mut tx, Note::own(user, &scope.request, "two_factor_disabled")).await?;
     tx.commit().await?;

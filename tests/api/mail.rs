@@ -107,7 +107,7 @@ async fn who_is_locked_out_is_told_once_and_nobody_else_sees_it() {
     }
     let mail = smtp.mail().await;
     assert!(mail.to[0].contains(&who.email) && mail.data.contains("Subject: Your account is locked for now"));
-    assert!(part(&mail, "text/plain").contains("for the next minute, not"), "{}", part(&mail, "text/plain"));
+    assert!(part(&mail, "text/plain").contains("For the next minute nobody"), "{}", part(&mail, "text/plain"));
     // An address that nobody has is locked as well, and there is nobody to tell.
     for _ in 0..2 {
         let nobody = json!({ "input": { "email": "nobody@example.com", "password": "not the password" } });

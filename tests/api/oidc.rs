@@ -376,7 +376,7 @@ async fn who_joins_by_the_provider_becomes_a_member_once_and_is_not_taken_back()
     assert_eq!(seen["user"], json!({ "email": email, "fullName": "Ada Lovelace" }));
     assert_eq!((&seen["role"], seen["organization"]["slug"].as_str()), (&json!("SUPPORT"), Some(&*slug)));
     let joined = format!(
-        "SELECT count(*) FROM events WHERE organization_id = '{}' AND entity_id = '{}'",
+        "SELECT count(*) FROM events WHERE organization_id = '{}' AND entity_id = '{}' AND kind = 'joined'",
         owner.organization,
         seen["memberId"].as_str().unwrap()
     );

@@ -2,7 +2,7 @@
 //! it until they are not.
 
 use crate::{
-    kit::{Founder, Server, code, data, server, user_errors},
+    kit::{self, Founder, Server, code, data, server, user_errors},
     socket::Client,
 };
 use serde_json::{Value, json};
@@ -24,16 +24,8 @@ async fn change(server: &Server, token: &str, field: &str, input: Value) -> Valu
     server.graphql(&document, json!({ "input": input }), Some(token)).await
 }
 
-/// `done`, the code of the error, or the user errors.
 async fn verdict(server: &Server, token: &str, field: &str, input: Value) -> String {
-    let answer = change(server, token, field, input).await;
-    if answer.get("errors").is_some() {
-        return code(&answer).to_owned();
-    }
-    match user_errors(&answer, "done").join(", ") {
-        none if none.is_empty() => "done".to_owned(),
-        errors => errors,
-    }
+    kit::verdict(&change(server, token, field, input).await)
 }
 
 /// A new team; its id.

@@ -122,6 +122,20 @@ async fn a_reset_person_is_out_until_they_have_chosen_anew() {
 }
 
 #[tokio::test]
+async fn whoever_has_lost_the_authenticator_is_let_in_by_whoever_runs_the_server() {
+    let server = server().await;
+    let ada = server.founder().await;
+    server.sql(&format!("UPDATE users SET totp_confirmed_at = now() WHERE email = '{}'", ada.email)).await;
+    let (code, said) = user(server, &["reset", &ada.email, "--password-stdin"], OTHER_PASSWORD).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(login(server, &ada.email, OTHER_PASSWORD).await, None, "a code is still asked for");
+    let (code, said) =
+        user(server, &["reset", &ada.email, "--forget-authenticator", "--password-stdin"], OTHER_PASSWORD).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(login(server, &ada.email, OTHER_PASSWORD).await.is_some());
+}
+
+#[tokio::test]
 async fn a_role_is_given_and_the_only_owner_keeps_theirs() {
     let server = server().await;
     let ada = server.founder().await;

@@ -158,6 +158,17 @@ pub fn data<'a>(answer: &'a Value, path: &str) -> &'a Value {
     answer["data"].pointer(&format!("/{}", path.replace('.', "/"))).unwrap_or_else(|| panic!("no {path} in {answer:#}"))
 }
 
+/// What came of a mutation that is called `done`: that word, the code of the error, or the user errors.
+pub fn verdict(answer: &Value) -> String {
+    if answer.get("errors").is_some() {
+        return code(answer).to_owned();
+    }
+    match user_errors(answer, "done").join(", ") {
+        none if none.is_empty() => "done".to_owned(),
+        errors => errors,
+    }
+}
+
 /// The code of the only error of an answer.
 pub fn code(answer: &Value) -> &str {
     let errors = answer["errors"].as_array().unwrap_or_else(|| panic!("no errors in {answer:#}"));
