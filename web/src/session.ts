@@ -22,7 +22,7 @@ interface UserError {
 }
 
 interface Payload {
-  session?: Tokens | null;
+  session?: (Tokens & { deviceToken?: string | null }) | null;
   twoFactor?: { challenge: string } | null;
   userErrors?: UserError[];
 }
@@ -33,11 +33,13 @@ const EARLY = 60_000;
 
 const LOGIN = `mutation Login($input: LoginInput!) {
   login(input: $input) {
-    session { accessToken refreshToken expiresAt } twoFactor { challenge } userErrors { field message code }
+    session { accessToken refreshToken expiresAt deviceToken } twoFactor { challenge } userErrors { field message code }
   }
 }`;
 const COMPLETE = `mutation LoginComplete($input: LoginCompleteInput!) {
-  loginComplete(input: $input) { session { accessToken refreshToken expiresAt } userErrors { field message code } }
+  loginComplete(input: $input) {
+    session { accessToken refreshToken expiresAt deviceToken } userErrors { field message code }
+  }
 }`;
 const REFRESH = `mutation Refresh($input: SessionRefreshInput!) {
   sessionRefresh(input: $input) { session { accessToken refreshToken expiresAt } userErrors { field message code } }
@@ -96,10 +98,19 @@ export function onSession(listener: () => void): () => void {
 
 export const useSession = () => useSyncExternalStore(onSession, currentSession);
 
-async function ask(query: string, field: string, variables: object): Promise<Tokens> {
-  const { result } = await post({ query, variables });
+/** What tells this browser from one that the person has never signed in from, where that is stored. */
+const device = (email: string) => `stoa:device:${email.toLowerCase()}`;
+
+/** `email`: who signs in. */
+async function ask(query: string, field: string, variables: object, email?: string): Promise<Tokens> {
+  const known = email && localStorage.getItem(device(email));
+  const { result } = await post({ query, variables }, known ? { 'stoa-device': known } : {});
   const payload = result.data?.[field] as Payload | null | undefined;
-  if (payload?.session) return payload.session;
+  if (payload?.session) {
+    const { deviceToken, ...tokens } = payload.session;
+    if (email && deviceToken) localStorage.setItem(device(email), deviceToken);
+    return tokens;
+  }
   if (payload?.twoFactor) throw new CodeWanted(payload.twoFactor.challenge);
   throw new Refused(payload?.userErrors?.[0]?.message ?? result.errors?.[0]?.message ?? 'The server refused without a reason.');
 }
@@ -117,12 +128,12 @@ export class CodeWanted extends Error {
 /** Throws `CodeWanted` where `completeSignIn` has to follow. */
 export async function signIn(email: string, password: string, organization?: string) {
   const input = { email, password, ...(organization && { organization }) };
-  store({ email, ...(await ask(LOGIN, 'login', { input })) });
+  store({ email, ...(await ask(LOGIN, 'login', { input }, email)) });
 }
 
 export async function completeSignIn(email: string, challenge: string, code: string, organization?: string) {
   const input = { challenge, code, ...(organization && { organization }) };
-  store({ email, ...(await ask(COMPLETE, 'loginComplete', { input })) });
+  store({ email, ...(await ask(COMPLETE, 'loginComplete', { input }, email)) });
 }
 
 /** Ends the session here whatever the server says, and there if it answers. */
