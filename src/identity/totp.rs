@@ -45,7 +45,7 @@ pub fn base32(secret: &[u8]) -> String {
     BASE32_NOPAD.encode(secret)
 }
 
-/// What an authenticator reads: https://github.com/google/google-authenticator/wiki/Key-Uri-Format. `issuer` tells the
+/// What an authenticator reads: <https://github.com/google/google-authenticator/wiki/Key-Uri-Format>. `issuer` tells the
 /// accounts of one person apart, the address those on one server.
 pub fn uri(issuer: &str, email: &str, secret: &[u8]) -> String {
     let [issuer, email] = [issuer, email].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());

@@ -175,10 +175,12 @@ pub fn select(table: &'static Table) -> Sql {
 pub fn may_list(table: &'static Table, scope: &Scope, deleted: DeletedRecords) -> Result<()> {
     let may = |action| scope.actor.permissions.reach(table.resource, action).is_some();
     if !may(Action::Read) {
-        return Err(Error::forbidden(format!("Your role may not read records of type {}.", table.entity)));
+        let party = scope.actor.party();
+        return Err(Error::forbidden(format!("{party} may not read records of type {}.", table.entity)));
     }
     if deleted != DeletedRecords::Exclude && !may(Action::Delete) {
-        return Err(Error::forbidden(format!("Your role may not see deleted records of type {}.", table.entity)));
+        let party = scope.actor.party();
+        return Err(Error::forbidden(format!("{party} may not see deleted records of type {}.", table.entity)));
     }
     Ok(())
 }

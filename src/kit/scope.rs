@@ -114,6 +114,11 @@ impl Actor {
         }
     }
 
+    /// Whose permissions count, for the words of a refusal.
+    pub fn party(&self) -> &'static str {
+        if self.api_key().is_some() { "This API key, or your role," } else { "Your role" }
+    }
+
     /// How far the actor may do that; `None`: not at all.
     pub fn may(&self, resource: Resource, action: Action) -> Option<Reach> {
         self.permissions.reach(resource, action)
