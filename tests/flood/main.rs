@@ -133,8 +133,9 @@ async fn a_flood_of_sign_ins_is_in_nobodys_way() {
     assert!(answers.contains_key(&429), "nobody was told to come back");
     assert!(grown < 200, "{grown} MiB");
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
-    // Where something else runs beside, times say nothing.
-    assert!(!whole() || flooded < calm * 2, "{calm:?} -> {flooded:?}");
+    // Where something else runs beside, times say nothing; nor do those of a build without optimisation, for which the
+    // refusals alone are as much as two cores can do.
+    assert!(!whole() || cfg!(debug_assertions) || flooded < calm * 2, "{calm:?} -> {flooded:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
