@@ -4,8 +4,9 @@
 use super::{
     audit::{self, Note},
     device,
+    door::{choose, doors},
     session::{self, Entrant, SessionTokens},
-    sign_in::{allow_refresh, choose, doors},
+    sign_in::allow_refresh,
     user_token,
 };
 use crate::{

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
-    platform::database::Transaction,
+    error::Result,
+    platform::{database::Transaction, random::random},
     schema::users,
 };
 use chrono::{DateTime, Utc};
@@ -116,8 +116,7 @@ type Hashes = Vec<Option<Vec<u8>>>;
 pub fn recovery_codes(user: Uuid) -> Result<(Vec<String>, Hashes)> {
     let (mut codes, mut hashes) = (Vec::with_capacity(CODES), Vec::with_capacity(CODES));
     for _ in 0..CODES {
-        let mut code = [0; CODE];
-        getrandom::fill(&mut code).map_err(Error::ours)?;
+        let code: [u8; CODE] = random()?;
         let letters: Vec<char> = BASE32_NOPAD.encode(&code).to_ascii_lowercase().chars().collect();
         let groups: Vec<String> = letters.chunks(GROUP).map(|group| group.iter().collect()).collect();
         codes.push(groups.join("-"));

@@ -1,11 +1,10 @@
 //! Signing in, staying in, signing out. Invariant: who does not know the password learns nothing, in words or in
 //! time: not whether an account exists, is locked or disabled, nor which organizations it belongs to.
 
-pub(super) use super::door::{choose, doors};
-
 use super::{
     audit::{self, Note},
     device::Guard,
+    door::{choose, doors},
     input,
     login_complete::{TwoFactorChallenge, challenge},
     mails::AccountLocked,

@@ -1,7 +1,10 @@
 //! Time-based one-time passwords (RFC 6238, which builds on RFC 4226): the six digits that an authenticator shows for thirty
 //! seconds. Only SHA-1, six digits and thirty seconds are understood by all authenticators.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    platform::random::random,
+};
 use chrono::{DateTime, Utc};
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -22,9 +25,7 @@ const SECRET: usize = 20;
 
 /// A new secret.
 pub fn secret() -> Result<[u8; SECRET]> {
-    let mut secret = [0; SECRET];
-    getrandom::fill(&mut secret).map_err(Error::ours)?;
-    Ok(secret)
+    random()
 }
 
 /// The step whose code this is: that of now, or one within the drift. The latest, should there be two.

@@ -10,6 +10,7 @@ pub mod oidc;
 pub mod outbound;
 pub mod password;
 pub mod postgres;
+pub mod random;
 pub mod standing;
 pub mod telemetry;
 pub mod throttle;

@@ -2,6 +2,7 @@
 //! time of other requests: so many hash at once, so many wait, the rest is told to come back. Whoever is known waits
 //! behind one stranger at most.
 
+use super::random::random;
 use crate::{
     config::IdentityConfig,
     error::{Code, Error, Result},
@@ -238,12 +239,6 @@ fn phc_string(params: &Params, salt: &[u8], output: &[u8]) -> Result<String> {
         hash: Some(phc::Output::new(output).map_err(Error::ours)?),
     }
     .to_string())
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(Error::ours)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Secrets that are stored and needed again as they were: those of authenticators. Invariant: what is in the database is
 //! of no use without the key, which is not there, nor in any other row than the one that it was sealed for.
 
-use super::key_file;
+use super::{key_file, random::random};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -48,8 +48,7 @@ impl Vault {
 
     /// A form of the secret that may be stored in the row of `owner`, for this purpose.
     pub fn seal(&self, purpose: &'static str, owner: Uuid, secret: &[u8]) -> Result<Vec<u8>> {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).map_err(Error::ours)?;
+        let nonce: [u8; NONCE] = random()?;
         let payload = Payload { msg: secret, aad: &about(purpose, owner) };
         let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::ours("nothing can be sealed"))?;
         Ok([[VERSION].as_slice(), &nonce, &sealed].concat())
@@ -68,8 +67,7 @@ pub fn make_missing(config: &Config) -> Result<()> {
     if config.identity.encryption_key.is_some() || key_file::read(&path)?.is_some() {
         return Ok(());
     }
-    let mut key = [0; KEY];
-    getrandom::fill(&mut key).map_err(Error::ours)?;
+    let key: [u8; KEY] = random()?;
     key_file::write_new(&path, &format!("{}\n", STANDARD.encode(key)))
 }
 

@@ -5,6 +5,7 @@
 use crate::{
     app::App,
     error::{Error, Result},
+    platform::{random::random, tokens::Opaque},
     schema::oidc_attempts,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-const PREFIX: &str = "stoa_oh_";
+const TOKEN: Opaque = Opaque("stoa_oh_");
 const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
 /// What whoever has begun keeps to themselves.
@@ -24,20 +25,16 @@ pub struct Handle([u8; 32]);
 
 impl Handle {
     pub fn new() -> Result<Self> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(Error::ours)?;
-        Ok(Handle(secret))
+        Ok(Handle(random()?))
     }
 
     /// As somebody sends it; `None` when it cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut secret = [0; 33];
-        let length = URL_SAFE_NO_PAD.decode_slice(text.trim().strip_prefix(PREFIX)?, &mut secret).ok()?;
-        Some(Handle(secret.get(..length)?.try_into().ok()?))
+        TOKEN.read(text).map(Handle)
     }
 
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.0))
+        TOKEN.reveal(&self.0)
     }
 
     fn hash(&self) -> Vec<u8> {

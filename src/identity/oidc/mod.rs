@@ -10,9 +10,10 @@ pub use attempt::purge;
 pub use linked::{LinkedIdentity, OidcLinkMutation, of_viewer};
 
 use super::{
+    door::{choose, doors},
     login_complete::{TwoFactorChallenge, challenge},
     session::{Entrant, SessionTokens},
-    sign_in::{Halt, admit, allow_address, choose, doors},
+    sign_in::{Halt, admit, allow_address},
 };
 use crate::{
     app::App,

@@ -7,8 +7,7 @@
 //! checksum tells a mistyped key, or a text that only looks like one, from a key without asking the database, as secret
 //! scanners want it.
 
-use super::refresh::secret;
-use crate::error::{Error, Result};
+use crate::{error::Result, platform::random::random};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -35,16 +34,15 @@ pub struct ApiKeyToken {
 impl ApiKeyToken {
     /// A new key with a prefix of its own, and as it is shown, once.
     pub fn new(organization: Uuid) -> Result<(Self, String)> {
-        let mut random = [0; PREFIX];
-        getrandom::fill(&mut random).map_err(Error::ours)?;
+        let bytes: [u8; PREFIX] = random()?;
         let letter =
             |byte: &u8| LETTERS.iter().cycle().nth(usize::from(*byte)).map_or('a', |letter| char::from(*letter));
-        Self::with_prefix(organization, LEAD.chars().chain(random.iter().map(letter)).collect())
+        Self::with_prefix(organization, LEAD.chars().chain(bytes.iter().map(letter)).collect())
     }
 
     /// A new key in the place of one with that prefix, and as it is shown, once.
     pub fn with_prefix(organization: Uuid, prefix: String) -> Result<(Self, String)> {
-        let mut body = [organization.as_bytes().as_slice(), &secret()?].concat();
+        let mut body = [organization.as_bytes().as_slice(), &random::<32>()?].concat();
         body.extend(checksum(&prefix, &body));
         let text = format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(body));
         Ok((ApiKeyToken { organization, prefix, hash: Sha256::digest(&text).into() }, text))

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result},
-    platform::key_file,
+    platform::{key_file, random::random},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{
@@ -27,9 +27,7 @@ impl AccessKey {
 
     /// A new one, nowhere but here.
     pub(super) fn make() -> Result<Self> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(Error::ours)?;
-        Ok(AccessKey(SigningKey::from_bytes(&seed)))
+        Ok(AccessKey(SigningKey::from_bytes(&random()?)))
     }
 
     /// The public half, as 32 bytes.

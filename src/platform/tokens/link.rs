@@ -1,8 +1,8 @@
 //! Tokens that travel in the link of a mail, for something within an organization that works once. Invariant: only the
 //! mail has the secret; the database has its SHA-256.
 
-use super::refresh::{parse, reveal, secret};
-use crate::error::Result;
+use super::refresh::{parse, reveal};
+use crate::{error::Result, platform::random::random};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ pub struct LinkToken {
 
 impl LinkToken {
     pub fn new(organization: Uuid, about: Uuid) -> Result<Self> {
-        Ok(LinkToken { organization, about, secret: secret()? })
+        Ok(LinkToken { organization, about, secret: random()? })
     }
 
     /// As somebody sends it; `None` when it cannot be one.

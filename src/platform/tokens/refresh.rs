@@ -1,6 +1,6 @@
 //! Refresh tokens: opaque to clients. Invariant: only the client has the secret; the database has its SHA-256.
 
-use crate::error::{Error, Result};
+use crate::{error::Result, platform::random::random};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -19,7 +19,7 @@ pub struct RefreshToken {
 impl RefreshToken {
     /// A new one for a session.
     pub fn new(organization: Uuid, session: Uuid) -> Result<Self> {
-        Ok(RefreshToken { organization, session, secret: secret()? })
+        Ok(RefreshToken { organization, session, secret: random()? })
     }
 
     /// As a client sends it; `None` when it cannot be one.
@@ -56,13 +56,6 @@ impl RefreshToken {
         let pad: [u8; 32] = mac.finalize().into_bytes().into();
         std::array::from_fn(|at| secret[at] ^ pad[at])
     }
-}
-
-/// 256 random bits.
-pub(super) fn secret() -> Result<[u8; 32]> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(Error::ours)?;
-    Ok(secret)
 }
 
 /// The prefix and, in base64url, the organization, an id in it and the secret.
