@@ -101,7 +101,12 @@ async function show(page, title) {
 
 async function tell(name, story) {
   const began = Date.now();
-  await story();
+  try {
+    await story();
+  } catch (error) {
+    console.error(`✖ ${name} (${Date.now() - began} ms): ${error.message}\n${complaints.join('\n')}`);
+    throw error;
+  }
   console.log(`✔ ${name} (${Date.now() - began} ms)`);
 }
 
