@@ -1,6 +1,6 @@
 //! Password hashes: argon2id (RFC 9106) on a bounded pool. Invariant: a flood of sign-ins costs neither memory nor the
-//! time of other requests: so many hash at once, so many wait, the rest is told to come back. Whoever is known waits
-//! behind one stranger at most.
+//! time of other requests: so many hash at once, so many wait, the rest is told to come back; and threads that hash stand
+//! behind all others. Whoever is known waits behind one stranger at most.
 
 use super::random::random;
 use crate::{
@@ -11,7 +11,10 @@ use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version, password_h
 use parking_lot::Mutex;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::Semaphore,
+};
 use unicode_normalization::UnicodeNormalization;
 
 /// Characters of a password at least.
@@ -46,6 +49,43 @@ struct Pool {
     /// Strangers hashing and waiting at most.
     places: usize,
     queue: Mutex<Queue>,
+    threads: Threads,
+}
+
+/// The threads that hash: apart from those of requests, because they run for tens of milliseconds and would otherwise
+/// take turns with them as equals. Those that have nothing to do end.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    /// So many at most. None where the system gives no runtime: hashing then happens on the threads that are there.
+    fn new(most: usize) -> Self {
+        let threads = Builder::new_current_thread()
+            .thread_name("stoa-hash")
+            .max_blocking_threads(most)
+            .on_thread_start(stand_back)
+            .build();
+        Threads(threads.ok())
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |threads| threads.handle().clone())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(threads) = self.0.take() {
+            // Waiting is forbidden here; what still hashes ends by itself.
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// On Linux niceness is a matter of the thread (setpriority(2), "C library/kernel differences"); elsewhere it would be one
+/// of the whole program.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(10);
 }
 
 #[derive(Default)]
@@ -80,6 +120,7 @@ impl Passwords {
             door: Arc::new(Semaphore::new(hashers)),
             places: hashers.saturating_add(config.hash_queue),
             queue: Mutex::default(),
+            threads: Threads::new(hashers),
         };
         Passwords { pool: Arc::new(pool), known: false }
     }
@@ -157,13 +198,12 @@ impl Passwords {
             false => Some(Arc::clone(&self.pool.door).acquire_owned().await.map_err(Error::ours)?),
         };
         let turn = Arc::clone(&self.pool.turns).acquire_owned().await.map_err(Error::ours)?;
-        tokio::task::spawn_blocking(move || {
+        let hashing = self.pool.threads.handle().spawn_blocking(move || {
             let result = work(&place.pool);
             drop((place, turn, door));
             result
-        })
-        .await
-        .map_err(Error::ours)?
+        });
+        hashing.await.map_err(Error::ours)?
     }
 }
 
