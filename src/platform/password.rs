@@ -85,7 +85,7 @@ impl Drop for Threads {
 /// of the whole program.
 fn stand_back() {
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(10);
+    let _ = rustix::process::nice(5);
 }
 
 #[derive(Default)]

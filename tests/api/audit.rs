@@ -72,6 +72,31 @@ async fn what_happens_is_told_with_who_did_it_and_from_where() {
     assert_eq!(told(server, &stranger, &format!("filter: {{ entityId: {{ eq: \"{id}\" }} }}")).await, [""; 0]);
 }
 
+/// Whoever reads the trail does not thereby read the records.
+#[tokio::test]
+async fn what_changed_is_shown_to_who_may_read_all_of_the_kind() {
+    let server = kit::server().await;
+    let ada = server.founder().await;
+    lead(server, &ada).await;
+    for (scope, shown) in [("ALL", true), ("OWN", false)] {
+        let query = "mutation($may: [PermissionInput!]!) {
+            apiKeyCreate(input: { name: \"robot\", permissions: $may }) { key } }";
+        let may = json!([
+            { "resource": "AUDIT", "action": "READ", "scope": "ALL" },
+            { "resource": "LEAD", "action": "READ", "scope": scope },
+        ]);
+        let answer = server.graphql(query, json!({ "may": may }), Some(&ada)).await;
+        let key = data(&answer, "apiKeyCreate.key").as_str().unwrap();
+        let update =
+            "mutation($id: ID!, $to: String) { leadUpdate(input: { id: $id, title: $to }) { userErrors { message } } }";
+        let id = lead(server, &ada).await;
+        data(&server.graphql(update, json!({ "id": id, "to": scope }), Some(&ada)).await, "leadUpdate");
+        let events = events(server, key, "first: 1, filter: { entity: { eq: \"Lead\" } }").await;
+        assert_eq!((&events[0]["action"], &events[0]["entityId"]), (&json!("updated"), &json!(id)));
+        assert_eq!(events[0]["changes"] != json!([]), shown, "{scope}: {}", events[0]);
+    }
+}
+
 #[tokio::test]
 async fn the_trail_is_filtered_and_paged_both_ways() {
     let server = kit::server().await;
