@@ -262,7 +262,7 @@ mod tests {
                 drop(draft);
             }
         }
-        assert_eq!(all(&files, organization).await, [name.clone()]);
+        assert_eq!(all(&files, organization).await.as_slice(), std::slice::from_ref(&name));
         files.remove_organization(organization).await.unwrap();
         files.remove(&name).await.unwrap();
         assert!(files.read(&name, 0..1).await.unwrap().is_none());
