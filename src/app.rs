@@ -7,8 +7,8 @@ use crate::{
     events::Hub,
     kit::relation::Lookups,
     platform::{
-        aside::Aside, database::Database, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords,
-        standing::Standings, throttle::Throttle, tokens::Tokens, vault::Vault,
+        aside::Aside, database::Database, files::Files, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords,
+        signed_url::SignedUrls, standing::Standings, throttle::Throttle, tokens::Tokens, vault::Vault,
     },
 };
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct App {
     pub jobs: Jobs,
     pub mail: Mailer,
     pub oidc: Oidc,
+    pub files: Files,
+    pub urls: SignedUrls,
 }
 
 impl App {
@@ -36,11 +38,13 @@ impl App {
     pub async fn new(config: Config, url: &str) -> Result<Arc<Self>> {
         let database = Database::connect(&config.database, url).await?;
         let jobs = Jobs::default();
+        let vault = Vault::of(&config)?;
         Ok(Arc::new(App {
             hub: Hub::new(&config.events, database.clone()),
             database,
             tokens: Tokens::open(&config)?,
-            vault: Vault::of(&config)?,
+            urls: SignedUrls::new(&config, &vault)?,
+            vault,
             passwords: Passwords::new(&config.identity),
             throttle: Throttle::new(),
             standings: Standings::default(),
@@ -48,6 +52,7 @@ impl App {
             aside: Aside::default(),
             mail: Mailer::new(&config, &jobs)?,
             oidc: Oidc::new(&config)?,
+            files: Files::open(&config)?,
             jobs,
             config: Arc::new(config),
         }))

@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod check;
+mod files;
 mod identity;
 mod jobs;
 mod load;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use api_keys::ApiKeyConfig;
 pub use check::Fault;
+pub use files::FileConfig;
 pub use identity::IdentityConfig;
 pub use jobs::JobConfig;
 pub use load::{Flag, Loaded, Origin, Sources, load};
@@ -55,6 +57,7 @@ pub struct Config {
     pub api_keys: ApiKeyConfig,
     pub jobs: JobConfig,
     pub mail: MailConfig,
+    pub files: FileConfig,
     pub log: LogConfig,
 }
 
@@ -77,6 +80,7 @@ impl Default for Config {
             api_keys: ApiKeyConfig::default(),
             jobs: JobConfig::default(),
             mail: MailConfig::default(),
+            files: FileConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -114,6 +118,7 @@ impl Config {
         self.api_keys.check(check.section("api_keys"));
         self.jobs.check(check.section("jobs"));
         self.mail.check(check.section("mail"));
+        self.files.check(check.section("files"));
         self.log.check(check.section("log"));
         check.faults()
     }

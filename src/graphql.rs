@@ -3,6 +3,7 @@
 use crate::{
     audit::AuditQuery,
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
+    files::{FilesMutation, FilesQuery, file::File},
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
     messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
@@ -15,11 +16,20 @@ pub type StoaSchema = Schema<Query, Mutation, Subscription>;
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(ServerQuery, NodeQuery, AuditQuery, IdentityQuery, CrmQuery, MessagingQuery, OperationsQuery);
+pub struct Query(
+    ServerQuery,
+    NodeQuery,
+    AuditQuery,
+    IdentityQuery,
+    FilesQuery,
+    CrmQuery,
+    MessagingQuery,
+    OperationsQuery,
+);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(IdentityMutation, CrmMutation, MessagingMutation, OperationsMutation);
+pub struct Mutation(IdentityMutation, FilesMutation, CrmMutation, MessagingMutation, OperationsMutation);
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
@@ -47,6 +57,7 @@ pub const TABLES: &[TableOf] = &[
     Job::table,
     Invitation::table,
     ApiKey::table,
+    File::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

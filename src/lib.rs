@@ -1,7 +1,7 @@
 //! Stoa: one process, one PostgreSQL, one GraphQL schema for a company's customers, work and conversations.
 //!
 //! The modules in reading order; each imports only from those below it:
-//! `commands` → `server` → `graphql`, `upkeep` → the wings (`operations`, `messaging`, `crm`, `identity`) → `kit` → `app` →
+//! `commands` → `server` → `graphql`, `upkeep` → the wings (`operations`, `messaging`, `crm`, `files`, `identity`) → `kit` → `app` →
 //! `events`, `platform` → `schema`, `error`, `config`.
 
 // What tests inside and outside of the library share names it alike.
@@ -17,6 +17,7 @@ pub mod node;
 pub mod upkeep;
 
 pub mod crm;
+pub mod files;
 pub mod identity;
 pub mod messaging;
 pub mod operations;

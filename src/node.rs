@@ -3,6 +3,7 @@
 use crate::{
     crm::{account::Account, contact::Contact, feed::RecordChanged, lead::Lead},
     error::{Error, Result},
+    files::file::File,
     identity::{
         Member, api_key::ApiKey, custom_role::CustomRole, invitation::Invitation, team::Team, team_member::TeamMember,
     },
@@ -47,6 +48,7 @@ pub enum Node {
     CustomRole(Arc<CustomRole>),
     Team(Arc<Team>),
     TeamMember(Arc<TeamMember>),
+    File(Arc<File>),
 }
 
 /// An event of a feed.
@@ -123,7 +125,8 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         ApiKey,
         CustomRole,
         Team,
-        TeamMember
+        TeamMember,
+        File
     );
     Ok(found)
 }

@@ -151,6 +151,32 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What people upload. The content is an object of the store.
+    files (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        /// As people call it: shown, and what it is saved as; never a path.
+        name -> Text,
+        content_type -> Text,
+        /// In bytes: what was declared, and so what an object has.
+        size -> Int4,
+        state -> Text,
+        /// SHA-256 of the content in hexadecimal, computed while it came in.
+        checksum -> Nullable<Text>,
+        /// What the client said it would be.
+        expected_checksum -> Nullable<Text>,
+        /// The id of the object with the content; a repeated upload makes another.
+        object -> Nullable<Text>,
+        /// When an upload that is not complete is forgotten.
+        upload_until -> Nullable<Timestamptz>,
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// Mutations sent with an Idempotency-Key, with their answers, for 24 hours.
     idempotency_keys (organization_id, member_id, key) {
         organization_id -> Uuid,
@@ -559,6 +585,7 @@ diesel::joinable!(api_keys -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
 diesel::joinable!(devices -> users (user_id));
+diesel::joinable!(files -> organizations (organization_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
 diesel::joinable!(invitations -> organizations (organization_id));
 diesel::joinable!(jobs -> organizations (organization_id));
@@ -584,6 +611,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     conversations,
     devices,
     events,
+    files,
     idempotency_keys,
     invitations,
     jobs,

@@ -3,6 +3,7 @@
 
 use crate::{
     app::App,
+    files::{PurgeUploads, RemoveObject, SweepObjects},
     identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
@@ -20,9 +21,12 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<SendMail>()
         .job::<MailPasswordReset>()
         .job::<CopyProfile>()
+        .job::<RemoveObject>()
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
         .every::<PurgeOrganizations>(HOUR)
+        .every::<PurgeUploads>(HOUR)
+        .every::<SweepObjects>(24 * HOUR)
 }
 
 /// Begins to work.

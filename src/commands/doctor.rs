@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     platform::{
         database::{Connection, Database},
+        files,
         jobs::Jobs,
         mail::Mailer,
         migrations::{self, MigrationState},
@@ -47,6 +48,7 @@ pub(super) async fn run(config: &Config, file: Option<PathBuf>) -> Result<()> {
         file.map_or_else(|| "no file; defaults, environment and flags".to_owned(), |file| file.display().to_string());
     report.line("settings", Ok(source));
     report.line("data directory", can_write(&config.data_dir));
+    report.line("files", can_write(&files::folder(config)));
     report.line("listen", can_listen(config.listen).await);
     match &config.database.url {
         Some(url) => check_database(config, url, &mut report).await,

@@ -231,7 +231,7 @@ async fn over(app: &App) -> Result<Vec<Uuid>> {
     Ok(over.select(organizations::id).limit(PURGED).load(&mut *conn).await?)
 }
 
-/// One statement removes all, the log included: its keys take the rest along.
+/// One statement removes all, the log included: its keys take the rest along. Then the contents of its files go.
 async fn purge(app: &App, organization: Uuid) -> Result<()> {
     let mut tx = app.database.of(organization).await?.begin().await?;
     sql_query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
@@ -240,6 +240,8 @@ async fn purge(app: &App, organization: Uuid) -> Result<()> {
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
+    // Should this fail, `SweepObjects` finds them.
+    app.files.remove_organization(organization).await?;
     tracing::info!(%organization, "a deleted organization was removed for good");
     Ok(())
 }

@@ -82,7 +82,8 @@ impl Run<Arc<App>> for PurgeExpired {
     }
 }
 
-async fn organizations_after(app: &App, after: Uuid) -> Result<Vec<Uuid>> {
+/// The next organizations behind an id, `PAGE` of them unless these are the last.
+pub async fn organizations_after(app: &App, after: Uuid) -> Result<Vec<Uuid>> {
     let mut conn = app.database.of_worker().await?;
     let page = organizations::table.filter(organizations::id.gt(after)).order(organizations::id).limit(PAGE);
     Ok(page.select(organizations::id).load(&mut *conn).await?)

@@ -3,7 +3,8 @@
 //! How to read a cell: `own` is what the member owns (of conversations: takes part in; of members: itself and whom it
 //! talks with), `team` also what is owned by those who report to it and by members of the teams that it leads, `all`
 //! everything in the organization, `-` nothing. CREATE within `own` or `team` is for an owner within that reach.
-//! Conversations are `own` for everybody, the owner included: only who takes part may read.
+//! Conversations are `own` for everybody, the owner included: only who takes part may read. So are files: only who uploaded
+//! one may, and who reads what it belongs to.
 
 use crate::kit::permission::{Action, Permissions, Reach, Resource, Role};
 
@@ -62,6 +63,7 @@ const OWNER: Permissions = Permissions::table([
     /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
     /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
     /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
+    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -79,6 +81,7 @@ const ADMIN: Permissions = Permissions::table([
     /* AUDIT   */"all  -      -      -      -     -      -       -      -      -",
     /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
     /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
+    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -96,6 +99,7 @@ const MANAGER: Permissions = Permissions::table([
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
+    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -113,6 +117,7 @@ const SALES_REP: Permissions = Permissions::table([
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
+    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -130,6 +135,7 @@ const SUPPORT: Permissions = Permissions::table([
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
+    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -147,6 +153,7 @@ const MEMBER: Permissions = Permissions::table([
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
+    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -164,6 +171,7 @@ const GUEST: Permissions = Permissions::table([
     /* AUDIT   */"-    -      -      -      -     -      -       -      -      -",
     /* ROLE    */"-    -      -      -      -     -      -       -      -      -",
     /* TEAM    */"-    -      -      -      -     -      -       -      -      -",
+    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
 ]);
 
 #[cfg(test)]

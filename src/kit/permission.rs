@@ -122,6 +122,8 @@ dimension! {
         Role = "ROLE",
         /// Teams, who is in them, and so whose records TEAM permissions of their leaders reach.
         Team = "TEAM",
+        /// What people upload.
+        File = "FILE",
     }
 }
 
@@ -319,6 +321,7 @@ mod tests {
             "all  -   -    - - - - - - -",
             "own  all team - - - - - - -",
             "-    -   -    - - - - - - all",
+            "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",

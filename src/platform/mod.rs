@@ -2,6 +2,7 @@
 
 pub mod aside;
 pub mod database;
+pub mod files;
 pub mod jobs;
 pub mod key_file;
 pub mod mail;
@@ -11,6 +12,7 @@ pub mod outbound;
 pub mod password;
 pub mod postgres;
 pub mod random;
+pub mod signed_url;
 pub mod standing;
 pub mod telemetry;
 pub mod throttle;

@@ -1,5 +1,6 @@
 //! Secrets that are stored and needed again as they were: those of authenticators. Invariant: what is in the database is
-//! of no use without the key, which is not there, nor in any other row than the one that it was sealed for.
+//! of no use without the key, which is not there, nor in any other row than the one that it was sealed for. Keys for
+//! other purposes are derived from it, and tell nothing of it or of each other.
 
 use super::{key_file, random::random};
 use crate::{
@@ -11,6 +12,8 @@ use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use hkdf::Hkdf;
+use sha2::Sha256;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -21,7 +24,10 @@ const NONCE: usize = 24;
 const KEY: usize = 32;
 
 /// Seals and opens with the one key of this installation (XChaCha20-Poly1305, 256 bits).
-pub struct Vault(XChaCha20Poly1305);
+pub struct Vault {
+    cipher: XChaCha20Poly1305,
+    derived: Hkdf<Sha256>,
+}
 
 impl Vault {
     /// Takes the key from `identity.encryption_key`, else from `keys/vault.key` in the data directory, where one is made
@@ -43,21 +49,29 @@ impl Vault {
                 read(&path)?.ok_or_else(|| Error::ours(format!("the key {} is gone", path.display())))?
             }
         };
-        Ok(Vault(XChaCha20Poly1305::new(&key.into())))
+        Ok(Vault { cipher: XChaCha20Poly1305::new(&key.into()), derived: Hkdf::new(None, &key) })
+    }
+
+    /// A key for another purpose, which is the same wherever the installation's key is (HKDF-SHA256, RFC 5869).
+    pub fn derive(&self, purpose: &'static str) -> Result<[u8; KEY]> {
+        let mut key = [0; KEY];
+        self.derived.expand(purpose.as_bytes(), &mut key).map_err(|_| Error::ours("no key can be derived"))?;
+        Ok(key)
     }
 
     /// A form of the secret that may be stored in the row of `owner`, for this purpose.
     pub fn seal(&self, purpose: &'static str, owner: Uuid, secret: &[u8]) -> Result<Vec<u8>> {
         let nonce: [u8; NONCE] = random()?;
         let payload = Payload { msg: secret, aad: &about(purpose, owner) };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::ours("nothing can be sealed"))?;
+        let sealed =
+            self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::ours("nothing can be sealed"))?;
         Ok([[VERSION].as_slice(), &nonce, &sealed].concat())
     }
 
     /// The secret; `None` when it was sealed with another key, for another row or purpose, or changed since.
     pub fn open(&self, purpose: &'static str, owner: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.strip_prefix(&[VERSION])?.split_first_chunk::<NONCE>()?;
-        self.0.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &about(purpose, owner) }).ok()
+        self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &about(purpose, owner) }).ok()
     }
 }
 

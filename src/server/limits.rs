@@ -26,6 +26,7 @@ pub struct Limits {
     pub connections: Arc<Semaphore>,
     requests: Semaphore,
     bodies: Semaphore,
+    uploads: Semaphore,
     streams: Arc<Streams>,
 }
 
@@ -44,12 +45,13 @@ enum Holder {
 }
 
 impl Limits {
-    pub fn new(config: &HttpConfig) -> Self {
+    pub fn new(config: &HttpConfig, max_uploads: usize) -> Self {
         let semaphore = |permits: usize| Semaphore::new(permits.min(Semaphore::MAX_PERMITS));
         Limits {
             connections: Arc::new(semaphore(config.max_connections)),
             requests: semaphore(config.max_in_flight),
             bodies: semaphore(BODIES_KIB.max(config.max_body.div_ceil(1024))),
+            uploads: semaphore(max_uploads),
             streams: Arc::new(Streams { each: config.max_streams, held: Mutex::default() }),
         }
     }
@@ -58,6 +60,11 @@ impl Limits {
     /// that is too long helps nobody.
     pub fn request(&self) -> Result<SemaphorePermit<'_>> {
         self.requests.try_acquire().map_err(|_| Error::unavailable("too many requests in flight (http.max_in_flight)"))
+    }
+
+    /// A place among the uploads that are taken in. SERVICE_UNAVAILABLE at once when there is none.
+    pub fn upload(&self) -> Result<SemaphorePermit<'_>> {
+        self.uploads.try_acquire().map_err(|_| Error::unavailable("too many uploads at once (files.max_uploads)"))
     }
 
     /// Requests in flight now, of `max`.
@@ -155,7 +162,7 @@ mod tests {
     use super::*;
 
     fn limits(max_in_flight: usize, max_streams: usize) -> Limits {
-        Limits::new(&HttpConfig { max_in_flight, max_streams, ..HttpConfig::default() })
+        Limits::new(&HttpConfig { max_in_flight, max_streams, ..HttpConfig::default() }, 1)
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod edge;
 pub mod engine;
 pub mod explorer;
 pub mod fault;
+pub mod files;
 pub mod health;
 pub mod http;
 pub mod limits;
@@ -62,7 +63,7 @@ impl Server {
             }
         };
         Ok(Server {
-            limits: Limits::new(config),
+            limits: Limits::new(config, app.config.files.max_uploads),
             cors,
             proxies,
             meters: Meters::new(),

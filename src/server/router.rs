@@ -5,7 +5,7 @@
 use super::{
     Server, client, explorer,
     fault::{Fault, Media},
-    health, http,
+    files, health, http,
 };
 use crate::error::Code;
 use axum::{
@@ -22,6 +22,7 @@ pub fn routes(server: Arc<Server>) -> Router {
     Router::new()
         .route("/graphql", get(http::graphql).post(http::graphql))
         .route("/graphql/assets/{*path}", get(explorer_asset))
+        .route("/files/{organization}/{file}", get(files::get).put(files::put))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

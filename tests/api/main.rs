@@ -16,6 +16,7 @@ mod cookies;
 mod crm;
 mod crm_feed;
 mod devices;
+mod files;
 mod http;
 mod idempotency;
 mod identity;

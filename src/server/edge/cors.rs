@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT");
 const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id, retry-after");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 const ANY: HeaderValue = HeaderValue::from_static("*");
@@ -159,7 +159,7 @@ mod tests {
         let granted = ask("https://app.example.com");
         assert_eq!(granted.status(), StatusCode::NO_CONTENT);
         assert_eq!(granted.headers()["access-control-allow-headers"], "authorization,content-type");
-        assert_eq!(granted.headers()["access-control-allow-methods"], "GET, POST");
+        assert_eq!(granted.headers()["access-control-allow-methods"], "GET, POST, PUT");
         let refused = ask("https://evil.example");
         assert!(refused.headers().keys().all(|name| !name.as_str().starts_with("access-control-")), "{refused:?}");
     }

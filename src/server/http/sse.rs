@@ -162,7 +162,7 @@ mod tests {
         draining: &CancellationToken,
         session: Option<Session>,
     ) -> (Response, Limits) {
-        let limits = Limits::new(&HttpConfig::default());
+        let limits = Limits::new(&HttpConfig::default(), 1);
         (stream(answers, draining.clone(), session, permit(&limits)), limits)
     }
 

@@ -168,7 +168,7 @@ fn chunks(sizes: &[usize]) -> Body {
 }
 
 async fn read_chunks(body: Body, max: usize) -> Result<Bytes, Fault> {
-    let limits = crate::server::limits::Limits::new(&crate::config::HttpConfig::default());
+    let limits = crate::server::limits::Limits::new(&crate::config::HttpConfig::default(), 1);
     read::body(body, &HeaderMap::new(), max, &mut limits.body()).await
 }
 

@@ -26,6 +26,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("children", "Account"),
     ("reportsTo", "Contact"),
     ("role", "CustomRole"),
+    ("upload", "File"),
 ];
 
 /// Any kind of record.
@@ -165,6 +166,7 @@ impl<'a> Filler<'a> {
             "String" if last == "clientId" || last.ends_with("Slug") => {
                 json!(format!("{marker}-{}", &Uuid::new_v4().simple().to_string()[..8]))
             }
+            "String" if last == "contentType" => json!("text/plain"),
             "String" if last == "email" => json!(format!("{marker}-{}@example.com", Uuid::new_v4().simple())),
             "String" => json!(format!("{marker} {last}")),
             "EmailAddress" => json!(format!("{marker}-{last}@example.com")),

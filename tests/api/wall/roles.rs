@@ -171,6 +171,18 @@ impl<'a> Stage<'a> {
         let key = data(&made, "apiKeyCreate.apiKey.id").as_str().unwrap().to_owned();
         world.ids.insert("ApiKey".to_owned(), vec![key]);
         others.push((word, permissions.reach(Resource::ApiKey, Action::Read) == Some(Reach::All)));
+        let word = format!("f{nonce}");
+        let made = world
+            .ask(
+                server,
+                "mutation($input: UploadCreateInput!) { uploadCreate(input: $input) { file { id } } }",
+                json!({ "input": { "name": word, "size": 1, "contentType": "text/plain" } }),
+            )
+            .await;
+        let file = data(&made, "uploadCreate.file.id").as_str().unwrap().to_owned();
+        world.ids.insert("File".to_owned(), vec![file]);
+        // Whatever the role: until it belongs to something it is for who has uploaded it.
+        others.push((word, false));
         world.marker = format!("n{nonce}");
         let everyone: Vec<String> = members.iter().map(|(_, member)| member.member.to_string()).collect();
         world.ids.insert("Member".to_owned(), everyone);

@@ -1,0 +1,81 @@
+//! Files as people see them. Invariant: whoever may not read what a file belongs to does not see that there is one; until it
+//! belongs to something, only who uploaded it does.
+
+use crate::{
+    db_enum,
+    kit::{
+        id::Id,
+        relation::Computed,
+        resolve::scope,
+        rules::Rules,
+        scalars::DateTime,
+        scope::{Actor, Scope},
+        sql::Sql,
+        value::Bind,
+    },
+};
+use async_graphql::{ComplexObject, Context};
+use chrono::Utc;
+use stoa_macros::entity;
+use uuid::Uuid;
+
+db_enum! {
+    /// How far a file has come.
+    pub enum FileState, filter FileStateFilter {
+        /// Its upload has begun and is not complete; nobody can refer to it yet.
+        Pending = "pending",
+        /// It is whole and is what it says it is.
+        Ready = "ready",
+    }
+}
+
+/// Something that was uploaded. It never changes: for another content upload another file.
+#[entity(resource = File, plural = files, visible_by = readable, read_only, computed)]
+pub struct File {
+    pub id: Id<File>,
+    /// What people call it, and what it is saved as: 1 to 255 characters, never a path.
+    #[entity(filter, search)]
+    pub name: String,
+    /// What it is: a media type in lower case such as `image/png`. Of a READY file it fits the content.
+    #[entity(filter, group)]
+    pub content_type: String,
+    /// How large it is, in bytes.
+    #[entity(filter, sum)]
+    pub size: i32,
+    /// How far it has come.
+    #[entity(filter, group)]
+    pub state: FileState,
+    /// SHA-256 of the content in hexadecimal; null while it is PENDING.
+    pub checksum: Option<String>,
+    /// When its upload is forgotten unless it is complete by then; null: it is.
+    pub upload_until: Option<DateTime>,
+}
+
+impl Rules for File {}
+
+#[ComplexObject]
+impl Computed<'_, File> {
+    /// Where to fetch it, by GET and without headers; null while it is PENDING. Resolve it against the address of the API
+    /// (`new URL(url, endpoint)`). Whoever has it can read the file: it stays the same for an hour, so that browsers keep
+    /// what they fetched, and is good for one to two. Ranges are answered; pictures, sounds, films and plain text can be
+    /// shown in pages, all else is saved.
+    async fn url(&self, ctx: &Context<'_>) -> Option<String> {
+        let scope = scope(ctx).ok()?;
+        (self.state == FileState::Ready).then(|| url(scope, self.id.0))
+    }
+}
+
+/// Where the content of a file of the organization is fetched.
+pub fn url(scope: &Scope, file: Uuid) -> String {
+    scope.app.urls.to_fetch(&path(scope.actor.organization, file), Utc::now().timestamp())
+}
+
+/// What the signature of its URLs is about.
+pub fn path(organization: Uuid, file: Uuid) -> String {
+    format!("/files/{organization}/{file}")
+}
+
+/// The wall: one's own. What comes to refer to files (the attachments of messages) adds here who reads them by it.
+fn readable(actor: &Actor, sql: &mut Sql, alias: &'static str) {
+    sql.push(" AND (").push(alias).push(".created_by = ").bind(Bind::Uuid(Some(actor.member))).push(")");
+}

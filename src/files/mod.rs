@@ -1,0 +1,17 @@
+//! Files: what people upload, and who may read it.
+
+pub mod file;
+pub mod sweep;
+pub mod upload;
+
+pub use sweep::{PurgeUploads, RemoveObject, SweepObjects};
+
+use async_graphql::MergedObject;
+
+/// The wing's queries.
+#[derive(MergedObject, Default)]
+pub struct FilesQuery(file::FileQuery);
+
+/// The wing's mutations.
+#[derive(MergedObject, Default)]
+pub struct FilesMutation(upload::UploadMutation);

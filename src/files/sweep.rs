@@ -1,0 +1,155 @@
+//! What nobody needs any more of files: uploads that were begun and not completed, objects that no file has. Invariant: an
+//! object goes only when no row names it and none can come to name it, so that whatever is done twice, or by two nodes at
+//! once, takes nothing from anybody.
+
+use super::file::File;
+use crate::{
+    app::App,
+    error::Result,
+    events::{Hub, Origin},
+    identity::purge::organizations_after,
+    kit::{
+        entity::{Entity, select},
+        sql::Sql,
+        value::Bind,
+        write,
+    },
+    platform::{
+        files::ObjectName,
+        jobs::{Failure, Job, Run},
+    },
+    schema::files,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use futures_util::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// An object as old as this is named by a row, or nobody's: a day is the longest that an upload may take.
+const SETTLED: Duration = Duration::from_secs(2 * 86_400);
+/// Rows and objects looked at together.
+const PAGE: usize = 500;
+
+/// Removes the content of a file that was deleted.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RemoveObject {
+    pub organization: Uuid,
+    pub object: Uuid,
+}
+
+impl Job for RemoveObject {
+    const KIND: &'static str = "remove_object";
+}
+
+impl Run<Arc<App>> for RemoveObject {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        Ok(app.files.remove(&ObjectName::file(self.organization, self.object)).await?)
+    }
+}
+
+/// Forgets uploads whose time is over.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PurgeUploads {}
+
+impl Job for PurgeUploads {
+    const KIND: &'static str = "purge_uploads";
+    /// The next one comes within the hour.
+    const ATTEMPTS: i32 = 3;
+    const TIME: Duration = Duration::from_secs(3600);
+}
+
+impl Run<Arc<App>> for PurgeUploads {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        let (mut after, mut failed) = (Uuid::nil(), None);
+        loop {
+            let page = organizations_after(app, after).await?;
+            for organization in &page {
+                // One that fails must not keep the others waiting.
+                if let Err(fault) = purge(app, *organization).await {
+                    failed = Some(fault);
+                }
+            }
+            match page.last() {
+                Some(last) => after = *last,
+                None => return failed.map_or(Ok(()), |fault| Err(fault.into())),
+            }
+        }
+    }
+}
+
+async fn purge(app: &App, organization: Uuid) -> Result<()> {
+    loop {
+        let mut tx = app.database.of(organization).await?.begin().await?;
+        // Locked, so that one that is being completed at this moment comes before or after.
+        let mut over: Sql = select(File::table());
+        over.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(organization)));
+        over.push(" AND t0.upload_until < ").bind(Bind::Time(Some(Utc::now())));
+        over.push(" ORDER BY t0.id LIMIT ").number(PAGE as u32).push(" FOR UPDATE OF t0 SKIP LOCKED");
+        let over: Vec<File> = over.load(&mut *tx).await?;
+        if over.is_empty() {
+            return tx.rollback().await;
+        }
+        let ids: Vec<Uuid> = over.iter().map(|file| file.id.0).collect();
+        let rows = files::table.filter(files::organization_id.eq(organization).and(files::id.eq_any(ids)));
+        let objects: Vec<Option<String>> = diesel::delete(rows).returning(files::object).get_results(&mut *tx).await?;
+        let told = over.iter().map(|file| write::change(Some(file), file, "expired")).collect::<Result<_>>()?;
+        let events = Hub::append(&mut tx, organization, &Origin::default(), told).await?;
+        tx.commit().await?;
+        app.hub.publish(events);
+        for object in objects.into_iter().flatten().filter_map(|object| object.parse().ok()) {
+            // What fails here is found by `SweepObjects`.
+            app.files.remove(&ObjectName::file(organization, object)).await?;
+        }
+    }
+}
+
+/// Removes objects that no row names: what was sent twice, or left by a crash or a failure.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SweepObjects {}
+
+impl Job for SweepObjects {
+    const KIND: &'static str = "sweep_objects";
+    /// The next one comes within a day.
+    const ATTEMPTS: i32 = 3;
+    const TIME: Duration = Duration::from_secs(6 * 3600);
+}
+
+impl Run<Arc<App>> for SweepObjects {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        Ok(sweep(app, SETTLED).await?)
+    }
+}
+
+/// As `SweepObjects`, of objects of that age.
+pub async fn sweep(app: &App, settled: Duration) -> Result<()> {
+    let before = Utc::now() - TimeDelta::from_std(settled).unwrap_or(TimeDelta::MAX);
+    app.files.remove_drafts(settled).await?;
+    // Also of organizations that are gone: none of theirs has a row.
+    for organization in app.files.organizations().await? {
+        sweep_organization(app, organization, before).await?;
+    }
+    Ok(())
+}
+
+async fn sweep_organization(app: &App, organization: Uuid, before: DateTime<Utc>) -> Result<()> {
+    let old = app.files.of(organization).try_filter(|object| std::future::ready(object.written_at <= before));
+    let mut pages = old.try_chunks(PAGE);
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|fault| fault.1)?;
+        let names: Vec<String> =
+            page.iter().filter_map(|object| object.name.id()).map(|object| object.to_string()).collect();
+        let named = files::table.filter(files::organization_id.eq(organization).and(files::object.eq_any(names)));
+        let named: Vec<Option<String>> =
+            named.select(files::object).load(&mut *app.database.of(organization).await?).await?;
+        for object in page {
+            let id = object.name.id().map(|id| id.to_string());
+            if !named.contains(&id) {
+                app.files.remove(&object.name).await?;
+            }
+        }
+    }
+    Ok(())
+}

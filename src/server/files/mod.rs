@@ -1,0 +1,83 @@
+//! Files over HTTP at `/files/…`: fetched and sent by signed URLs, without any other credential. Invariants: nothing is
+//! answered or taken before the signature holds; memory for one request is bounded whatever it sends or asks for; what is
+//! answered can run no script in anybody's name.
+
+mod object;
+mod range;
+mod send;
+
+use super::{
+    Server, client,
+    fault::{Fault, Media},
+    http::read::discard,
+};
+use crate::{error::Code, platform::signed_url::Disbelief};
+use axum::{
+    extract::{Request, State},
+    http::{Method, StatusCode},
+    response::Response,
+};
+use chrono::Utc;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How much is read on of a body that is refused, so that whoever is still writing reads the answer.
+const READ_ON: usize = 256 * 1024;
+
+/// Answers a file.
+pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let info = client::info_of(&request);
+    let (head, _) = request.into_parts();
+    let answered = async {
+        let until = believed(&server, &Method::GET, &head.uri)?;
+        let (organization, file) = ids(head.uri.path()).ok_or_else(missing)?;
+        let _in_flight = server.limits.request()?;
+        server.unless_away(object::file(&server.app, (organization, file), until, &head.headers)).await?
+    };
+    answered.await.unwrap_or_else(|fault| fault.response(Media::Json, &info))
+}
+
+/// Takes the content of a file whose upload has begun.
+pub async fn put(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let info = client::info_of(&request);
+    let (head, mut body) = request.into_parts();
+    let taken = async {
+        believed(&server, &Method::PUT, &head.uri)?;
+        let (organization, file) = ids(head.uri.path()).ok_or_else(missing)?;
+        let _in_flight = server.limits.request()?;
+        let _place = server.limits.upload()?;
+        send::take(&server, (organization, file), &head.headers, &mut body).await
+    };
+    match taken.await {
+        Ok(response) => response,
+        Err(fault) => {
+            discard(body, &head.headers, READ_ON).await;
+            fault.response(Media::Json, &info)
+        }
+    }
+}
+
+/// Until when the URL grants this; 403 and 410 in words.
+fn believed(server: &Server, method: &Method, uri: &axum::http::Uri) -> Result<i64, Fault> {
+    let now = Utc::now().timestamp();
+    server.app.urls.believe(method.as_str(), uri.path(), uri.query(), now).map_err(|disbelief| match disbelief {
+        Disbelief::Wrong => {
+            let message = "This URL was not made by this server, or not for this. Ask for the file's `url` again.";
+            Fault::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
+        }
+        Disbelief::Over => {
+            let message = "This URL was good for a while, which is over. Ask for another one.";
+            Fault::new(StatusCode::GONE, Code::NotFound, message)
+        }
+    })
+}
+
+/// The organization and the file of a path.
+fn ids(path: &str) -> Option<(Uuid, Uuid)> {
+    let (organization, file) = path.strip_prefix("/files/")?.split_once('/')?;
+    Some((Uuid::try_parse(organization).ok()?, Uuid::try_parse(file).ok()?))
+}
+
+fn missing() -> Fault {
+    Fault::new(StatusCode::NOT_FOUND, Code::NotFound, "There is no such file, or not any more.")
+}

@@ -1,0 +1,122 @@
+//! A file on its way out. Invariant: the type that was found out goes along and is not guessed again, nothing that could
+//! have a script is shown in its place, and caches keep it no longer than its URL is good.
+
+use super::{
+    missing,
+    range::{Wanted, is_known, wanted},
+};
+use crate::{
+    app::App,
+    error::Code,
+    platform::files::{ObjectName, disposition, shown},
+    schema::{files, organizations},
+    server::fault::Fault,
+};
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use chrono::Utc;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+/// A page made of it could do nothing, and would be nobody's.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+/// Who has the URL may show it, on whatever page: the URL is the permission.
+const ANYWHERE: HeaderValue = HeaderValue::from_static("cross-origin");
+
+/// What is sent.
+pub struct Sent<'a> {
+    pub object: ObjectName,
+    pub size: u64,
+    /// Another one for every content.
+    pub tag: String,
+    pub content_type: &'a str,
+    pub name: &'a str,
+    /// Until when it may be fetched.
+    pub until: i64,
+}
+
+/// A file that people have uploaded.
+pub async fn file(
+    app: &App,
+    (organization, file): (Uuid, Uuid),
+    until: i64,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    let mut conn = app.database.of(organization).await?;
+    let found: Option<(Option<String>, Option<String>, i32, String, String)> = files::table
+        .inner_join(organizations::table)
+        .filter(files::organization_id.eq(organization).and(files::id.eq(file)).and(files::state.eq("ready")))
+        .filter(organizations::deleted_at.is_null().and(organizations::suspended_at.is_null()))
+        .select((files::object, files::checksum, files::size, files::content_type, files::name))
+        .first(&mut *conn)
+        .await
+        .optional()
+        .map_err(crate::Error::from)?;
+    // The content takes its time, and needs no database.
+    drop(conn);
+    let (object, checksum, size, content_type, name) = found.ok_or_else(missing)?;
+    let object = object.and_then(|object| object.parse().ok()).ok_or_else(missing)?;
+    let sent = Sent {
+        object: ObjectName::file(organization, object),
+        size: u64::from(size.unsigned_abs()),
+        tag: format!("\"{}\"", checksum.unwrap_or_default()),
+        content_type: &content_type,
+        name: &name,
+        until,
+    };
+    send(app, sent, headers).await
+}
+
+/// 200, 206, 304 or 416.
+pub async fn send(app: &App, sent: Sent<'_>, headers: &HeaderMap) -> Result<Response, Fault> {
+    let mut response = Response::new(Body::empty());
+    let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+    let told = response.headers_mut();
+    let seconds = sent.until.saturating_sub(Utc::now().timestamp()).max(0);
+    told.insert(header::CACHE_CONTROL, value(format!("private, max-age={seconds}, immutable")));
+    told.insert(header::ETAG, value(sent.tag.clone()));
+    told.insert(header::ACCEPT_RANGES, BYTES);
+    told.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    told.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    told.insert(HeaderName::from_static("cross-origin-resource-policy"), ANYWHERE);
+    if is_known(headers, &sent.tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(response);
+    }
+    let part = match wanted(headers, sent.size, &sent.tag) {
+        Wanted::Whole => 0..sent.size,
+        Wanted::Part(part) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {}-{}/{}", part.start, part.end.saturating_sub(1), sent.size);
+            response.headers_mut().insert(header::CONTENT_RANGE, value(range));
+            part
+        }
+        Wanted::None => {
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            response.headers_mut().insert(header::CONTENT_RANGE, value(format!("bytes */{}", sent.size)));
+            return Ok(response);
+        }
+    };
+    let length = part.end.saturating_sub(part.start);
+    let Some(content) = app.files.read(&sent.object, part).await? else {
+        tracing::error!(object = ?sent.object, "the content of a file is gone");
+        return Err(Fault::new(StatusCode::NOT_FOUND, Code::NotFound, "The content of this file is lost."));
+    };
+    let told = response.headers_mut();
+    told.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    told.insert(header::CONTENT_TYPE, value(with_charset(sent.content_type)));
+    told.insert(header::CONTENT_DISPOSITION, disposition(shown(sent.content_type), sent.name));
+    *response.body_mut() = Body::from_stream(content);
+    Ok(response)
+}
+
+/// Without, browsers read text as they like.
+fn with_charset(kind: &str) -> String {
+    if kind.starts_with("text/") { format!("{kind}; charset=utf-8") } else { kind.to_owned() }
+}
