@@ -3,12 +3,21 @@
 
 use crate::{
     config::Config,
-    error::Result,
+    error::{Error, Result},
     events::Hub,
     kit::relation::Lookups,
     platform::{
-        aside::Aside, database::Database, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords,
-        standing::Standings, throttle::Throttle, tokens::Tokens, vault::Vault,
+        aside::Aside,
+        database::{Database, address::Address},
+        jobs::Jobs,
+        mail::Mailer,
+        nodes::{Nodes, Redis},
+        oidc::Oidc,
+        password::Passwords,
+        standing::Standings,
+        throttle::Throttle,
+        tokens::Tokens,
+        vault::Vault,
     },
 };
 use std::sync::Arc;
@@ -17,6 +26,7 @@ use std::sync::Arc;
 pub struct App {
     pub config: Arc<Config>,
     pub database: Database,
+    pub nodes: Nodes,
     pub hub: Hub,
     pub tokens: Tokens,
     pub vault: Vault,
@@ -36,9 +46,12 @@ impl App {
     pub async fn new(config: Config, url: &str) -> Result<Arc<Self>> {
         let database = Database::connect(&config.database, url).await?;
         let jobs = Jobs::default();
+        let nodes = match &config.redis.url {
+            Some(url) => Nodes::by_redis(Redis::new(url, &config.redis.prefix).map_err(Error::ours)?),
+            None => Nodes::by_postgres(Address::parse(url)?),
+        };
         Ok(Arc::new(App {
-            hub: Hub::new(&config.events, database.clone()),
-            database,
+            hub: Hub::new(&config.events, database.clone(), &nodes),
             tokens: Tokens::open(&config)?,
             vault: Vault::of(&config)?,
             passwords: Passwords::new(&config.identity),
@@ -49,6 +62,8 @@ impl App {
             mail: Mailer::new(&config, &jobs)?,
             oidc: Oidc::new(&config)?,
             jobs,
+            database,
+            nodes,
             config: Arc::new(config),
         }))
     }

@@ -5,6 +5,7 @@ pub mod introspection;
 pub mod mail;
 pub mod oidc;
 mod postgres;
+pub mod redis;
 mod sign_in;
 pub mod statements;
 
