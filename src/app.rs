@@ -56,7 +56,7 @@ impl App {
             vault: Vault::of(&config)?,
             passwords: Passwords::new(&config.identity),
             throttle: Throttle::new(),
-            standings: Standings::default(),
+            standings: Standings::new(&database, &nodes),
             lookups: Lookups::default(),
             aside: Aside::default(),
             mail: Mailer::new(&config, &jobs)?,
