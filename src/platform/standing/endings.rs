@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long an answer may take before the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More endings at once, and everything is forgotten.
-const MOST: usize = 10_000;
+const MOST: usize = 1000;
 /// A node that has slept for so long forgets everything: endings are kept for an hour.
 const SLEPT: TimeDelta = TimeDelta::minutes(10);
 /// Rows removed in one statement, so that each is short.
@@ -40,7 +40,7 @@ const SINCE: &str = "
         SELECT subject FROM endings
         WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot)::text::bigint
           AND NOT pg_visible_in_snapshot(xid::text::xid8, $1::text::pg_snapshot)
-        LIMIT 10001)";
+        LIMIT 1001)";
 
 /// A connection and what has been read on it.
 struct Reading {
