@@ -3,12 +3,23 @@
 
 use crate::{
     config::Config,
-    error::Result,
+    error::{Error, Result},
     events::Hub,
     kit::relation::Lookups,
     platform::{
-        aside::Aside, database::Database, files::Files, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords,
-        signed_url::SignedUrls, standing::Standings, throttle::Throttle, tokens::Tokens, vault::Vault,
+        aside::Aside,
+        database::{Database, address::Address},
+        files::Files,
+        jobs::Jobs,
+        mail::Mailer,
+        nodes::{Nodes, Redis},
+        oidc::Oidc,
+        password::Passwords,
+        signed_url::SignedUrls,
+        standing::Standings,
+        throttle::Throttle,
+        tokens::Tokens,
+        vault::Vault,
     },
 };
 use std::sync::Arc;
@@ -17,6 +28,7 @@ use std::sync::Arc;
 pub struct App {
     pub config: Arc<Config>,
     pub database: Database,
+    pub nodes: Nodes,
     pub hub: Hub,
     pub tokens: Tokens,
     pub vault: Vault,
@@ -39,21 +51,26 @@ impl App {
         let database = Database::connect(&config.database, url).await?;
         let jobs = Jobs::default();
         let vault = Vault::of(&config)?;
+        let nodes = match &config.redis.url {
+            Some(url) => Nodes::by_redis(Redis::new(url, &config.redis.prefix).map_err(Error::ours)?),
+            None => Nodes::by_postgres(Address::parse(url)?),
+        };
         Ok(Arc::new(App {
-            hub: Hub::new(&config.events, database.clone()),
-            database,
+            hub: Hub::new(&config.events, database.clone(), &nodes),
             tokens: Tokens::open(&config)?,
             urls: SignedUrls::new(&config, &vault)?,
             vault,
             passwords: Passwords::new(&config.identity),
             throttle: Throttle::new(),
-            standings: Standings::default(),
+            standings: Standings::new(&database, &nodes),
             lookups: Lookups::default(),
             aside: Aside::default(),
             mail: Mailer::new(&config, &jobs)?,
             oidc: Oidc::new(&config)?,
             files: Files::open(&config)?,
             jobs,
+            database,
+            nodes,
             config: Arc::new(config),
         }))
     }

@@ -13,10 +13,12 @@ mod jobs;
 mod load;
 mod mail;
 mod oidc;
+mod redis;
 mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use self::redis::RedisConfig;
 pub use api_keys::ApiKeyConfig;
 pub use check::Fault;
 pub use files::FileConfig;
@@ -49,6 +51,7 @@ pub struct Config {
     pub public_url: Option<String>,
     pub database: DatabaseConfig,
     pub postgres: PostgresConfig,
+    pub redis: RedisConfig,
     pub http: HttpConfig,
     pub socket: SocketConfig,
     pub documents: DocumentConfig,
@@ -72,6 +75,7 @@ impl Default for Config {
             public_url: None,
             database: DatabaseConfig::default(),
             postgres: PostgresConfig::default(),
+            redis: RedisConfig::default(),
             http: HttpConfig::default(),
             socket: SocketConfig::default(),
             documents: DocumentConfig::default(),
@@ -110,6 +114,7 @@ impl Config {
             "is needed in production, where mails are sent: their links begin with it",
         );
         self.database.check(check.section("database"));
+        self.redis.check(check.section("redis"));
         self.http.check(check.section("http"));
         self.socket.check(check.section("socket"));
         self.documents.check(check.section("documents"));

@@ -127,6 +127,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What has ended or changed of what sessions and API keys rest on. Kept for an hour.
+    endings (xid, subject) {
+        /// The transaction that did it.
+        xid -> Int8,
+        /// An organization, a user, a member, a session or an API key.
+        subject -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// The log: one row per changed record, written in the transaction that changed it, never changed.
     events (organization_id, stream_id, seq) {
         organization_id -> Uuid,
@@ -610,6 +621,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     contacts,
     conversations,
     devices,
+    endings,
     events,
     files,
     idempotency_keys,

@@ -10,6 +10,7 @@ use crate::{
         jobs::Jobs,
         mail::Mailer,
         migrations::{self, MigrationState},
+        nodes::Redis,
         postgres::Postgres,
         telemetry::without_password,
     },
@@ -56,12 +57,22 @@ pub(super) async fn run(config: &Config, file: Option<PathBuf>) -> Result<()> {
             report.line("PostgreSQL", Postgres::find(config).map_err(|error| reason(&error)));
         }
     }
+    report.line("other nodes", check_redis(config).await);
     report.line("mail", check_mail(config).await);
     match report.failures {
         0 => Ok(()),
         1 => Err(Error::ours("one check failed")),
         failures => Err(Error::ours(format!("{failures} checks failed"))),
     }
+}
+
+/// How nodes tell each other what is new.
+async fn check_redis(config: &Config) -> Finding {
+    let Some(url) = &config.redis.url else { return Ok("by way of the database".into()) };
+    let redis = Redis::new(url, &config.redis.prefix)?;
+    let version = timeout(PATIENCE, redis.version()).await;
+    let version = version.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
+    version.map(|version| format!("{}, Redis {version}", without_password(url)))
 }
 
 /// Whether mails can be handed over; none is sent.

@@ -67,6 +67,15 @@ pub(super) fn is_postgres_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql") && !url.cannot_be_a_base())
 }
 
+/// `redis://…`, `rediss://…` or `redis+unix:///…`.
+pub(super) fn is_redis_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| match url.scheme() {
+        "redis" | "rediss" => url.has_host(),
+        "redis+unix" => url.path().len() > 1,
+        _ => false,
+    })
+}
+
 /// Scheme, host and port as browsers send them in `Origin`: no path, no slash at the end.
 pub(super) fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)

@@ -16,7 +16,7 @@ use toml::{Table, Value, de::DeTable};
 /// Read when it lies in the working directory and no other file is named.
 const USUAL_FILE: &str = "stoa.toml";
 /// Variables that other programs know, and the settings they stand for. Stoa's own name for it wins.
-const FOREIGN: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
+const FOREIGN: [(&str, &str); 2] = [("DATABASE_URL", "database.url"), ("REDIS_URL", "redis.url")];
 /// What the variables of settings begin with.
 const PREFIX: &str = "STOA_";
 /// The variable that names the file.

@@ -3,7 +3,8 @@
 //! that nobody watches costs nothing.
 
 use super::{
-    After, Bus, Delivery, Event, InProcess, StreamId,
+    After, Delivery, Event, StreamId,
+    bus::{self, Bus, Hints},
     read::{Log, Want},
     resume::{Reader, Step},
     sweep,
@@ -12,7 +13,10 @@ use super::{
 use crate::{
     config::EventConfig,
     error::{Error, Result},
-    platform::database::Database,
+    platform::{
+        database::Database,
+        nodes::{Nodes, Topic},
+    },
 };
 use futures_util::{
     StreamExt,
@@ -38,12 +42,13 @@ use tokio_util::task::AbortOnDropHandle;
 /// database.
 const WARM: usize = 16;
 
-/// The node's exchange: streams with live subscribers, their tails and rings. Its sweeping task ends with the last
-/// clone.
+/// The node's exchange: streams with live subscribers, their tails and rings. Its tasks, one that sweeps and one that
+/// listens to other nodes, end with the last clone.
 #[derive(Clone)]
 pub struct Hub {
     pub(super) exchange: Arc<Exchange>,
     _sweeper: Arc<AbortOnDropHandle<()>>,
+    _listener: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 pub(super) struct Exchange {
@@ -55,6 +60,8 @@ pub(super) struct Exchange {
     /// Streams of which something is missing: the sweeper reads it.
     pub gaps: Mutex<HashSet<StreamId>>,
     pub gap: Notify,
+    /// Hints may have been lost: everything is to be compared now.
+    pub missed: Notify,
     /// Whether it was said that the log cannot be read.
     outage: AtomicBool,
     pub meters: Meters,
@@ -81,14 +88,13 @@ pub(super) struct Meters {
 }
 
 impl Hub {
-    /// Must be called within a tokio runtime. One node: see `with_bus` for several.
-    pub fn new(config: &EventConfig, database: Database) -> Self {
-        Self::with_bus(config, database, InProcess)
-    }
-
-    /// As `new`, with a way to tell other nodes.
-    pub fn with_bus(config: &EventConfig, database: Database, bus: impl Bus) -> Self {
-        Self::over(config, Arc::new(database), bus)
+    /// Must be called within a tokio runtime.
+    pub fn new(config: &EventConfig, database: Database, nodes: &Nodes) -> Self {
+        let ear = nodes.listen(Topic::Hints);
+        let mut hub = Self::over(config, Arc::new(database), Hints::new(nodes.clone()));
+        let listener = tokio::spawn(bus::listen(Arc::downgrade(&hub.exchange), ear));
+        hub._listener = Some(Arc::new(AbortOnDropHandle::new(listener)));
+        hub
     }
 
     pub(super) fn over(config: &EventConfig, log: Arc<dyn Log>, bus: impl Bus) -> Self {
@@ -99,6 +105,7 @@ impl Hub {
             live: RwLock::default(),
             gaps: Mutex::default(),
             gap: Notify::new(),
+            missed: Notify::new(),
             outage: AtomicBool::new(false),
             meters: Meters {
                 streams: gauge!("stoa_events_live_streams"),
@@ -109,7 +116,7 @@ impl Hub {
             },
         });
         let sweeper = AbortOnDropHandle::new(tokio::spawn(sweep::run(exchange.clone())));
-        Hub { exchange, _sweeper: Arc::new(sweeper) }
+        Hub { exchange, _sweeper: Arc::new(sweeper), _listener: None }
     }
 
     /// Hands committed events to this node's subscribers and hints the other nodes. Call it after the commit, in
@@ -124,8 +131,9 @@ impl Hub {
         }
     }
 
-    /// Hears from another node that `seq` is committed; reads it if somebody here watches. Where a bus comes in.
-    pub fn hint(&self, stream: StreamId, seq: i64) {
+    /// Hears from another node that `seq` is committed; reads it if somebody here watches.
+    #[cfg(test)]
+    pub(super) fn hint(&self, stream: StreamId, seq: i64) {
         self.exchange.hint(stream, seq);
     }
 

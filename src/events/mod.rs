@@ -18,8 +18,10 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+use bus::{Bus, InProcess};
+
 pub use append::{NUMBER_AND_STORE, event_id};
-pub use bus::{Bus, InProcess};
 pub use cursor::Cursor;
 pub use hub::Hub;
 pub use read::histories;

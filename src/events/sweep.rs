@@ -1,6 +1,7 @@
 //! The one task of the hub: it reads what has not come by itself. At once, or nearly, where a gap shows; every few
-//! seconds by comparing all heads, which covers lost hints, other nodes and writers that died between commit and
-//! publish. Invariant: an event is late by one sweep at most while the database answers.
+//! seconds by comparing all heads, which covers lost hints and writers that died between commit and publish; and at once
+//! when the way to other nodes was cut and is whole again. Invariant: an event is late by one sweep at most while the
+//! database answers.
 
 use super::{
     StreamId,
@@ -37,6 +38,7 @@ pub(super) async fn run(exchange: Arc<Exchange>) {
                 next = after(every);
                 exchange.sweep().await
             }
+            () = exchange.missed.notified() => exchange.sweep().await,
             () = exchange.gap.notified() => {
                 sleep(pause).await;
                 true

@@ -9,7 +9,10 @@ use crate::{
         permission::{Permissions, Role},
         scope::{Actor, Credential, RequestInfo, Scope},
     },
-    platform::{standing::Standing, tokens},
+    platform::{
+        standing::{Standing, Watch},
+        tokens,
+    },
     schema::{memberships, organizations, roles, sessions, users},
 };
 use chrono::{DateTime, Utc};
@@ -58,7 +61,7 @@ pub(super) fn scope(
 }
 
 /// Whether a scope still holds: its token has not ended, its session or API key stands, and its member may what it might
-/// when the scope was made. Asked every half second for open sockets. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
+/// when the scope was made. Asked for open sockets when `watch` rings. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
 pub async fn recheck(scope: &Scope) -> Result<()> {
     let actor = &scope.actor;
     if actor.expires_at <= Utc::now() {
@@ -77,6 +80,12 @@ pub async fn recheck(scope: &Scope) -> Result<()> {
         return Err(Error::unauthenticated("REVOKED", "What holds for you here has changed. Connect again."));
     }
     Ok(())
+}
+
+/// Tells when a scope has to be rechecked.
+pub fn watch(scope: &Scope) -> Watch {
+    let actor = &scope.actor;
+    scope.app.standings.watch([actor.organization, actor.member, actor.user, actor.credential.id()])
 }
 
 /// What is known of the session, at most a second old.

@@ -223,7 +223,7 @@ async fn reveal(
 async fn written(scope: &Scope, write: impl AsyncFnOnce(&mut Tx) -> Result<ApiKey, Stop>) -> Result<Outcome<ApiKey>> {
     let outcome = write::one(scope, write).await?;
     if let Some(changed) = &outcome.record {
-        scope.app.standings.forget_where(|known| known.key == Some(changed.id.0));
+        scope.app.standings.forget(changed.id.0);
     }
     Ok(outcome)
 }

@@ -121,7 +121,7 @@ async fn verify(app: &App, request: &RequestInfo, token: &str) -> Result<Result<
         return Ok(Err(errors));
     }
     tx.commit().await?;
-    app.standings.forget_where(|standing| standing.user == bearer.user);
+    app.standings.forget(bearer.user);
     Ok(Ok(bearer.email))
 }
 

@@ -45,7 +45,7 @@ mod user;
 mod user_token;
 mod viewer;
 
-pub use access::{authenticate, recheck};
+pub use access::{authenticate, recheck, watch};
 pub use api_key_access::allow_operation;
 pub use member::{Member, MemberFilter, MemberListFilter, MemberOrder};
 pub use organization::Organization;

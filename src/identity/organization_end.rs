@@ -94,8 +94,7 @@ impl OrganizationEndMutation {
                 Ok(purge_at) => (Some(purge_at), Vec::new()),
                 Err(rejection) => (None, rejection.errors.into()),
             };
-            let here = scope.actor.organization;
-            scope.app.standings.forget_where(|standing| standing.organization == here);
+            scope.app.standings.forget(scope.actor.organization);
             Ok(Some(OrganizationDeletePayload { purge_at, user_errors, query: Default::default() }))
         }))
         .await

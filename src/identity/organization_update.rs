@@ -78,8 +78,7 @@ impl OrganizationUpdateMutation {
                 Ok(organization) => (Some(organization), Vec::new()),
                 Err(rejection) => (None, rejection.errors.into()),
             };
-            let here = scope.actor.organization;
-            scope.app.standings.forget_where(|standing| standing.organization == here);
+            scope.app.standings.forget(scope.actor.organization);
             Ok(Some(OrganizationPayload { organization, user_errors: errors, query: Default::default() }))
         }))
         .await

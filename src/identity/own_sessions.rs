@@ -232,7 +232,7 @@ async fn logout_everywhere(scope: &Scope) -> Result<()> {
     session::revoke(&mut tx, actor.organization, &here, "signed out everywhere").await?;
     audit::note(&mut tx, Note::own(actor.user, &scope.request, "signed_out_everywhere")).await?;
     tx.commit().await?;
-    app.standings.forget_where(|standing| standing.user == actor.user);
+    app.standings.forget(actor.user);
     Ok(())
 }
 

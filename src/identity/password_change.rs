@@ -126,6 +126,6 @@ async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors>
     app.mail.enqueue(&mut tx, None, &person.email, &PasswordChanged { name: person.full_name }).await?;
     audit::note(&mut tx, Note::own(actor.user, &scope.request, "password_changed")).await?;
     tx.commit().await?;
-    app.standings.forget_where(|standing| standing.user == actor.user);
+    app.standings.forget(actor.user);
     Ok(errors)
 }

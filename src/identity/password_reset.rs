@@ -204,7 +204,7 @@ async fn reset(app: &App, request: &RequestInfo, input: PasswordResetInput) -> R
     app.mail.enqueue(&mut tx, None, &bearer.email, &PasswordChanged { name }).await?;
     audit::note(&mut tx, Note::own(bearer.user, request, "password_reset")).await?;
     tx.commit().await?;
-    app.standings.forget_where(|standing| standing.user == bearer.user);
+    app.standings.forget(bearer.user);
     if !two_factor {
         app.throttle.forgive(PASSWORD_ATTEMPTS, &bearer.email);
     }

@@ -10,6 +10,7 @@ use crate::{
     platform::{
         database::Connection,
         jobs::{Failure, Job, Run},
+        standing,
     },
     schema::organizations,
 };
@@ -63,6 +64,7 @@ impl Run<Arc<App>> for PurgeExpired {
             device::purge(app).await,
             oidc::purge(app).await,
             sign_in_log::purge(app).await,
+            standing::purge(&app.database).await,
         ];
         let mut failed = purged.into_iter().find_map(Result::err);
         let mut after = Uuid::nil();

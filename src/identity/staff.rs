@@ -291,8 +291,7 @@ pub(super) async fn hold(tx: &mut Tx) -> Result<()> {
 /// Lets this node ask again what the organization's members may and whom they lead, when something was written.
 pub(super) fn forget_all(scope: &Scope, errors: &[UserError]) {
     if errors.is_empty() {
-        let here = scope.actor.organization;
-        scope.app.standings.forget_where(|standing| standing.organization == here);
+        scope.app.standings.forget(scope.actor.organization);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod key_file;
 pub mod mail;
 pub mod migrations;
+pub mod nodes;
 pub mod oidc;
 pub mod outbound;
 pub mod password;

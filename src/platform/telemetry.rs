@@ -49,9 +49,10 @@ pub fn start_metrics() -> Result<PrometheusHandle> {
         .map_err(Error::ours)
 }
 
-/// A database's address as it may be shown: without the password and without parameters, which can hold one.
+/// The address of a database or a Redis as it may be shown: without the password and without parameters, which can hold one.
 pub fn without_password(address: &str) -> String {
-    let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    let known = |url: &Url| matches!(url.scheme(), "postgres" | "postgresql" | "redis" | "rediss" | "redis+unix");
+    let url = Url::parse(address).ok().filter(known);
     let Some(mut url) = url else { return "(an address that cannot be read)".into() };
     let _ = url.set_password(None);
     url.set_query(None);

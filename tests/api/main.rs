@@ -29,6 +29,7 @@ mod mail;
 mod members;
 mod memory;
 mod messaging;
+mod nodes;
 mod oidc;
 mod organizations;
 mod outage;

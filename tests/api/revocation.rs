@@ -3,7 +3,7 @@
 //! that is promised; beside all other tests at once it is given another one.
 
 use crate::{
-    kit::{Founder, PASSWORD, Server, data, user_errors},
+    kit::{Founder, PASSWORD, Server, data, server, statements, user_errors},
     socket::Client,
 };
 use futures_util::future::join_all;
@@ -163,4 +163,48 @@ async fn what_is_taken_is_gone_everywhere_within_a_second() {
     }
     here.stop().await;
     elsewhere.stop().await;
+}
+
+/// What is read is what the last snapshot did not see, and not what is behind a number: a transaction that began long
+/// before others that have been read is seen when it commits.
+#[tokio::test]
+async fn who_commits_late_is_not_missed() {
+    let (here, elsewhere) = (server().await, Server::start().await);
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "admin", None).await;
+    let (token, other) = (second(here, &bob).await, second(here, &ada).await);
+    for token in [&token, &other] {
+        data(&elsewhere.graphql(PROBE, json!({}), Some(token)).await, "jobs.totalCount");
+    }
+    let mut late = here.session().await;
+    let late = late.transaction().await.expect("a transaction");
+    late.execute("UPDATE users SET disabled_at = now() WHERE email = $1", &[&bob.email]).await.expect("sound SQL");
+    bring_about(here, "logout", &ada, &ada, &other).await;
+    refused(&elsewhere, &other, Instant::now()).await;
+    data(&elsewhere.graphql(PROBE, json!({}), Some(&token)).await, "jobs.totalCount");
+    late.commit().await.expect("committed");
+    let took = refused(&elsewhere, &token, Instant::now()).await;
+    assert!(took < limit(), "{took:?}");
+    elsewhere.stop().await;
+}
+
+/// Whoever only stays connected costs the database nothing.
+#[tokio::test]
+async fn an_idle_socket_asks_nothing() {
+    let server = Server::start().await;
+    let ada = server.founder().await;
+    let mut socket = Client::open(&server, Some(&ada)).await;
+    socket.subscribe("1", json!({ "query": "subscription { recordEvents(entity: LEAD) { __typename } }" })).await;
+    socket.subscribe("2", json!({ "query": "{ viewer { memberId } }" })).await;
+    assert_eq!(socket.hear().await["type"], "next");
+    // It looks once whether something happened while it was let in; a clock would ask in each of these times.
+    let mut asked = Vec::new();
+    for _ in 0..10 {
+        asked = statements::during(ada.organization, sleep(Duration::from_millis(700))).await;
+        if asked.is_empty() {
+            break;
+        }
+    }
+    assert!(asked.is_empty(), "{asked:#?}");
+    server.stop().await;
 }

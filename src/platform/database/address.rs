@@ -3,10 +3,10 @@
 
 use super::tls::{self, Roots, Trust};
 use crate::error::{Error, Result};
-use std::{borrow::Cow, collections::HashMap, path::Path, time::Duration};
+use std::{borrow::Cow, collections::HashMap, future::poll_fn, path::Path, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_postgres::{
-    CancelToken, Client, Config, NoTls, Socket,
+    AsyncMessage, CancelToken, Client, Config, NoTls, Socket,
     config::{Host, SslMode},
     error::SqlState,
     tls::MakeTlsConnect,
@@ -72,13 +72,22 @@ impl Address {
     /// Opens a connection and a task that moves its bytes; the task ends with the connection and closes it when
     /// it is aborted. SERVICE_UNAVAILABLE when nobody answers, a fault of ours when we are turned away.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>)> {
+        self.connect_hearing(|_| ()).await
+    }
+
+    /// As `connect`; what the server says unasked, such as a NOTIFY, is told to `hear`, which must not wait.
+    pub async fn connect_hearing(
+        &self,
+        hear: impl Fn(AsyncMessage) + Clone + Send + 'static,
+    ) -> Result<(Client, JoinHandle<()>)> {
         // In boxes: whoever may have to connect, which is everybody, would otherwise carry all of this about.
         let answer = match &self.tls {
-            None => Box::pin(open(&self.config, NoTls)).await,
-            Some(tls) => match Box::pin(open(&self.config, tls.clone())).await {
+            None => Box::pin(open(&self.config, NoTls, hear)).await,
+            Some(tls) => match Box::pin(open(&self.config, tls.clone(), hear.clone())).await {
                 // As libpq: `prefer` is content with a plain line when TLS, or this user over TLS, is refused.
                 Err(fault) if self.config.get_ssl_mode() == SslMode::Prefer && refused(&fault) => {
-                    Box::pin(open(self.config.clone().ssl_mode(SslMode::Disable), NoTls)).await.map_err(|_| fault)
+                    let plain = self.config.clone().ssl_mode(SslMode::Disable).clone();
+                    Box::pin(open(&plain, NoTls, hear)).await.map_err(|_| fault)
                 }
                 answer => answer,
             },
@@ -98,15 +107,25 @@ impl Address {
     }
 }
 
-async fn open<T>(config: &Config, tls: T) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
+async fn open<T>(
+    config: &Config,
+    tls: T,
+    hear: impl Fn(AsyncMessage) + Send + 'static,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    let (client, connection) = config.connect(tls).await?;
+    let (client, mut connection) = config.connect(tls).await?;
     let driver = tokio::spawn(async move {
-        if let Err(fault) = connection.await {
-            tracing::debug!(fault = explain(fault), "a database connection ended");
+        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+            match message {
+                Ok(message) => hear(message),
+                Err(fault) => {
+                    tracing::debug!(fault = explain(fault), "a database connection ended");
+                    break;
+                }
+            }
         }
     });
     Ok((client, driver))

@@ -27,7 +27,8 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Notify, time::timeout};
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Client, Row, types::ToSql};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 type Pool = managed::Pool<Manager>;
@@ -114,6 +115,15 @@ impl Database {
         self.checkout(Owner::Worker).await
     }
 
+    /// A connection of its own beside the pool, so that a full pool does not blind whoever must see what has ended. Sees what
+    /// a worker sees.
+    pub async fn watcher(&self) -> Result<Watcher> {
+        let (client, driver) = self.pool.manager().open().await?;
+        let driver = AbortOnDropHandle::new(driver);
+        client.batch_execute("SELECT set_config('stoa.worker', 'on', false)").await.map_err(address::fault)?;
+        Ok(Watcher { client, _driver: driver })
+    }
+
     /// Whether the database answers, within a second and within `database.wait_ms`.
     pub async fn ping(&self) -> Result<()> {
         let limit = self.wait.min(PING);
@@ -190,6 +200,12 @@ fn fault(error: PoolError<Error>) -> Error {
         PoolError::Backend(error) => error,
         error => Error::unavailable(error.to_string()),
     }
+}
+
+/// See [`Database::watcher`]. Closed when it is dropped.
+pub struct Watcher {
+    pub client: Client,
+    _driver: AbortOnDropHandle<()>,
 }
 
 /// A pooled connection that speaks for one organization. Reads go through `&Connection` (diesel-async

@@ -3,10 +3,10 @@
 //! again.
 
 use crate::{
-    error::{Code, Error},
+    error::Code,
     identity,
     kit::scope::{Caller, Scope},
-    platform::standing::RECHECK,
+    platform::standing::{AGAIN, SPREAD},
     server::{
         engine::Answer,
         fault::{Media, respond},
@@ -20,12 +20,12 @@ use axum::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{
-    StreamExt,
-    future::BoxFuture,
+    FutureExt, StreamExt,
+    future::{BoxFuture, pending},
     stream::{self, BoxStream},
 };
 use std::{convert::Infallible, time::Duration};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at};
+use tokio::time::{Instant, Interval, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How often a silent stream shows that it lives; proxies cut what is silent for a minute, some for less.
@@ -35,24 +35,31 @@ const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// With an empty `data`, since `EventSource` drops events that have none.
 const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 
-/// Looks whether who subscribed may still listen: the last answer when not.
-pub type Session = Box<dyn Fn() -> BoxFuture<'static, Option<Answer>> + Send>;
+/// Ends when who subscribed may listen no more, with the last answer.
+pub type Session = BoxFuture<'static, Answer>;
 
 /// The session of a caller; strangers have none to lose.
 pub fn session(caller: Caller) -> Option<Session> {
     match caller {
-        Caller::Member(scope) => Some(Box::new(move || Box::pin(revoked(scope.clone())))),
+        Caller::Member(scope) => Some(Box::pin(revoked(scope))),
         Caller::Stranger { .. } => None,
     }
 }
 
-/// A database that is away says nothing about the session: asked again at the next turn.
-async fn revoked(scope: Scope) -> Option<Answer> {
-    match identity::recheck(&scope).await {
-        Err(error @ Error::Yours(_)) if error.code() == Code::Unauthenticated => {
-            Some(Answer::refusal(&error, &scope.request))
+async fn revoked(scope: Scope) -> Answer {
+    let watch = identity::watch(&scope);
+    let mut pause = SPREAD;
+    loop {
+        if pause == SPREAD {
+            watch.rung().await;
         }
-        _ => None,
+        sleep(pause.mul_f32(rand::random::<f32>())).await;
+        pause = match identity::recheck(&scope).await {
+            Ok(()) => SPREAD,
+            Err(error) if error.code() == Code::Unauthenticated => return Answer::refusal(&error, &scope.request),
+            // A database that is away says nothing about the session.
+            Err(_) => AGAIN,
+        };
     }
 }
 
@@ -71,9 +78,8 @@ pub fn stream(
     session: Option<Session>,
     permit: StreamPermit,
 ) -> Response {
-    let mut recheck = interval(RECHECK);
-    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let live = Live { answers, draining, session, recheck, keepalive: keepalive(), ended: false, _permit: permit };
+    let session = session.unwrap_or_else(|| pending().boxed());
+    let live = Live { answers, draining, session, keepalive: keepalive(), ended: false, _permit: permit };
     // The first comment carries the head through proxies that wait for a body.
     let events = stream::iter([COMMENT]).chain(stream::unfold(live, Live::event)).map(Ok::<_, Infallible>);
     let mut response = respond(StatusCode::OK, Media::EventStream, Bytes::new());
@@ -91,8 +97,7 @@ fn keepalive() -> Interval {
 struct Live {
     answers: BoxStream<'static, Answer>,
     draining: CancellationToken,
-    session: Option<Session>,
-    recheck: Interval,
+    session: Session,
     keepalive: Interval,
     ended: bool,
     _permit: StreamPermit,
@@ -103,31 +108,23 @@ impl Live {
         if self.ended {
             return None;
         }
-        loop {
-            let answer = tokio::select! {
-                biased;
-                () = self.draining.cancelled() => return None,
-                _ = self.recheck.tick(), if self.session.is_some() => match &self.session {
-                    Some(session) => match session().await {
-                        Some(refusal) => Some(refusal),
-                        None => continue,
-                    },
-                    None => continue,
-                },
-                answer = self.answers.next() => answer,
-                _ = self.keepalive.tick() => return Some((COMMENT, self)),
-            };
-            self.keepalive.reset();
-            let mut event = BytesMut::new();
-            if let Some(answer) = &answer {
-                next(answer, &mut event);
-            }
-            if answer.is_none_or(|answer| answer.refused.is_some()) {
-                event.put_slice(COMPLETE);
-                self.ended = true;
-            }
-            return Some((event.freeze(), self));
+        let answer = tokio::select! {
+            biased;
+            () = self.draining.cancelled() => return None,
+            refusal = &mut self.session => Some(refusal),
+            answer = self.answers.next() => answer,
+            _ = self.keepalive.tick() => return Some((COMMENT, self)),
+        };
+        self.keepalive.reset();
+        let mut event = BytesMut::new();
+        if let Some(answer) = &answer {
+            next(answer, &mut event);
         }
+        if answer.is_none_or(|answer| answer.refused.is_some()) {
+            event.put_slice(COMPLETE);
+            self.ended = true;
+        }
+        Some((event.freeze(), self))
     }
 }
 
@@ -220,16 +217,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_revoked_session_ends_its_streams_within_a_second() {
+    async fn a_session_that_ends_takes_its_streams_along() {
         let began = Instant::now();
-        let session: Session = Box::new(move || {
-            let over = began.elapsed() > Duration::from_millis(2500);
-            Box::pin(async move {
-                over.then(|| Answer { refused: Some(Code::Unauthenticated), ..answer("{\"errors\":[{}]}") })
-            })
+        let session: Session = Box::pin(async {
+            sleep(Duration::from_millis(2500)).await;
+            Answer { refused: Some(Code::Unauthenticated), ..answer("{\"errors\":[{}]}") }
         });
         let (response, _limits) = start(stream::pending().boxed(), &CancellationToken::new(), Some(session));
         assert_eq!(all(response).await, ":\n\nevent: next\ndata: {\"errors\":[{}]}\n\nevent: complete\ndata:\n\n");
-        assert_eq!(began.elapsed().as_secs(), 3);
+        assert_eq!(began.elapsed().as_millis(), 2500);
     }
 }

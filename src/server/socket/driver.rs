@@ -16,7 +16,7 @@ use crate::{
     config::{SocketConfig, millis},
     error::{Code, Error, Result as Answered},
     kit::scope::RequestInfo,
-    platform::standing::RECHECK,
+    platform::standing::{AGAIN, SPREAD},
 };
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
 use serde_json::{Map, Value, value::RawValue};
@@ -25,6 +25,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -81,6 +82,8 @@ enum Verdict<M> {
 enum Event<M> {
     Gone(tungstenite::Error),
     Alarm,
+    /// The member's session may have ended.
+    Rung,
     /// The server stops.
     Drain,
     /// Nothing is owed any more to a socket of a server that stops.
@@ -187,6 +190,13 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
             (self.asking, self.refreshing) = (None, false);
             return Poll::Ready(Event::Verdict(verdict));
         }
+        if self.asking.is_none()
+            && let Phase::Member(member) = &self.phase
+            && member.recheck_at.is_none()
+            && member.watch.poll_rung(context).is_ready()
+        {
+            return Poll::Ready(Event::Rung);
+        }
         if !self.refreshing
             && self.outbox.len() < self.config().queue.max(1)
             && self.outbox.bytes() < self.config().max_message.max(1)
@@ -222,7 +232,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
         let phase = match &self.phase {
             Phase::Silent | Phase::Admitting => Some(self.init_by),
             Phase::Stranger => None,
-            Phase::Member(member) => Some(member.expires_at.min(member.recheck_at)),
+            Phase::Member(member) => Some(member.recheck_at.map_or(member.expires_at, |at| at.min(member.expires_at))),
         };
         [phase, self.write_by, self.drain_by].into_iter().flatten().fold(self.ping_at, Instant::min)
     }
@@ -231,6 +241,10 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
         match event {
             Event::Gone(fault) => Err(fault.into()),
             Event::Alarm => Ok(self.on_alarm(Instant::now())?),
+            Event::Rung => {
+                self.recheck_within(SPREAD);
+                Ok(())
+            }
             Event::Drain => {
                 let wait = millis(self.operations.config().http.drain_ms);
                 self.drain_by = Some(Instant::now() + wait);
@@ -268,8 +282,8 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
                 return Err(Close::new(4408, "Connection initialisation timeout"));
             }
             Phase::Member(member) if member.expires_at <= now => return Err(Close::expired()),
-            Phase::Member(member) if member.recheck_at <= now => {
-                member.recheck_at = now + RECHECK;
+            Phase::Member(member) if member.recheck_at.is_some_and(|at| at <= now) => {
+                member.recheck_at = None;
                 if self.asking.is_none() {
                     let (operations, who) = (self.operations.clone(), member.who.clone());
                     self.asking = Some(async move { Verdict::Rechecked(operations.recheck(who).await) }.boxed());
@@ -400,12 +414,20 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
             }
             Verdict::Rechecked(Ok(())) => {}
             Verdict::Rechecked(Err(error @ Error::Yours(_))) => return Err(turned_away(&error, &self.request)),
-            // What could say is away. It is asked again in a second, and the token ends all the same.
+            // What could say is away. It is asked again soon, and the token ends all the same.
             Verdict::Rechecked(Err(error)) => {
+                self.recheck_within(AGAIN);
                 tracing::warn!(request = %self.request.id, ?error, "a session could not be rechecked");
             }
         }
         Ok(())
+    }
+
+    /// Not all sockets in the same millisecond.
+    fn recheck_within(&mut self, limit: Duration) {
+        if let Phase::Member(member) = &mut self.phase {
+            member.recheck_at = Some(Instant::now() + limit.mul_f32(rand::random::<f32>()));
+        }
     }
 
     fn admit(&mut self, phase: Phase<O::Member>) {

@@ -7,6 +7,7 @@ use crate::{
     error::{Code, Error, Result},
     identity,
     kit::scope::{Actor, Caller, RequestInfo, Scope},
+    platform::standing::Watch,
     server::{
         Server,
         engine::{Answer, GraphqlRequest, OperationKind},
@@ -46,6 +47,8 @@ pub(super) trait Operations: Clone + Send + Sync + 'static {
     fn draining(&self) -> &CancellationToken;
     fn actor(member: &Self::Member) -> &Actor;
     fn authenticate(&self, token: String, request: RequestInfo) -> impl Future<Output = Result<Self::Member>> + Send;
+    /// Tells when what the member may do here has to be asked again.
+    fn watch(&self, member: &Self::Member) -> Watch;
     fn recheck(&self, member: Self::Member) -> impl Future<Output = Result<()>> + Send;
     /// The list of errors that says why something was not executed.
     fn refusal(&self, error: &Error, request: &RequestInfo) -> Bytes;
@@ -79,6 +82,10 @@ impl Operations for Arc<Server> {
 
     async fn authenticate(&self, token: String, request: RequestInfo) -> Result<Scope> {
         self.unless_away(identity::authenticate(&self.app, &token, request)).await?
+    }
+
+    fn watch(&self, member: &Scope) -> Watch {
+        identity::watch(member)
     }
 
     async fn recheck(&self, member: Scope) -> Result<()> {

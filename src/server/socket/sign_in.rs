@@ -5,7 +5,7 @@ use super::{operations::Operations, protocol::Close, seats::Seat};
 use crate::{
     error::{Code, Error},
     kit::scope::RequestInfo,
-    platform::standing::RECHECK,
+    platform::standing::Watch,
 };
 use tokio::time::Instant;
 
@@ -23,7 +23,10 @@ pub(super) enum Phase<M> {
 pub(super) struct Member<M> {
     pub who: M,
     pub expires_at: Instant,
-    pub recheck_at: Instant,
+    /// Rings when the session may have ended.
+    pub watch: Watch,
+    /// When to look whether it has.
+    pub recheck_at: Option<Instant>,
     seat: Seat,
 }
 
@@ -43,8 +46,8 @@ impl<M> Member<M> {
         Ok(Member {
             // A clock cannot hold every date that a token can.
             expires_at: now.checked_add(left).unwrap_or(now),
-            // Not all sockets in the same millisecond, and none later than the others.
-            recheck_at: now + RECHECK.mul_f32(rand::random::<f32>()),
+            watch: operations.watch(&who),
+            recheck_at: None,
             who,
             seat,
         })

@@ -5,6 +5,7 @@ pub mod introspection;
 pub mod mail;
 pub mod oidc;
 mod postgres;
+pub mod redis;
 mod sign_in;
 pub mod statements;
 
@@ -104,7 +105,7 @@ impl Server {
 
     /// Nothing that was found in the database a moment ago is believed any more, as after a second.
     pub fn forget(&self) {
-        self.app.standings.forget_where(|_| true);
+        self.app.standings.forget_all();
     }
 
     /// Stops the server and waits until it has.

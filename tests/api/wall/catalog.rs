@@ -21,6 +21,8 @@ const GLOBAL: &[&str] = &[
     "login_attempts",
     // What recurs on this server: seen by its worker only.
     "schedules",
+    // What has ended of what sessions rest on, also of people: ids alone, written by triggers, seen by nodes only.
+    "endings",
     // diesel's own; the role of requests has no right to it.
     "__diesel_schema_migrations",
 ];
@@ -95,8 +97,10 @@ async fn faults(client: &Client) -> Vec<String> {
                -- Whoever may insert a row of no organization can read none of them.
                AND NOT (c.relname = 'jobs' AND p.polname = 'nobodys_jobs' AND p.polcmd = 'a' AND p.polqual IS NULL
                         AND pg_get_expr(p.polwithcheck, p.polrelid) = '(organization_id IS NULL)')
+               AND NOT (c.relname = 'endings' AND p.polname = 'anybodys_endings' AND p.polcmd = 'a' AND p.polqual IS NULL)
                AND (c.relname::text, p.polname::text, p.polcmd::text, coalesce(pg_get_expr(p.polqual, p.polrelid), '')) NOT IN (
                  VALUES ('jobs', 'worker_jobs', '*', '( SELECT stoa_worker() AS stoa_worker)'),
+                        ('endings', 'worker_endings', '*', '( SELECT stoa_worker() AS stoa_worker)'),
                         ('schedules', 'worker_schedules', '*', '( SELECT stoa_worker() AS stoa_worker)'),
                         ('organizations', 'worker_organizations', 'r', '( SELECT stoa_worker() AS stoa_worker)'),
                         ('memberships', 'own_memberships', 'r', '(user_id = ( SELECT stoa_user() AS stoa_user))'),
@@ -112,7 +116,7 @@ async fn faults(client: &Client) -> Vec<String> {
         none(
             client,
             "SELECT format('%s: not behind row level security', c.relname) FROM pg_class c
-             WHERE c.oid IN ('organizations'::regclass, 'schedules'::regclass)
+             WHERE c.oid IN ('organizations'::regclass, 'schedules'::regclass, 'endings'::regclass)
                AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
             &[],
         )
@@ -205,6 +209,8 @@ async fn a_hole_in_the_catalog_is_named() {
         ("ALTER POLICY nobodys_jobs ON jobs WITH CHECK (true)", "jobs: the policy nobodys_jobs"),
         ("CREATE POLICY more ON leads FOR INSERT WITH CHECK (true)", "leads: the policy more"),
         ("ALTER TABLE schedules NO FORCE ROW LEVEL SECURITY", "schedules: not behind row level security"),
+        ("ALTER TABLE endings DISABLE ROW LEVEL SECURITY", "endings: not behind row level security"),
+        ("ALTER POLICY worker_endings ON endings USING (true)", "endings: the policy worker_endings"),
         ("ALTER POLICY organization_wall ON leads WITH CHECK (true)", "leads: no policy"),
         ("DROP INDEX leads_contact", "leads: no index begins with (organization_id, contact_id)"),
         ("ALTER TABLE leads ADD COLUMN other_id uuid", "leads: other_id has no foreign key"),

@@ -13,6 +13,7 @@ use crate::{
         permission,
         scope::{Actor, Credential, RequestInfo},
     },
+    platform::standing::{Standings, Watch},
     server::engine::OperationKind,
 };
 use axum::http::Request;
@@ -51,6 +52,7 @@ pub struct Inner {
     pub revoked: AtomicBool,
     /// Whether identity is away.
     pub away: AtomicBool,
+    pub standings: Standings,
     /// How often a session was rechecked.
     pub rechecks: AtomicUsize,
     /// Lets `slow` operations answer.
@@ -73,6 +75,7 @@ impl Fake {
             draining: CancellationToken::new(),
             revoked: AtomicBool::new(false),
             away: AtomicBool::new(false),
+            standings: Standings::unread(),
             rechecks: AtomicUsize::new(0),
             release: Notify::new(),
             pulled: AtomicUsize::new(0),
@@ -144,6 +147,10 @@ impl Operations for Fake {
             "old" => Err(Error::unauthenticated("EXPIRED", "Ended.")),
             _ => Err(Error::unauthenticated("INVALID", "Unreadable.")),
         }
+    }
+
+    fn watch(&self, member: &Arc<Actor>) -> Watch {
+        self.0.standings.watch([member.organization, member.member, member.user, member.credential.id()])
     }
 
     async fn recheck(&self, _: Arc<Actor>) -> Result<()> {

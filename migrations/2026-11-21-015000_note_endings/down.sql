@@ -1,0 +1,16 @@
+DROP TRIGGER api_key_goes ON api_keys;
+DROP TRIGGER api_key_ends ON api_keys;
+DROP TRIGGER session_goes ON sessions;
+DROP TRIGGER session_ends ON sessions;
+DROP TRIGGER role_changes ON roles;
+DROP TRIGGER team_changes ON team_members;
+DROP TRIGGER leader_changes ON teams;
+DROP TRIGGER line_grows ON memberships;
+DROP TRIGGER line_changes ON memberships;
+DROP TRIGGER member_goes ON memberships;
+DROP TRIGGER member_ends ON memberships;
+DROP TRIGGER organization_goes ON organizations;
+DROP TRIGGER organization_ends ON organizations;
+DROP TRIGGER user_ends ON users;
+DROP FUNCTION note_ending();
+DROP TABLE endings;

@@ -1,0 +1,234 @@
+//! Several nodes: what happens on one reaches the subscribers of another at once, by NOTIFY and by Redis alike; a way that
+//! is cut costs a moment and loses nothing. The sweep, which would find everything, is hours away here.
+
+use crate::{
+    kit::{Founder, Server, connect, database, redis::Redis, server},
+    messaging::{Talk, live::Feed, text},
+};
+use serde_json::Value;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use stoa::{
+    events::{Event, StreamId},
+    platform::{
+        database::address::Address,
+        nodes::{self, Heard, Nodes, Topic},
+    },
+};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+/// How long anything may take that has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A sweep that never comes.
+const NEVER: u64 = 600_000;
+
+/// How the nodes of a test tell each other something.
+struct Way {
+    database: String,
+    redis: Option<Redis>,
+}
+
+impl Way {
+    /// With a database of its own where the way is cut, so that no other test notices.
+    async fn postgres(own: Option<&str>) -> Option<Self> {
+        let database = match own {
+            Some(name) => database(&format!("nodes_{name}"), "postgres").await,
+            None => server().await.database.clone(),
+        };
+        Some(Way { database, redis: None })
+    }
+
+    async fn redis(_: Option<&str>) -> Option<Self> {
+        Some(Way { redis: Some(Redis::start()?), database: server().await.database.clone() })
+    }
+
+    async fn node(&self) -> Server {
+        Server::on(&self.database, |config| {
+            config.redis.url = self.redis.as_ref().map(Redis::url);
+            config.events.sweep_ms = NEVER;
+        })
+        .await
+    }
+
+    /// Two nodes that know each other.
+    async fn two(&self) -> (Server, Server) {
+        let (here, there) = tokio::join!(self.node(), self.node());
+        until(|| !here.app.nodes.alone() && !there.app.nodes.alone()).await;
+        (here, there)
+    }
+
+    /// Somebody who only listens, and hears what everybody says.
+    fn listener(&self) -> Nodes {
+        match &self.redis {
+            Some(redis) => Nodes::by_redis(nodes::Redis::new(&redis.url(), "stoa").expect("an address")),
+            None => Nodes::by_postgres(Address::parse(&self.database).expect("an address")),
+        }
+    }
+
+    /// Cuts all that goes this way, at once, and does something before it is whole again.
+    async fn cut(&mut self, meanwhile: impl Future) {
+        match &mut self.redis {
+            Some(redis) => redis.replaced(meanwhile).await,
+            None => {
+                let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                    WHERE datname = current_database() AND application_name = 'stoa nodes'";
+                let ended: i64 = connect(&self.database).await.query_one(cut, &[]).await.expect("sound SQL").get(0);
+                assert_eq!(ended, 2);
+                meanwhile.await;
+            }
+        }
+    }
+
+    /// Says something that no node says.
+    async fn say(&self, nonsense: &str) {
+        match &self.redis {
+            Some(redis) => {
+                let client = redis::Client::open(redis.url()).expect("an address");
+                let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+                let mut publish = redis::cmd("PUBLISH");
+                publish.arg("stoa:nodes").arg(nonsense);
+                assert!(publish.query_async::<i64>(&mut connection).await.expect("published") >= 2);
+            }
+            None => {
+                let client = connect(&self.database).await;
+                client.execute("SELECT pg_notify('stoa_nodes', $1)", &[&nonsense]).await.expect("sound SQL");
+            }
+        }
+    }
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !what() {
+        assert!(began.elapsed() < PATIENCE, "did not come to be");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Ada on one node, and on the other one Bob, who follows what she says.
+async fn talk(here: &Server, there: &Server) -> (Founder, Talk, Feed) {
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "member", None).await;
+    let talk = here.group(&ada, &[&bob]).await;
+    let feed = there.follow(&bob, &talk.id, Some(&talk.cursor)).await;
+    (ada, talk, feed)
+}
+
+async fn heard(feed: &mut Feed) -> Value {
+    timeout(PATIENCE, feed.next()).await.expect("in time")["message"].clone()
+}
+
+async fn a_message_crosses_at_once(way: Way) {
+    let (here, there) = way.two().await;
+    let (ada, talk, mut feed) = talk(&here, &there).await;
+    for nonsense in ["", "nonsense", "AQIAAAAAAAAAAAAAAAAAAAAAAAA", &"A".repeat(7900)] {
+        way.say(nonsense).await;
+    }
+    let mut times = Vec::new();
+    for number in 0..20 {
+        let body = number.to_string();
+        let began = Instant::now();
+        here.say(&ada, &talk, &body).await;
+        assert_eq!(text(&heard(&mut feed).await, "body"), body);
+        times.push(began.elapsed());
+    }
+    times.sort();
+    println!("a message to another node: median {:?}, longest {:?}", times[10], times[19]);
+    assert!(times[10] < Duration::from_millis(500), "{times:?}");
+    here.stop().await;
+    there.stop().await;
+}
+
+async fn a_cut_way_loses_nothing(mut way: Way) {
+    let (here, there) = way.two().await;
+    let (ada, talk, mut feed) = talk(&here, &there).await;
+    here.say(&ada, &talk, "before").await;
+    assert_eq!(text(&heard(&mut feed).await, "body"), "before");
+    way.cut(async {
+        for body in ["1", "2", "3"] {
+            here.say(&ada, &talk, body).await;
+        }
+    })
+    .await;
+    for body in ["1", "2", "3"] {
+        assert_eq!(text(&heard(&mut feed).await, "body"), body, "without a sweep");
+    }
+    let lives = async {
+        loop {
+            here.say(&ada, &talk, "after").await;
+            if timeout(Duration::from_millis(500), feed.next()).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, lives).await.expect("the way is whole again");
+    here.stop().await;
+    there.stop().await;
+}
+
+async fn hints_go_together_and_nobody_waits(way: Way) {
+    let (here, listener) = (way.node().await, way.listener());
+    let mut ear = listener.listen(Topic::Hints);
+    until(|| !here.app.nodes.alone()).await;
+    let stream = StreamId { organization: Uuid::now_v7(), stream: Uuid::now_v7() };
+    let event = |seq| {
+        Arc::new(Event {
+            organization: stream.organization,
+            stream: stream.stream,
+            seq,
+            id: Uuid::now_v7(),
+            kind: String::new(),
+            entity: String::new(),
+            entity_id: Uuid::nil(),
+            actor: None,
+            payload: Value::Null,
+            request_id: None,
+            at: Default::default(),
+        })
+    };
+    let began = Instant::now();
+    (1..=10_000).for_each(|seq| here.app.hub.publish(vec![event(seq)]));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let mut hints = 0;
+    let all = async {
+        loop {
+            let Some(Heard::Said { body, .. }) = ear.hear().await else { continue };
+            for hint in body.chunks(40).filter(|hint| hint[16..32] == *stream.stream.as_bytes()) {
+                hints += 1;
+                if hint[32..] == 10_000_i64.to_be_bytes() {
+                    return;
+                }
+            }
+        }
+    };
+    timeout(PATIENCE, all).await.expect("the last of them");
+    assert!(hints < 1000, "{hints} hints for 10 000 events");
+    here.stop().await;
+}
+
+macro_rules! both {
+    ($($name:ident $(($own:literal))?),+) => {
+        mod by_notify {
+            $(#[tokio::test]
+            async fn $name() {
+                let own: &[&str] = &[$($own)?];
+                if let Some(way) = super::Way::postgres(own.first().copied()).await {
+                    super::$name(way).await;
+                }
+            })+
+        }
+        mod by_redis {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(way) = super::Way::redis(None).await {
+                    super::$name(way).await;
+                }
+            })+
+        }
+    };
+}
+
+both!(a_message_crosses_at_once, a_cut_way_loses_nothing("cut"), hints_go_together_and_nobody_waits);
