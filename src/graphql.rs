@@ -5,7 +5,9 @@ use crate::{
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
-    messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
+    messaging::{
+        MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription, mention::Mention,
+    },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
 };
@@ -44,6 +46,7 @@ pub const TABLES: &[TableOf] = &[
     Contact::table,
     Lead::table,
     Conversation::table,
+    Mention::table,
     Job::table,
     Invitation::table,
     ApiKey::table,

@@ -3,15 +3,21 @@
 
 pub mod conversation;
 pub mod feed;
+mod gather;
+pub mod mention;
 pub mod message;
 pub mod participant;
+mod pin;
+pub mod reaction;
 mod send;
+pub mod thread;
+mod version;
 
 use async_graphql::MergedObject;
 
 /// The wing's queries.
 #[derive(MergedObject, Default)]
-pub struct MessagingQuery(conversation::ConversationQuery);
+pub struct MessagingQuery(conversation::ConversationQuery, mention::MentionQuery);
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]
@@ -19,4 +25,7 @@ pub struct MessagingMutation(
     conversation::ConversationMutation,
     participant::ParticipantMutation,
     message::MessageMutation,
+    reaction::ReactionMutation,
+    thread::ThreadMutation,
+    pin::PinMutation,
 );

@@ -18,6 +18,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("manager", "Member"),
     ("leader", "Member"),
     ("sender", "Member"),
+    ("pinn", "Member"),
+    ("threadRoot", "Message"),
+    ("replies", "Message"),
     ("partner", "Member"),
     ("user", "User"),
     ("session", "Session"),
@@ -165,6 +168,8 @@ impl<'a> Filler<'a> {
             "String" if last == "clientId" || last.ends_with("Slug") => {
                 json!(format!("{marker}-{}", &Uuid::new_v4().simple().to_string()[..8]))
             }
+            "String" if last == "emoji" => json!("🎉"),
+            "String" if last == "body" => json!(format!("{marker} {last} <@channel>")),
             "String" if last == "email" => json!(format!("{marker}-{}@example.com", Uuid::new_v4().simple())),
             "String" => json!(format!("{marker} {last}")),
             "EmailAddress" => json!(format!("{marker}-{last}@example.com")),
