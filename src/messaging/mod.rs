@@ -4,11 +4,13 @@
 pub mod conversation;
 pub mod feed;
 mod gather;
+mod history;
 pub mod mention;
 pub mod message;
 pub mod participant;
 mod pin;
 pub mod reaction;
+mod search;
 mod send;
 pub mod thread;
 mod version;
@@ -17,7 +19,12 @@ use async_graphql::MergedObject;
 
 /// The wing's queries.
 #[derive(MergedObject, Default)]
-pub struct MessagingQuery(conversation::ConversationQuery, mention::MentionQuery);
+pub struct MessagingQuery(
+    conversation::ConversationQuery,
+    mention::MentionQuery,
+    history::HistoryQuery,
+    search::SearchQuery,
+);
 
 /// The wing's mutations.
 #[derive(MergedObject, Default)]

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod feed;
+mod history;
 pub mod live;
 mod mention;
 mod message;

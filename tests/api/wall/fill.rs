@@ -170,6 +170,8 @@ impl<'a> Filler<'a> {
             }
             "String" if last == "emoji" => json!("🎉"),
             "String" if last == "body" => json!(format!("{marker} {last} <@channel>")),
+            // Found in all texts, where it stands alone.
+            "String" if last == "query" => json!(marker),
             "String" if last == "email" => json!(format!("{marker}-{}@example.com", Uuid::new_v4().simple())),
             "String" => json!(format!("{marker} {last}")),
             "EmailAddress" => json!(format!("{marker}-{last}@example.com")),
