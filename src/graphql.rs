@@ -6,7 +6,9 @@ use crate::{
     files::{FilesMutation, FilesQuery, file::File},
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
-    messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
+    messaging::{
+        MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription, mention::Mention,
+    },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
 };
@@ -54,6 +56,7 @@ pub const TABLES: &[TableOf] = &[
     Contact::table,
     Lead::table,
     Conversation::table,
+    Mention::table,
     Job::table,
     Invitation::table,
     ApiKey::table,

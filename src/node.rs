@@ -19,9 +19,11 @@ use crate::{
     messaging::{
         conversation::Conversation,
         feed::{
-            ConversationCreated, ConversationUpdated, MessageDeleted, MessageEdited, MessageSent, ParticipantAdded,
-            ParticipantRemoved, ParticipantUpdated,
+            ConversationCreated, ConversationUpdated, MessageDeleted, MessageEdited, MessagePinned, MessageSent,
+            MessageUnpinned, ParticipantAdded, ParticipantRemoved, ParticipantUpdated, ReactionAdded, ReactionRemoved,
+            ThreadFollowed, ThreadUnfollowed,
         },
+        mention::Mention,
         message::Message,
         participant::Participant,
     },
@@ -42,6 +44,7 @@ pub enum Node {
     Conversation(Arc<Conversation>),
     Participant(Arc<Participant>),
     Message(Arc<Message>),
+    Mention(Arc<Mention>),
     Job(Arc<Job>),
     Invitation(Arc<Invitation>),
     ApiKey(Arc<ApiKey>),
@@ -67,6 +70,12 @@ pub enum FeedEvent {
     MessageSent(MessageSent),
     MessageEdited(MessageEdited),
     MessageDeleted(MessageDeleted),
+    MessagePinned(MessagePinned),
+    MessageUnpinned(MessageUnpinned),
+    ReactionAdded(ReactionAdded),
+    ReactionRemoved(ReactionRemoved),
+    ThreadFollowed(ThreadFollowed),
+    ThreadUnfollowed(ThreadUnfollowed),
     ResyncRequired(ResyncRequired),
 }
 
@@ -120,6 +129,7 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         Conversation,
         Participant,
         Message,
+        Mention,
         Job,
         Invitation,
         ApiKey,

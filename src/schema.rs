@@ -340,6 +340,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Whom the body of a message names: an index of the bodies, kept in step with them.
+    mentions (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        conversation_id -> Uuid,
+        message_id -> Uuid,
+        kind -> Text,
+        member_id -> Nullable<Uuid>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// What edited messages said before. A deleted message has none.
+    message_versions (organization_id, message_id, version) {
+        organization_id -> Uuid,
+        message_id -> Uuid,
+        /// The version of the message that had this body last.
+        version -> Int4,
+        body -> Text,
+        /// When this body was written.
+        written_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// What was said. A deleted message keeps its place and loses its body.
     messages (organization_id, id) {
         organization_id -> Uuid,
@@ -357,6 +386,16 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+        /// The message that this one replies to; null: it stands in the conversation itself.
+        thread_root_id -> Nullable<Uuid>,
+        /// The number of a reply in its thread: 1, 2, 3 … without a gap.
+        thread_seq -> Nullable<Int4>,
+        /// The number of the newest reply, counted in the statement that stores it.
+        reply_count -> Int4,
+        last_reply_at -> Nullable<Timestamptz>,
+        /// When it was pinned to its conversation; null: it is not.
+        pinned_at -> Nullable<Timestamptz>,
+        pinned_by -> Nullable<Uuid>,
     }
 }
 
@@ -415,6 +454,18 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// Emojis that members have put to messages: each once. A deleted message has none.
+    reactions (organization_id, message_id, member_id, emoji) {
+        organization_id -> Uuid,
+        message_id -> Uuid,
+        member_id -> Uuid,
+        /// One Unicode emoji in its fully qualified form.
+        emoji -> Text,
+        created_at -> Timestamptz,
     }
 }
 
@@ -530,6 +581,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Who wants to hear of replies: whoever wrote the root or a reply, and whoever asked for it.
+    thread_followers (organization_id, root_id, member_id) {
+        organization_id -> Uuid,
+        root_id -> Uuid,
+        member_id -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// Who people are at other providers (OpenID Connect), by which they sign in here. Not a tenant table.
     user_identities (id) {
         id -> Uuid,
@@ -603,15 +664,19 @@ diesel::joinable!(jobs -> organizations (organization_id));
 diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
+diesel::joinable!(mentions -> organizations (organization_id));
+diesel::joinable!(message_versions -> organizations (organization_id));
 diesel::joinable!(messages -> organizations (organization_id));
 diesel::joinable!(oidc_attempts -> users (user_id));
 diesel::joinable!(participants -> organizations (organization_id));
+diesel::joinable!(reactions -> organizations (organization_id));
 diesel::joinable!(refresh_tokens -> organizations (organization_id));
 diesel::joinable!(roles -> organizations (organization_id));
 diesel::joinable!(sessions -> organizations (organization_id));
 diesel::joinable!(streams -> organizations (organization_id));
 diesel::joinable!(team_members -> organizations (organization_id));
 diesel::joinable!(teams -> organizations (organization_id));
+diesel::joinable!(thread_followers -> organizations (organization_id));
 diesel::joinable!(user_identities -> users (user_id));
 diesel::joinable!(user_tokens -> users (user_id));
 
@@ -630,10 +695,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     leads,
     login_attempts,
     memberships,
+    mentions,
+    message_versions,
     messages,
     oidc_attempts,
     organizations,
     participants,
+    reactions,
     refresh_tokens,
     roles,
     schedules,
@@ -642,6 +710,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     streams,
     team_members,
     teams,
+    thread_followers,
     user_identities,
     user_tokens,
     users,

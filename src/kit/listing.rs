@@ -37,12 +37,12 @@ pub trait Placed: OutputType {
 
 impl Place {
     /// Opaque to clients; `list` keeps the cursors of one list out of another.
-    fn cursor(self, list: &str) -> String {
+    pub fn cursor(self, list: &str) -> String {
         URL_SAFE_NO_PAD.encode(format!("{list}/{}/{}", self.at.timestamp_micros(), self.id))
     }
 
     /// INVALID_CURSOR for any text that is not a cursor of this list.
-    fn read(list: &str, cursor: &str) -> Result<Self> {
+    pub fn read(list: &str, cursor: &str) -> Result<Self> {
         let read = || -> Option<Place> {
             let bytes = URL_SAFE_NO_PAD.decode(Some(cursor).filter(|cursor| cursor.len() <= 256)?).ok()?;
             let mut parts = std::str::from_utf8(&bytes).ok()?.split('/');

@@ -92,6 +92,15 @@ impl<E: Entity> Page<E> {
         Page { list, rows, has_next, has_previous, total: None }
     }
 
+    /// Around a place in the middle of the list: what stands before it, the nearest first, and what stands from it on, each with
+    /// how many of them are shown; one more tells that there are more.
+    pub fn around(list: Arc<List>, (before, most_before): (Vec<E>, u32), (behind, most_behind): (Vec<E>, u32)) -> Self {
+        let (has_previous, has_next) = (before.len() > most_before as usize, behind.len() > most_behind as usize);
+        let before = before.into_iter().take(most_before as usize).rev();
+        let rows = before.chain(behind.into_iter().take(most_behind as usize)).map(Arc::new).collect();
+        Page { list, rows, has_next, has_previous, total: None }
+    }
+
     /// The same page, knowing how many records there are on all.
     pub fn counted(self, total: Option<i64>) -> Self {
         Page { total, ..self }

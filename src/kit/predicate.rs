@@ -280,7 +280,7 @@ fn json_text(value: &serde_json::Value) -> Option<String> {
 
 /// As the SQL function `stoa_fold`: lower case, without accents. The rules of PostgreSQL's `unaccent` for the letters
 /// and the punctuation of Europe's languages; signs and rarer scripts, which it spells out (`½` as ` 1/2`), stay.
-fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;
     let mut folded = String::with_capacity(text.len());
     for letter in text.nfc() {

@@ -112,13 +112,17 @@ impl<E: Entity> Loader<Uuid> for Records<E> {
 impl Scope {
     /// This operation's loader of one kind of record.
     fn loader<E: Entity>(&self) -> Option<Arc<DataLoader<Records<E>>>> {
+        self.gather(|scope| Records { scope, of: PhantomData })
+    }
+
+    /// This operation's loader of that kind: what is asked of it at the same moment comes in one query.
+    pub fn gather<L: Send + Sync + 'static>(&self, loader: impl FnOnce(Scope) -> L) -> Option<Arc<DataLoader<L>>> {
         let mut loaders = self.loads.loaders.lock();
-        let loader = loaders.entry(TypeId::of::<E>()).or_insert_with(|| {
+        let found = loaders.entry(TypeId::of::<L>()).or_insert_with(|| {
             // Its own scope has `Loads` of its own, or each would keep the other alive.
-            let records = Records::<E> { scope: self.fresh(), of: PhantomData };
-            Arc::new(DataLoader::new(records, TokioSpawner::current(), TokioTimer::default()))
+            Arc::new(DataLoader::new(loader(self.fresh()), TokioSpawner::current(), TokioTimer::default()))
         });
-        loader.clone().downcast().ok()
+        found.clone().downcast().ok()
     }
 }
 

@@ -4,6 +4,8 @@ use super::{
     conversation::Conversation,
     message::Message,
     participant::{Participant, is_participant},
+    reaction::Reaction,
+    thread::ThreadFollower,
 };
 use crate::{
     error::{Error, Result},
@@ -73,6 +75,24 @@ event!(/// A message was edited.
 event!(/// A message was deleted.
     MessageDeleted, /// What is left of the message.
     message: Message);
+event!(/// A message was pinned.
+    MessagePinned, /// The message as it became.
+    message: Message);
+event!(/// A message is pinned no more.
+    MessageUnpinned, /// The message as it became.
+    message: Message);
+event!(/// A member put an emoji to a message.
+    ReactionAdded, /// Which emoji, to which message.
+    reaction: Reaction);
+event!(/// A member took an emoji from a message.
+    ReactionRemoved, /// Which emoji, from which message.
+    reaction: Reaction);
+event!(/// A member follows a thread. Of those who wrote the root or a reply, `MessageSent` of the reply says so.
+    ThreadFollowed, /// Who, and which thread.
+    follower: ThreadFollower);
+event!(/// A member follows a thread no more.
+    ThreadUnfollowed, /// Who, and which thread.
+    follower: ThreadFollower);
 
 /// Something that happened in a conversation.
 #[derive(Clone, Debug, Union)]
@@ -85,6 +105,12 @@ pub enum ConversationEvent {
     MessageSent(MessageSent),
     MessageEdited(MessageEdited),
     MessageDeleted(MessageDeleted),
+    MessagePinned(MessagePinned),
+    MessageUnpinned(MessageUnpinned),
+    ReactionAdded(ReactionAdded),
+    ReactionRemoved(ReactionRemoved),
+    ThreadFollowed(ThreadFollowed),
+    ThreadUnfollowed(ThreadUnfollowed),
     ResyncRequired(ResyncRequired),
 }
 
@@ -96,6 +122,8 @@ trait Told {
 
 impl Told for Message {}
 impl Told for Participant {}
+impl Told for Reaction {}
+impl Told for ThreadFollower {}
 impl Told for Conversation {
     fn stands(&mut self, event: &Event) {
         self.cursor = Place(event.cursor().encode());
@@ -143,6 +171,12 @@ fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
         "message_sent" => Is::MessageSent(MessageSent::of(event)?),
         "message_edited" => Is::MessageEdited(MessageEdited::of(event)?),
         "message_deleted" => Is::MessageDeleted(MessageDeleted::of(event)?),
+        "message_pinned" => Is::MessagePinned(MessagePinned::of(event)?),
+        "message_unpinned" => Is::MessageUnpinned(MessageUnpinned::of(event)?),
+        "reaction_added" => Is::ReactionAdded(ReactionAdded::of(event)?),
+        "reaction_removed" => Is::ReactionRemoved(ReactionRemoved::of(event)?),
+        "thread_followed" => Is::ThreadFollowed(ThreadFollowed::of(event)?),
+        "thread_unfollowed" => Is::ThreadUnfollowed(ThreadUnfollowed::of(event)?),
         "participant_added" => Is::ParticipantAdded(ParticipantAdded::of(event)?),
         "participant_updated" => Is::ParticipantUpdated(ParticipantUpdated::of(event)?),
         "participant_removed" => {

@@ -1,10 +1,14 @@
 //! Messages. Sending is idempotent by the sender's own key; messages of a conversation are numbered 1, 2, 3 …
-//! without a gap in the order in which they were stored; a deleted one keeps its number and loses its body.
+//! without a gap in the order in which they were stored; a deleted one keeps its number and loses its body, and with it all
+//! that was put to it.
 
 use super::{
     conversation::{Conversation, change},
+    mention::{self, *},
     participant::{Participant, ParticipantRole, hold_own, in_own_conversations, may_talk},
-    send,
+    reaction::{self, ReactionGroup},
+    send, thread,
+    version::{self, MessageVersion},
 };
 use crate::{
     events::Change,
@@ -13,7 +17,7 @@ use crate::{
         entity::{self, Entity},
         filter::DeletedRecords,
         id::Id,
-        relation::or_null,
+        relation::{Computed, or_null},
         resolve::scope,
         rules::{Rule, Rules, tidy_text},
         scalars::DateTime,
@@ -22,9 +26,9 @@ use crate::{
         value::Bind,
         write::{Rejection, Stop, Tx},
     },
-    schema::messages,
+    schema::{conversations, messages, reactions},
 };
-use async_graphql::{Context, InputObject, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, InputObject, Object, SimpleObject};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
@@ -33,7 +37,8 @@ use stoa_macros::entity;
 use uuid::Uuid;
 
 /// Something that was said.
-#[entity(resource = Conversation, plural = messages, visible_by = in_own_conversations, read_only, no_queries, newest = seq)]
+#[entity(resource = Conversation, plural = messages, visible_by = in_own_conversations, read_only, no_queries, computed, newest = seq,
+    has_many(replies: Message.thread_root_id, mentions: Mention.message_id))]
 pub struct Message {
     pub id: Id<Message>,
     /// The id of the conversation.
@@ -48,7 +53,23 @@ pub struct Message {
     /// The sender's own key for it.
     #[entity()]
     pub client_id: Option<String>,
-    /// What was said, in Markdown, at most 40 000 characters; null: it was deleted.
+    /// The id of the message that it replies to, the root of its thread; null: it is no reply. `{isNull: true}` leaves replies
+    /// out.
+    #[entity(filter, belongs_to = Message as thread_root)]
+    pub thread_root_id: Option<Id<Message>>,
+    /// The number of a reply in its thread: 1, 2, 3 … without a gap; null: it is no reply.
+    #[entity()]
+    pub thread_seq: Option<i32>,
+    /// How many replies were sent to it, those deleted since included: the `threadSeq` of the newest one, so that whoever hears
+    /// of a reply knows it.
+    #[entity()]
+    #[serde(default)]
+    pub reply_count: i32,
+    /// When the newest reply was sent; null: there is none.
+    #[entity(filter)]
+    pub last_reply_at: Option<DateTime>,
+    /// What was said, in Markdown, at most 40 000 characters; `<@ID>` names a member, `<@channel>` everybody here, `<@here>`
+    /// those who are online. Null: it was deleted.
     #[entity(filter, search)]
     pub body: Option<String>,
     /// When it was last edited; null: it is as it was sent.
@@ -57,17 +78,58 @@ pub struct Message {
     /// When it was deleted; null: it was not.
     #[entity(filter)]
     pub deleted_at: Option<DateTime>,
+    /// When it was pinned to its conversation; null: it is not.
+    #[entity(filter, order)]
+    pub pinned_at: Option<DateTime>,
+    /// The id of the member who pinned it; null: it is not pinned.
+    #[entity(belongs_to = crate::identity::Member as pinner)]
+    pub pinned_by: Option<Id<Member>>,
 }
 
 impl Rules for Message {}
+
+#[ComplexObject]
+impl Computed<'_, Message> {
+    /// The reactions to it, in the order in which the emojis first came; none to a deleted one.
+    async fn reactions(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<ReactionGroup>> {
+        Ok(reaction::of(ctx, self).await?)
+    }
+
+    /// Whether you follow its thread.
+    async fn followed_by_me(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
+        Ok(thread::following(ctx, self).await?.by_me)
+    }
+
+    /// Who follows its thread, the longest first.
+    async fn followers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many: 0 to 100, 10 unless said otherwise.")] first: Option<i32>,
+    ) -> async_graphql::Result<Vec<Arc<Member>>> {
+        thread::following(ctx, self).await?.members(ctx, first).await
+    }
+
+    /// Whether it mentions you, by your id or as one of all.
+    async fn mentions_me(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
+        Ok(mention::mentions_me(ctx, self)?)
+    }
+
+    /// What it said before it was edited, the newest first: at most 50. A deleted one has none.
+    async fn versions(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<MessageVersion>> {
+        Ok(version::of(ctx, self).await?)
+    }
+}
 
 /// A message to send.
 #[derive(Clone, Debug, InputObject)]
 pub struct MessageSendInput {
     /// To which conversation.
     pub conversation_id: Id<Conversation>,
-    /// What to say, in Markdown: 1 to 40 000 characters.
+    /// What to say, in Markdown: 1 to 40 000 characters. `<@ID>` mentions a member of the conversation (at most 50), by the
+    /// member's id; `<@channel>` all of them; `<@here>` those who are online.
     pub body: String,
+    /// The message that it replies to: of the same conversation, no reply itself and not deleted. Null: it is no reply.
+    pub thread_root_id: Option<Id<Message>>,
     /// The sender's own key for this message, 1 to 100 characters: sending the same one again returns the message
     /// that exists. Give one always, and send again when no answer came.
     pub client_id: Option<String>,
@@ -108,8 +170,8 @@ pub struct MessageMutation;
 
 #[Object]
 impl MessageMutation {
-    /// Sends a message. An answer with a message means that it is stored: every participant will see it once and
-    /// in order.
+    /// Sends a message, or a reply. An answer with a message means that it is stored: every participant will see it once
+    /// and in order. An archived conversation takes none (STATE_INVALID).
     async fn message_send(
         &self,
         ctx: &Context<'_>,
@@ -118,7 +180,7 @@ impl MessageMutation {
         Box::pin(or_null(ctx, async { send::send(scope(ctx)?, input).await.map(Some) })).await
     }
 
-    /// Edits one's own message.
+    /// Edits one's own message. What it said before is kept among its `versions`.
     async fn message_edit(
         &self,
         ctx: &Context<'_>,
@@ -127,7 +189,8 @@ impl MessageMutation {
         Box::pin(or_null(ctx, run(scope(ctx), async move |tx| edit(tx, input).await))).await
     }
 
-    /// Deletes a message: its body goes, its place stays. Deleting it again changes nothing.
+    /// Deletes a message: its body goes, with earlier versions, reactions, mentions and pin; its place stays, and so do replies
+    /// to it. Deleting it again changes nothing.
     async fn message_delete(
         &self,
         ctx: &Context<'_>,
@@ -137,7 +200,7 @@ impl MessageMutation {
     }
 }
 
-async fn run(
+pub(super) async fn run(
     scope: crate::Result<&Scope>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Message, Stop>,
 ) -> crate::Result<Option<MessagePayload>> {
@@ -177,21 +240,34 @@ pub(super) fn checked(mut body: String) -> Result<String, UserErrors> {
     if errors.is_empty() { Ok(body) } else { Err(errors) }
 }
 
+/// What is told of a message that does not exist, or not for the caller.
+pub(super) fn no_message(field: &str) -> Stop {
+    Stop::at(field, UserErrorCode::NotFound, "There is no such message.")
+}
+
 /// The message, locked until the transaction ends, and the caller as participant.
-async fn lock(tx: &mut Tx, id: Uuid) -> Result<(Message, Participant), Stop> {
-    let gone = || Stop::at("id", UserErrorCode::NotFound, "There is no such message.");
+async fn lock(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participant), Stop> {
     let mut sql = entity::select(Message::table());
     entity::push_visible(Message::table(), &tx.scope, DeletedRecords::Include, &mut sql);
     sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id))).push(" FOR NO KEY UPDATE OF t0");
     let found: Vec<Message> = sql.load(tx.conn()).await?;
-    let message = found.into_iter().next().ok_or_else(gone)?;
-    let me = hold_own(tx, message.conversation_id.0).await?.ok_or_else(gone)?;
+    let message = found.into_iter().next().ok_or_else(|| no_message(field))?;
+    let me = hold_own(tx, message.conversation_id.0).await?.ok_or_else(|| no_message(field))?;
     Ok((message, me))
+}
+
+/// As `lock`, of a conversation that is not archived. Who writes at the very moment of the archiving may still come behind it:
+/// to hold the conversation would hold up whoever sends.
+pub(super) async fn lock_open(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participant), Stop> {
+    let (message, me) = lock(tx, id, field).await?;
+    let place = conversations::table.find((tx.scope.actor.organization, message.conversation_id.0));
+    let archived = place.select(conversations::archived_at.is_not_null()).first::<bool>(tx.conn()).await?;
+    if archived { Err(send::archived(field)) } else { Ok((message, me)) }
 }
 
 async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
     let body = checked(input.body)?;
-    let (mut message, _) = lock(tx, input.id.0).await?;
+    let (mut message, _) = lock_open(tx, input.id.0, "id").await?;
     if message.sender_id.0 != tx.scope.actor.member {
         return Err(crate::Error::forbidden("Only the sender may edit a message.").into());
     }
@@ -206,7 +282,9 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
     if message.body.as_ref() == Some(&body) {
         return Ok(message);
     }
-    message.body = Some(body);
+    version::keep(tx, &message).await?;
+    let before = message.body.replace(body).map(|body| Named::by(&body)).unwrap_or_default();
+    mention::renew(tx, &message, &before).await?;
     message.edited_at = Some(tx.now);
     store(tx, &mut message).await?;
     tell_of(tx, &message, "message_edited")?;
@@ -214,14 +292,21 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
 }
 
 async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
-    let (mut message, me) = lock(tx, id).await?;
+    let (mut message, me) = lock(tx, id, "id").await?;
     if message.sender_id != me.member_id && me.role == ParticipantRole::Member {
         return Err(crate::Error::forbidden("Only the sender, owners and moderators may delete a message.").into());
     }
     if message.deleted_at.is_some() {
         return Ok(message);
     }
-    message.body = None;
+    let before = message.body.take().map(|body| Named::by(&body)).unwrap_or_default();
+    mention::renew(tx, &message, &before).await?;
+    version::forget(tx, &message, message.version).await?;
+    let reactions = reactions::table
+        .filter(reactions::organization_id.eq(tx.scope.actor.organization))
+        .filter(reactions::message_id.eq(message.id.0));
+    diesel::delete(reactions).execute(tx.conn()).await?;
+    (message.pinned_at, message.pinned_by) = (None, None);
     message.deleted_at = Some(tx.now);
     store(tx, &mut message).await?;
     diesel::update(messages::table.find((tx.scope.actor.organization, message.id.0)))
@@ -232,7 +317,7 @@ async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
     Ok(message)
 }
 
-async fn store(tx: &mut Tx, message: &mut Message) -> Result<(), Stop> {
+pub(super) async fn store(tx: &mut Tx, message: &mut Message) -> Result<(), Stop> {
     message.version += 1;
     message.updated_at = tx.now;
     diesel::update(messages::table.find((tx.scope.actor.organization, message.id.0)))
@@ -240,6 +325,8 @@ async fn store(tx: &mut Tx, message: &mut Message) -> Result<(), Stop> {
             messages::body.eq(&message.body),
             messages::edited_at.eq(message.edited_at.map(|time| time.0)),
             messages::deleted_at.eq(message.deleted_at.map(|time| time.0)),
+            messages::pinned_at.eq(message.pinned_at.map(|time| time.0)),
+            messages::pinned_by.eq(message.pinned_by.map(|id| id.0)),
             messages::version.eq(message.version),
             messages::updated_at.eq(message.updated_at.0),
         ))
@@ -248,7 +335,7 @@ async fn store(tx: &mut Tx, message: &mut Message) -> Result<(), Stop> {
     Ok(())
 }
 
-fn tell_of(tx: &mut Tx, message: &Message, kind: &'static str) -> crate::Result<()> {
+pub(super) fn tell_of(tx: &mut Tx, message: &Message, kind: &'static str) -> crate::Result<()> {
     tx.record(message.change(kind)?);
     Ok(())
 }

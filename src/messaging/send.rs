@@ -1,10 +1,13 @@
 //! Sending a message: one statement that is a transaction of its own. Invariant: the number, the message and its event
-//! are stored together or not at all, and an answer with a message means that they are.
+//! are stored together or not at all, and an answer with a message means that they are. A reply's number in its thread and
+//! those who are mentioned belong to it.
 
 use super::{
     conversation::not_found,
-    message::{Message, MessagePayload, MessageSendInput, checked, payload},
+    mention::{Named, not_here, outsiders, push_outside},
+    message::{Message, MessagePayload, MessageSendInput, checked, no_message, payload},
     participant::{is_participant, may_talk},
+    thread::NO_ROOT,
 };
 use crate::{
     error::Result,
@@ -18,7 +21,7 @@ use crate::{
         value::Bind,
         write::{Rejection, Stop},
     },
-    schema::messages,
+    schema::{conversations, messages},
 };
 use chrono::Utc;
 use diesel::{
@@ -40,6 +43,11 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
         errors.add("clientId", UserErrorCode::Invalid, message);
         return Ok(errors.into());
     }
+    let (named, mut errors) = (Named::by(&body), UserErrors::default());
+    named.check(&mut errors);
+    if !errors.is_empty() {
+        return Ok(errors.into());
+    }
     let (sender, now) = (scope.actor.member.into(), DateTime::now());
     let message = Message {
         id: Id::fresh(),
@@ -47,15 +55,21 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
         seq: 0,
         sender_id: sender,
         client_id: input.client_id,
+        thread_root_id: input.thread_root_id,
+        thread_seq: None,
+        reply_count: 0,
+        last_reply_at: None,
         body: Some(body),
         edited_at: None,
         deleted_at: None,
+        pinned_at: None,
+        pinned_by: None,
         created_by: Some(sender),
         created_at: now,
         updated_at: now,
         version: 1,
     };
-    match store(scope, message).await {
+    match store(scope, message, &named).await {
         Ok(message) => payload(scope, Ok(message)).await,
         Err(Stop::Rejected(rejection)) => payload(scope, Err(rejection)).await,
         Err(Stop::Failed(fault)) => Err(fault),
@@ -63,23 +77,26 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
 }
 
 /// Stores the message and tells of it.
-async fn store(scope: &Scope, mut message: Message) -> Result<Message, Stop> {
+async fn store(scope: &Scope, mut message: Message, named: &Named) -> Result<Message, Stop> {
     scope.actor.demand_verified()?;
     may_talk(scope)?;
     let event = event_id();
-    let statement = insertion(scope, &message, event)?;
+    let statement = insertion(scope, &message, named, event)?;
     let mut conn = scope.reader().await?;
     let stored = match statement.load::<Stored>(&mut *conn).await {
         Ok(stored) => stored.into_iter().next(),
         // Sent twice at the same time: the other one was faster.
         Err(DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if message.client_id.is_some() => None,
+        // Removed, or the root was deleted, while the statement waited.
+        Err(DatabaseError(DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation, _)) => None,
         Err(fault) => return Err(fault.into()),
     };
     let Some(stored) = stored else {
         drop(conn);
-        return Err(not_stored(scope, &message).await);
+        return Err(not_stored(scope, &message, named).await);
     };
     (message.seq, message.created_at, message.updated_at) = (stored.seq, DateTime(stored.at), DateTime(stored.at));
+    message.thread_seq = stored.thread_seq;
     let actor = &scope.actor;
     let change = message.change("message_sent")?;
     let request = Some(&*scope.request.id);
@@ -92,10 +109,12 @@ async fn store(scope: &Scope, mut message: Message) -> Result<Message, Stop> {
 /// Takes the next number, stores the message and its event, or does nothing when the sender is not in the conversation
 /// or has used the key before. The lock of the conversation's row orders its messages, in time as well. Whoever waited
 /// for it may have been removed meanwhile; the lock of the participant's row finds out, and holds off a removal until
-/// the message is there. A key that somebody else takes at this moment is a violation of its index.
-fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
+/// the message is there: without a sender it violates NOT NULL, which takes the number back. So does a root that was deleted
+/// meanwhile, by the check of replies. A key that somebody else takes at this moment is a violation of its index.
+fn insertion(scope: &Scope, message: &Message, named: &Named, event: Uuid) -> Result<Sql> {
     let id = |id: Uuid| Bind::Uuid(Some(id));
     let text = |text: Option<&str>| Bind::Text(text.map(Into::into));
+    let root = message.thread_root_id.map(|root| root.0);
     let mut sql = Sql::new("WITH mine AS (SELECT ");
     sql.bind(id(scope.actor.organization)).push("::uuid AS organization, ");
     sql.bind(id(message.conversation_id.0)).push("::uuid AS conversation, ");
@@ -108,25 +127,59 @@ fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
           UPDATE conversations c SET last_seq = c.last_seq + 1, last_message_at = greatest(c.last_message_at, ",
     );
     sql.bind(Bind::Time(Some(message.created_at.0))).push(
-        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation
+        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND c.archived_at IS NULL
             AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
               AND p.conversation_id = mine.conversation AND p.member_id = mine.member AND p.left_at IS NULL)
             AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.organization_id = mine.organization
-              AND m.sender_id = mine.member AND m.client_id = mine.client_id)
-          RETURNING c.organization_id, c.id, c.last_seq, c.last_message_at
+              AND m.sender_id = mine.member AND m.client_id = mine.client_id)",
+    );
+    if let Some(root) = root {
+        sql.push(" AND EXISTS (SELECT 1 FROM messages r WHERE ")
+            .push(ROOT)
+            .push(" AND r.id = ")
+            .bind(id(root))
+            .push(")");
+    }
+    if !named.members.is_empty() {
+        sql.push(" AND NOT EXISTS (SELECT 1 FROM unnest(").bind(Bind::Uuids(named.members.clone()));
+        sql.push(") AS m (id) WHERE ");
+        push_outside(scope, message.conversation_id.0, &mut sql);
+        sql.push(")");
+    }
+    sql.push(
+        " RETURNING c.organization_id, c.id, c.last_seq, c.last_message_at
         ), sender AS (
-          SELECT place.*, p.member_id FROM place JOIN mine ON true JOIN participants p
+          SELECT p.member_id FROM place JOIN mine ON true JOIN participants p
             ON p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member
           WHERE p.left_at IS NULL FOR SHARE OF p
-        ), sent AS (
+        ), ",
+    );
+    if let Some(root) = root {
+        sql.push(
+            "root AS (
+              UPDATE messages r SET reply_count = r.reply_count + 1, last_reply_at = place.last_message_at
+              FROM place JOIN mine ON true WHERE ",
+        );
+        sql.push(ROOT).push(" AND r.id = ").bind(id(root)).push(
+            " RETURNING r.sender_id, r.reply_count
+            ), ",
+        );
+    }
+    sql.push(
+        "sent AS (
           INSERT INTO messages (organization_id, conversation_id, seq, sender_id, created_by, created_at, updated_at, id,
-            client_id, body)
-          SELECT organization_id, sender.id, last_seq, member_id, member_id, last_message_at, last_message_at, mine.id,
             client_id, ",
     );
-    sql.bind(text(message.body.as_deref())).push(
-        "::text FROM sender JOIN mine ON true
-          RETURNING *
+    sql.push(if root.is_some() { "thread_root_id, thread_seq, body)" } else { "body)" }).push(
+        " SELECT place.organization_id, place.id, last_seq, member_id, member_id, last_message_at, last_message_at, mine.id,
+            client_id, ",
+    );
+    if let Some(root) = root {
+        sql.bind(id(root)).push("::uuid, root.reply_count, ");
+    }
+    sql.bind(text(message.body.as_deref())).push("::text FROM place JOIN mine ON true LEFT JOIN sender ON true");
+    sql.push(if root.is_some() { " LEFT JOIN root ON true" } else { "" }).push(
+        " RETURNING *
         ), noted AS (
           UPDATE idempotency_keys k SET done = true FROM sent, mine
           WHERE k.organization_id = mine.organization AND k.member_id = mine.member AND k.key = mine.idempotency_key
@@ -138,8 +191,8 @@ fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
     );
     sql.bind(id(event)).push("::uuid AS id, 'message_sent' AS kind, 'Message' AS entity, sent.id AS entity_id, jsonb_build_object('message', ");
     sql.bind(Bind::Json(Some(serde_json::to_value(message)?))).push(
-        "::jsonb || jsonb_build_object('seq', seq, 'created_at', told.at, 'updated_at', told.at)) AS payload,
-            sender_id AS actor, ",
+        "::jsonb || jsonb_build_object('seq', seq, 'created_at', told.at, 'updated_at', told.at, 'thread_seq', thread_seq))
+            AS payload, sender_id AS actor, ",
     );
     sql.bind(text(Some(&scope.request.id))).push("::text AS request_id, ");
     sql.bind(Bind::Uuid(scope.actor.api_key())).push(
@@ -148,16 +201,37 @@ fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
         ), ",
     );
     sql.push(NUMBER_AND_STORE);
+    if root.is_some() {
+        sql.push(FOLLOWED);
+    }
+    if !named.is_nobody() {
+        named.push_stored(&mut sql);
+    }
     sql.push(
-        " SELECT sent.seq, sent.created_at AS at, head.head_seq AS event_seq, head.at AS told_at FROM sent JOIN head ON true",
+        " SELECT sent.seq, sent.thread_seq, sent.created_at AS at, head.head_seq AS event_seq, head.at AS told_at
+          FROM sent JOIN head ON true",
     );
     Ok(sql)
 }
+
+/// That a message `r` can be replied to in the conversation of `mine`.
+const ROOT: &str = "r.organization_id = mine.organization AND r.conversation_id = mine.conversation
+    AND r.thread_root_id IS NULL AND r.deleted_at IS NULL";
+
+/// Whoever replies follows the thread; with the first reply, so does whoever wrote its root.
+const FOLLOWED: &str = ", followed AS (
+      INSERT INTO thread_followers (organization_id, root_id, member_id, created_at)
+      SELECT sent.organization_id, sent.thread_root_id, f.member, sent.created_at FROM sent JOIN root ON true, LATERAL (
+        SELECT sent.sender_id AS member UNION SELECT root.sender_id WHERE root.reply_count = 1) AS f
+      ON CONFLICT DO NOTHING
+    )";
 
 #[derive(diesel::QueryableByName)]
 struct Stored {
     #[diesel(sql_type = diesel::sql_types::BigInt)]
     seq: i64,
+    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Integer>)]
+    thread_seq: Option<i32>,
     #[diesel(sql_type = diesel::sql_types::Timestamptz)]
     at: chrono::DateTime<Utc>,
     #[diesel(sql_type = diesel::sql_types::BigInt)]
@@ -166,32 +240,62 @@ struct Stored {
     told_at: chrono::DateTime<Utc>,
 }
 
-/// Why nothing was stored: the sender has sent it before, has used the key elsewhere, or is not in the conversation.
-async fn not_stored(scope: &Scope, message: &Message) -> Stop {
-    let before = async {
-        let mut conn = scope.reader().await?;
-        if !is_participant(scope, &conn, message.conversation_id.0).await? {
-            return Ok(None);
-        }
-        let before: Option<(Uuid, Uuid)> = messages::table
-            .filter(messages::organization_id.eq(scope.actor.organization))
-            .filter(messages::sender_id.eq(scope.actor.member))
-            .filter(messages::client_id.eq(&message.client_id))
-            .select((messages::id, messages::conversation_id))
-            .first(&mut *conn)
-            .await
-            .optional()?;
-        Ok::<_, crate::Error>(before)
-    };
-    match before.await {
-        Ok(Some((id, place))) if place == message.conversation_id.0 => {
-            Stop::Rejected(Rejection { errors: UserErrors::default(), current: Some(id) })
-        }
-        Ok(Some(_)) => {
-            Stop::at("clientId", UserErrorCode::NotUnique, "You used this key for a message in another conversation.")
-        }
-        // Not in it, or taken out and put back in between the two statements.
-        Ok(None) => not_found("conversationId"),
-        Err(fault) => fault.into(),
+/// Why nothing was stored: the sender is not in the conversation, has sent it before or has used the key elsewhere; or the
+/// conversation takes nothing more, there is nothing to reply to, or somebody is mentioned who is not there.
+async fn not_stored(scope: &Scope, message: &Message, named: &Named) -> Stop {
+    reason(scope, message, named).await.unwrap_or_else(Into::into)
+}
+
+async fn reason(scope: &Scope, message: &Message, named: &Named) -> Result<Stop> {
+    let (organization, place) = (scope.actor.organization, message.conversation_id.0);
+    let mut conn = scope.reader().await?;
+    if !is_participant(scope, &conn, place).await? {
+        return Ok(not_found("conversationId"));
     }
+    let before: Option<(Uuid, Uuid)> = messages::table
+        .filter(messages::organization_id.eq(organization))
+        .filter(messages::sender_id.eq(scope.actor.member))
+        .filter(messages::client_id.eq(&message.client_id))
+        .select((messages::id, messages::conversation_id))
+        .first(&mut *conn)
+        .await
+        .optional()?;
+    match before {
+        Some((id, there)) if there == place => {
+            return Ok(Stop::Rejected(Rejection { errors: UserErrors::default(), current: Some(id) }));
+        }
+        Some(_) => {
+            let message = "You used this key for a message in another conversation.";
+            return Ok(Stop::at("clientId", UserErrorCode::NotUnique, message));
+        }
+        None => {}
+    }
+    let archived_at = conversations::table.find((organization, place)).select(conversations::archived_at.is_not_null());
+    if archived_at.first::<bool>(&mut *conn).await? {
+        return Ok(archived("conversationId"));
+    }
+    if let Some(root) = message.thread_root_id {
+        let root = messages::table.find((organization, root.0)).filter(messages::conversation_id.eq(place));
+        let root = root.select((messages::thread_root_id.is_not_null(), messages::deleted_at.is_not_null()));
+        match root.first::<(bool, bool)>(&mut *conn).await.optional()? {
+            // One of another conversation is as unknown as one that nobody wrote.
+            None => return Ok(no_message("threadRootId")),
+            Some((true, _)) => return Ok(Stop::at("threadRootId", UserErrorCode::Invalid, NO_ROOT)),
+            Some((_, true)) => {
+                return Ok(Stop::at("threadRootId", UserErrorCode::StateInvalid, "The message was deleted."));
+            }
+            Some((false, false)) => {}
+        }
+    }
+    let outside = outsiders(scope, &conn, place, &named.members).await?;
+    if !outside.is_empty() {
+        return Ok(not_here(&outside));
+    }
+    // Taken out and put back in between the two statements, or the like.
+    Ok(not_found("conversationId"))
+}
+
+/// What is told of an archived conversation.
+pub fn archived(field: &str) -> Stop {
+    Stop::at(field, UserErrorCode::StateInvalid, "The conversation is archived: nothing can be said in it any more.")
 }

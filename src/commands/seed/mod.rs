@@ -23,14 +23,14 @@ use crate::{
     error::{Error, Result},
     identity::{Member, custom_role::CustomRole, team::Team, team_member::TeamMember},
     kit::{entity::Entity, scalars::DateTime, sql::Sql, value::Bind},
-    messaging::{conversation::Conversation, message::Message, participant::Participant},
+    messaging::{conversation::Conversation, mention::Mention, message::Message, participant::Participant},
     platform::{
         database::{Database, Transaction},
         migrations,
         password::Passwords,
         postgres::Postgres,
     },
-    schema::{organizations, users},
+    schema::{organizations, reactions, thread_followers, users},
 };
 use chrono::SubsecRound;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
@@ -172,7 +172,31 @@ impl World {
         let conversations = self.talks.iter().map(Talk::row).collect::<Result<Vec<_>>>()?;
         insert_rows(tx, self.id, Conversation::table(), &["direct_key"], json!(conversations)).await?;
         insert::<Participant>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.participants)).await?;
-        insert::<Message>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.messages)).await
+        insert::<Message>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.messages)).await?;
+        insert::<Mention>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.mentions)).await?;
+        self.put_to_messages(tx).await
+    }
+
+    async fn put_to_messages(&self, tx: &mut Transaction) -> Result<()> {
+        let put = self.talks.iter().flat_map(Talk::reactions).map(|(message, member, emoji)| {
+            (
+                reactions::organization_id.eq(self.id),
+                reactions::message_id.eq(message.id.0),
+                reactions::member_id.eq(member.0),
+                reactions::emoji.eq(emoji),
+                reactions::created_at.eq(message.created_at.0),
+            )
+        });
+        diesel::insert_into(reactions::table).values(put.collect::<Vec<_>>()).execute(&mut **tx).await?;
+        let following = self.talks.iter().flat_map(Talk::followers).map(|(root, member)| {
+            (
+                thread_followers::organization_id.eq(self.id),
+                thread_followers::root_id.eq(root),
+                thread_followers::member_id.eq(member),
+            )
+        });
+        diesel::insert_into(thread_followers::table).values(following.collect::<Vec<_>>()).execute(&mut **tx).await?;
+        Ok(())
     }
 }
 

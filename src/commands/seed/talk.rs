@@ -8,17 +8,21 @@ use crate::{
     kit::{id::Id, scalars::DateTime},
     messaging::{
         conversation::{Conversation, ConversationKind},
+        mention::{Mention, MentionKind, Named},
         message::Message,
         participant::{Participant, ParticipantRole},
     },
 };
 use chrono::Duration;
+use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// A conversation with all that belongs to it.
 pub struct Talk {
     pub conversation: Conversation,
     pub participants: Vec<Participant>,
     pub messages: Vec<Message>,
+    pub mentions: Vec<Mention>,
 }
 
 /// What members have said to each other: mailboxes and words.
@@ -41,7 +45,10 @@ const SCRIPTS: [Script; 8] = [
         hours_ago: 30,
         lines: &[
             ("admin", "Welcome, everybody! From now on this is where news goes."),
-            ("admin", "Quarterly meeting on Thursday at ten. Please bring **one number** that you are proud of."),
+            (
+                "admin",
+                "<@channel> Quarterly meeting on Thursday at ten. Please bring **one number** that you are proud of.",
+            ),
             ("diana", "Mine is 14 days: from the first call to the signature, on average."),
             ("milan", "Mine is 14 days: from the first call to the signature, on average."),
             ("carlos", "The office is closed on Friday afternoon: the heating is being replaced."),
@@ -59,7 +66,7 @@ const SCRIPTS: [Script; 8] = [
             ("diana", "Good morning! What does your week look like?"),
             ("user", "Three demos: Berlin, Lyon, Amsterdam. And the quote for Orchard Foods."),
             ("farid", "Meridian wants a second meeting with their IT people."),
-            ("diana", "Great. Ursula, could you join Farid there? You know their systems."),
+            ("diana", "Great. <@user>, could you join Farid there? You know their systems."),
             ("user", "Of course. Tuesday or Wednesday?"),
             ("farid", "Wednesday at two, I have sent the invitation."),
             (
@@ -167,7 +174,7 @@ impl<'a> Maker<'a> {
             let lines: Vec<(&Member, String)> = script
                 .lines
                 .iter()
-                .filter_map(|(mailbox, words)| Some((self.member(mailbox)?, (*words).to_owned())))
+                .filter_map(|(mailbox, words)| Some((self.member(mailbox)?, self.named(words))))
                 .collect();
             let last = DateTime(self.now.0 - Duration::hours(script.hours_ago));
             talks.push(talk(self.dice, script.title, script.topic, &here, &lines, last));
@@ -177,7 +184,21 @@ impl<'a> Maker<'a> {
         if let Some(talk) = talks.iter_mut().find(|talk: &&mut Talk| talk.messages.len() > 5) {
             edit(talk);
         }
+        if let Some(talk) = talks.iter_mut().find(|talk| talk.titled("Product and customers")) {
+            thread(talk);
+        }
+        for talk in &mut talks {
+            talk.mentions = talk.messages.iter().flat_map(|message| mentions(self.dice, message)).collect();
+        }
         talks
+    }
+
+    /// With the ids of those who are named by their mailboxes.
+    fn named(&self, words: &str) -> String {
+        self.organization.people.iter().fold(words.to_owned(), |words, person| match self.member(person.mailbox) {
+            Some(member) => words.replace(&format!("<@{}>", person.mailbox), &format!("<@{}>", member.id.0)),
+            None => words,
+        })
     }
 
     /// A long one, to page through: who works a lead tells that it got on.
@@ -259,9 +280,15 @@ fn talk(
             seq,
             sender_id: sender.id,
             client_id: None,
+            thread_root_id: None,
+            thread_seq: None,
+            reply_count: 0,
+            last_reply_at: None,
             body: Some(words.clone()),
             edited_at: None,
             deleted_at: None,
+            pinned_at: None,
+            pinned_by: None,
             created_by: Some(sender.id),
             created_at: at,
             updated_at: at,
@@ -285,7 +312,36 @@ fn talk(
         },
         participants,
         messages,
+        mentions: Vec::new(),
     }
+}
+
+/// The messages behind the first are replies to it, but for the last two.
+fn thread(talk: &mut Talk) {
+    let [root, replies @ .., _, _] = talk.messages.as_mut_slice() else { return };
+    for (number, reply) in (1..).zip(replies) {
+        (reply.thread_root_id, reply.thread_seq) = (Some(root.id), Some(number));
+        (root.reply_count, root.last_reply_at) = (number, Some(reply.created_at));
+    }
+}
+
+fn mentions(dice: &mut Dice, message: &Message) -> Vec<Mention> {
+    let named = message.body.as_deref().map(Named::by).unwrap_or_default();
+    let all = [(named.channel, MentionKind::Channel), (named.here, MentionKind::Here)];
+    let all = all.into_iter().filter(|(named, _)| *named).map(|(_, kind)| (kind, None));
+    let members = named.members.iter().map(|id| (MentionKind::Member, Some(Id::from(*id))));
+    let record = |(kind, member_id)| Mention {
+        id: dice.id(message.created_at),
+        conversation_id: message.conversation_id,
+        message_id: message.id,
+        kind,
+        member_id,
+        created_by: Some(message.sender_id),
+        created_at: message.created_at,
+        updated_at: message.created_at,
+        version: 1,
+    };
+    members.chain(all).map(record).collect()
 }
 
 fn edit(talk: &mut Talk) {
@@ -306,5 +362,34 @@ impl Talk {
         let mut pair: Vec<String> = self.participants.iter().map(|one| one.member_id.0.to_string()).collect();
         pair.sort_unstable();
         (self.conversation.kind == ConversationKind::Direct).then(|| pair.join(":"))
+    }
+
+    fn titled(&self, title: &str) -> bool {
+        self.conversation.title.as_deref() == Some(title)
+    }
+
+    /// Who follows which thread: whoever wrote its root or a reply.
+    pub fn followers(&self) -> BTreeSet<(Uuid, Uuid)> {
+        let replies = self.messages.iter().filter_map(|message| Some((message.thread_root_id?.0, message.sender_id.0)));
+        let roots = self.messages.iter().filter(|message| message.reply_count > 0);
+        replies.chain(roots.map(|root| (root.id.0, root.sender_id.0))).collect()
+    }
+
+    /// Good news is applauded: who, which message, with what.
+    pub fn reactions(&self) -> Vec<(&Message, Id<Member>, &'static str)> {
+        let applause = ["👍", "🎉", "🎉", "❤️"];
+        let cheered = self.messages.iter().filter(|message| {
+            let body = message.body.as_deref().unwrap_or_default();
+            ["signs", "Done for mine", "best news", "The offer is out", "sign before"]
+                .iter()
+                .any(|good| body.contains(good))
+        });
+        let by = |message: &Message| {
+            let others = self.participants.iter().map(|one| one.member_id);
+            others.filter(|member| *member != message.sender_id).collect::<Vec<_>>()
+        };
+        cheered
+            .flat_map(|message| by(message).into_iter().zip(applause).map(move |(who, with)| (message, who, with)))
+            .collect()
     }
 }

@@ -158,6 +158,10 @@ fn messages_are_numbered_in_the_order_of_their_times_by_people_who_are_there() {
                 assert!(here.len() == 2 && pairs.insert(talk.direct_key()), "one direct conversation a pair");
             }
         }
+        let all = |talk: &super::talk::Talk| (talk.reactions().len(), talk.followers().len(), talk.mentions.len());
+        let shown =
+            world.talks.iter().map(all).fold((0, 0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2));
+        assert!(shown.0 > 0 && shown.1 + shown.2 > 0, "somebody reacts, replies or is mentioned: {shown:?}");
         let longest = world.talks.iter().map(|talk| talk.messages.len()).max().unwrap();
         assert!(longest > 25, "one is longer than a page");
     }

@@ -3,6 +3,7 @@
 
 pub mod introspection;
 pub mod mail;
+pub mod mirror;
 pub mod oidc;
 mod postgres;
 pub mod redis;

@@ -2,7 +2,7 @@
 //! leave.
 
 use super::{
-    EVENTS, Talk,
+    Talk, events,
     live::{Feed, Said, Socket},
     text,
 };
@@ -200,7 +200,7 @@ async fn the_feed_comes_over_server_sent_events_as_well() {
     let ada = server.founder().await;
     let talk = server.group(&ada, &[]).await;
     say_many(server, &ada, &talk, 2).await;
-    let body = json!({ "query": EVENTS, "variables": { "id": talk.id, "after": talk.cursor } });
+    let body = json!({ "query": events(), "variables": { "id": talk.id, "after": talk.cursor } });
     let request = reqwest::Client::new().post(format!("{}/graphql", server.url())).json(&body);
     let answer = request.bearer_auth(&ada.token).header("accept", "text/event-stream").send().await.expect("an answer");
     let (mut bytes, mut told) = (answer.bytes_stream(), String::new());

@@ -2,29 +2,51 @@
 
 mod conversation;
 mod feed;
+mod history;
 pub mod live;
+mod mention;
 mod message;
 mod participant;
+mod pin;
+mod reaction;
 mod snapshot;
+mod thread;
+mod version;
 
 use crate::kit::{Founder, Server, data};
 use live::{Feed, Said};
 use serde_json::{Value, json};
 
 /// All that a message says of itself.
-pub const MESSAGE: &str = "id conversationId seq senderId clientId body editedAt deletedAt createdAt updatedAt version";
+pub const MESSAGE: &str = "id conversationId seq senderId clientId threadRootId threadSeq replyCount lastReplyAt body
+    editedAt deletedAt pinnedAt pinnedBy createdAt updatedAt version";
+
+/// What belongs to a message beside its columns.
+pub const PARTS: &str =
+    "reactions { emoji count reactedByMe } followedByMe mentionsMe versions { version body writtenAt }";
 
 /// The feed of a conversation, with all that its events say.
-pub const EVENTS: &str = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
-    __typename ... on FeedEvent { cursor occurredAt }
-    ... on ConversationUpdated { conversation { title topic version updatedAt cursor } }
-    ... on ParticipantAdded { participant { id memberId role joinedAt leftAt version updatedAt } }
-    ... on ParticipantUpdated { participant { id memberId role joinedAt leftAt version updatedAt } }
-    ... on ParticipantRemoved { participant { id memberId role joinedAt leftAt version updatedAt } }
-    ... on MessageSent { message { id conversationId seq senderId clientId body editedAt deletedAt createdAt updatedAt version } }
-    ... on MessageEdited { message { id conversationId seq senderId clientId body editedAt deletedAt createdAt updatedAt version } }
-    ... on MessageDeleted { message { id conversationId seq senderId clientId body editedAt deletedAt createdAt updatedAt version } }
-} }";
+pub fn events() -> String {
+    let participant = "participant { id memberId role joinedAt leftAt version updatedAt }";
+    let of = |kind: &str, said: &str| format!("... on {kind} {{ {said} }}");
+    let message = format!("message {{ {MESSAGE} }}");
+    let all = [
+        of("FeedEvent", "cursor occurredAt"),
+        of("ConversationUpdated", "conversation { title topic version updatedAt cursor }"),
+        ["ParticipantAdded", "ParticipantUpdated", "ParticipantRemoved"].map(|kind| of(kind, participant)).join(" "),
+        ["MessageSent", "MessageEdited", "MessageDeleted", "MessagePinned", "MessageUnpinned"]
+            .map(|kind| of(kind, &message))
+            .join(" "),
+        ["ReactionAdded", "ReactionRemoved"]
+            .map(|kind| of(kind, "reaction { messageId memberId emoji count }"))
+            .join(" "),
+        ["ThreadFollowed", "ThreadUnfollowed"].map(|kind| of(kind, "follower { messageId memberId }")).join(" "),
+    ];
+    format!(
+        "subscription($id: ID!, $after: String) {{ conversationEvents(conversationId: $id, after: $after) {{ __typename {} }} }}",
+        all.join(" ")
+    )
+}
 
 /// A conversation that a test talks in.
 #[derive(Clone)]
@@ -60,6 +82,33 @@ impl Server {
         data(&answer, "messageSend.message").clone()
     }
 
+    /// Sends a reply; the message.
+    pub async fn reply(&self, by: &Founder, talk: &Talk, root: &Value, body: &str) -> Value {
+        let input = json!({ "conversationId": talk.id, "body": body, "threadRootId": root["id"] });
+        data(&self.send(by, input).await, "messageSend.message").clone()
+    }
+
+    /// The answer to a mutation that is called `done` and answers a message.
+    pub async fn change(&self, by: &Founder, mutation: &str, input: Value) -> Value {
+        let kind = match mutation {
+            "messagePin" | "messageUnpin" => "MessagePinInput",
+            "messageEdit" => "MessageEditInput",
+            "messageDelete" => "MessageDeleteInput",
+            "reactionAdd" | "reactionRemove" => "ReactionInput",
+            _ => "ThreadInput",
+        };
+        let query = format!(
+            "mutation($input: {kind}!) {{ done: {mutation}(input: $input) {{ userErrors {{ field code }} message {{ {MESSAGE}
+                {PARTS} }} }} }}"
+        );
+        self.graphql(&query, json!({ "input": input }), Some(by)).await
+    }
+
+    /// Nothing can be said in the conversation any more.
+    pub async fn archive(&self, talk: &Talk) {
+        self.sql(&format!("UPDATE conversations SET archived_at = now() WHERE id = '{}'", talk.id)).await;
+    }
+
     /// The answer to one of the mutations about a participant.
     pub async fn participant(&self, by: &Founder, mutation: &str, input: Value) -> Value {
         let kind = match mutation {
@@ -77,7 +126,7 @@ impl Server {
     /// The feed of a conversation.
     pub async fn follow(&self, who: &Founder, talk: &str, after: Option<&str>) -> Feed {
         let variables = json!({ "id": talk, "after": after });
-        Feed::open(&self.ws_url(), who, EVENTS, variables).await.expect("a server")
+        Feed::open(&self.ws_url(), who, &events(), variables).await.expect("a server")
     }
 
     /// The numbers of all messages of a conversation, oldest first.

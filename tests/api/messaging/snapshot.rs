@@ -1,8 +1,12 @@
 //! Snapshot + events = fresh: whatever happens in a conversation, a client that applies its events to what it had
 //! fetched has what it would fetch now.
 
-use super::{MESSAGE, Talk, live::Feed, text};
-use crate::kit::{Founder, Server, data, server};
+use super::{MESSAGE, PARTS, Talk, live::Feed, text};
+use crate::kit::{
+    Founder, Server, data,
+    mirror::{Mirror, caught_up},
+    server,
+};
 use futures_util::future::join_all;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
@@ -10,40 +14,44 @@ use std::collections::BTreeMap;
 
 /// What a client shows of a conversation.
 #[derive(Clone, Debug, PartialEq)]
-struct Shown {
-    conversation: Value,
-    messages: BTreeMap<String, Value>,
-    participants: BTreeMap<String, Value>,
+pub struct Shown {
+    pub conversation: Value,
+    pub messages: BTreeMap<String, Value>,
+    pub participants: BTreeMap<String, Value>,
 }
 
-/// A snapshot and the cursor that came with it.
-async fn fetch(server: &Server, who: &Founder, talk: &Talk) -> (Shown, String) {
-    let query = format!(
-        "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic version updatedAt lastSeq lastMessageAt
-            participants(first: 100) {{ nodes {{ id memberId role joinedAt leftAt version updatedAt }} }}
-            messages(first: 100) {{ nodes {{ {MESSAGE} }} }} }} }}"
-    );
-    let answer = server.graphql(&query, json!({ "id": talk.id }), Some(who)).await;
-    let mut conversation = data(&answer, "conversation").clone();
-    let mut list = |name: &str| {
-        let nodes = conversation.as_object_mut().expect("an object").remove(name).expect("a list");
-        let nodes = nodes["nodes"].as_array().expect("nodes").clone();
-        nodes.into_iter().map(|node| (text(&node, "id").to_owned(), node)).collect::<BTreeMap<_, _>>()
-    };
-    let (participants, messages) = (list("participants"), list("messages"));
-    let cursor = conversation.as_object_mut().and_then(|object| object.remove("cursor")).expect("a cursor");
-    (Shown { conversation, messages, participants }, cursor.as_str().expect("text").to_owned())
-}
-
-impl Shown {
-    /// What a client does with an event: a record that it has as new or newer stays.
-    fn apply(&mut self, event: &Value) {
-        let put = |records: &mut BTreeMap<String, Value>, record: &Value| {
-            let newer = |old: &Value| record["version"].as_i64() > old["version"].as_i64();
-            if records.get(text(record, "id")).is_none_or(newer) {
-                records.insert(text(record, "id").to_owned(), record.clone());
-            }
+impl Mirror for Shown {
+    async fn fetch(server: &Server, who: &Founder, talk: &str) -> (Self, String) {
+        let query = format!(
+            "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic version updatedAt lastSeq lastMessageAt
+                participants(first: 100) {{ nodes {{ id memberId role joinedAt leftAt version updatedAt }} }}
+                messages(first: 100) {{ nodes {{ {MESSAGE} {PARTS} }} }} }} }}"
+        );
+        let answer = server.graphql(&query, json!({ "id": talk }), Some(who)).await;
+        let mut conversation = data(&answer, "conversation").clone();
+        let mut list = |name: &str| {
+            let nodes = conversation.as_object_mut().expect("an object").remove(name).expect("a list");
+            let nodes = nodes["nodes"].as_array().expect("nodes").clone();
+            nodes.into_iter().map(|node| (text(&node, "id").to_owned(), node)).collect::<BTreeMap<_, _>>()
         };
+        let (participants, mut messages) = (list("participants"), list("messages"));
+        for message in messages.values_mut() {
+            // Which emoji came first is not told by events.
+            let groups = message["reactions"].as_array_mut().expect("a list");
+            groups.sort_by_key(|group| text(group, "emoji").to_owned());
+            // Every client reads it in the body.
+            message.as_object_mut().expect("an object").remove("mentionsMe");
+        }
+        let cursor = conversation.as_object_mut().and_then(|object| object.remove("cursor")).expect("a cursor");
+        (Shown { conversation, messages, participants }, cursor.as_str().expect("text").to_owned())
+    }
+
+    async fn follow(server: &Server, who: &Founder, talk: &str, after: &str) -> Feed {
+        server.follow(who, talk, Some(after)).await
+    }
+
+    /// A record that it has as new or newer stays.
+    fn apply(&mut self, event: &Value, who: &Founder) {
         match text(event, "__typename") {
             "ConversationUpdated"
                 if event["conversation"]["version"].as_i64() > self.conversation["version"].as_i64() =>
@@ -53,18 +61,87 @@ impl Shown {
                 }
             }
             "ParticipantAdded" | "ParticipantUpdated" | "ParticipantRemoved" => {
-                put(&mut self.participants, &event["participant"]);
-            }
-            "MessageSent" | "MessageEdited" | "MessageDeleted" => {
-                let message = &event["message"];
-                if message["seq"].as_i64() > self.conversation["lastSeq"].as_i64() {
-                    self.conversation["lastSeq"] = message["seq"].clone();
-                    self.conversation["lastMessageAt"] = message["createdAt"].clone();
+                let (record, of) = (&event["participant"], &mut self.participants);
+                let newer = |old: &Value| record["version"].as_i64() > old["version"].as_i64();
+                if of.get(text(record, "id")).is_none_or(newer) {
+                    of.insert(text(record, "id").to_owned(), record.clone());
                 }
-                put(&mut self.messages, message);
+            }
+            "MessageSent" => self.sent(&event["message"], who),
+            "MessageEdited" | "MessageDeleted" | "MessagePinned" | "MessageUnpinned" => self.changed(&event["message"]),
+            "ReactionAdded" | "ReactionRemoved" => self.reacted(event, who),
+            kind @ ("ThreadFollowed" | "ThreadUnfollowed") if event["follower"]["memberId"] == json!(who.member) => {
+                if let Some(root) = self.messages.get_mut(text(&event["follower"], "messageId")) {
+                    root["followedByMe"] = json!(kind == "ThreadFollowed");
+                }
             }
             _ => {}
         }
+    }
+}
+
+impl Shown {
+    fn sent(&mut self, message: &Value, who: &Founder) {
+        if message["seq"].as_i64() > self.conversation["lastSeq"].as_i64() {
+            self.conversation["lastSeq"] = message["seq"].clone();
+            self.conversation["lastMessageAt"] = message["createdAt"].clone();
+        }
+        self.messages.entry(text(message, "id").to_owned()).or_insert_with(|| {
+            let mut message = message.clone();
+            message["reactions"] = json!([]);
+            message["versions"] = json!([]);
+            message["followedByMe"] = json!(false);
+            message
+        });
+        let Some(root) = message["threadRootId"].as_str().and_then(|root| self.messages.get_mut(root)) else { return };
+        let me = json!(who.member);
+        if message["senderId"] == me || message["threadSeq"] == 1 && root["senderId"] == me {
+            root["followedByMe"] = json!(true);
+        }
+        if message["threadSeq"].as_i64() > root["replyCount"].as_i64() {
+            root["replyCount"] = message["threadSeq"].clone();
+            root["lastReplyAt"] = message["createdAt"].clone();
+        }
+    }
+
+    fn changed(&mut self, message: &Value) {
+        let Some(old) = self.messages.get_mut(text(message, "id")) else { return };
+        if message["version"].as_i64() > old["version"].as_i64() {
+            if message["editedAt"] != old["editedAt"] {
+                let written_at = if old["editedAt"].is_null() { &old["createdAt"] } else { &old["editedAt"] };
+                let before = json!({ "version": old["version"], "body": old["body"], "writtenAt": written_at });
+                // They are read after the record, and may have it already.
+                let versions = old["versions"].as_array().expect("a list").clone();
+                if versions.iter().all(|version| version["version"] != before["version"]) {
+                    old["versions"] = std::iter::once(before).chain(versions).collect();
+                }
+            }
+            old.as_object_mut().expect("an object").extend(message.as_object().expect("an object").clone());
+        }
+        if !message["deletedAt"].is_null() {
+            old["reactions"] = json!([]);
+            old["versions"] = json!([]);
+        }
+    }
+
+    fn reacted(&mut self, event: &Value, who: &Founder) {
+        let reaction = &event["reaction"];
+        let Some(message) = self.messages.get_mut(text(reaction, "messageId")) else { return };
+        let mut groups = message["reactions"].as_array().expect("a list").clone();
+        let place = groups.iter().position(|group| group["emoji"] == reaction["emoji"]);
+        let mut group = match place {
+            Some(place) => groups.remove(place),
+            None => json!({ "emoji": reaction["emoji"], "count": 0, "reactedByMe": false }),
+        };
+        if reaction["memberId"] == json!(who.member) {
+            group["reactedByMe"] = json!(event["__typename"] == "ReactionAdded");
+        }
+        group["count"] = reaction["count"].clone();
+        if group["count"] != 0 {
+            groups.push(group);
+        }
+        groups.sort_by_key(|group| text(group, "emoji").to_owned());
+        message["reactions"] = json!(groups);
     }
 }
 
@@ -84,7 +161,23 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
     let some = newest.get(dice.random_range(0..5)).map_or(Value::Null, |message| message["id"].clone());
     let word = format!("{}", dice.next_u32());
     let run = async |mutation: &str, variables: Value| server.graphql(mutation, variables, Some(by)).await;
-    match dice.random_range(0..8) {
+    match dice.random_range(0..14) {
+        8 | 9 => {
+            let mutation = if dice.random_bool(0.7) { "reactionAdd" } else { "reactionRemove" };
+            let emoji = ["👍", "🎉"][dice.random_range(0..2)];
+            server.change(by, mutation, json!({ "messageId": some, "emoji": emoji })).await;
+        }
+        10 => {
+            _ = server.change(by, ["messagePin", "messageUnpin"][dice.random_range(0..2)], json!({ "id": some })).await
+        }
+        11 => {
+            let mutation = ["threadFollow", "threadUnfollow"][dice.random_range(0..2)];
+            server.change(by, mutation, json!({ "messageId": some })).await;
+        }
+        12.. => {
+            let input = json!({ "conversationId": talk.id, "body": word, "threadRootId": some });
+            server.send(by, input).await;
+        }
         0..3 => _ = server.send(by, json!({ "conversationId": talk.id, "body": word })).await,
         3 => {
             let mutation = "mutation($id: ID!, $body: String!) { messageEdit(input: { id: $id, body: $body }) { message { id } } }";
@@ -131,25 +224,15 @@ async fn run(seed: u64) {
     let looking = async {
         let mut snapshots = Vec::new();
         for _ in 0..10 {
-            snapshots.push(fetch(server, &ada, &talk).await);
+            snapshots.push(Shown::fetch(server, &ada, &talk.id).await);
         }
         snapshots
     };
-    let (_, mut snapshots) = tokio::join!(disturbing, looking);
-    let (fresh, end) = fetch(server, &ada, &talk).await;
+    let (_, snapshots) = tokio::join!(disturbing, looking);
+    let (fresh, end) = Shown::fetch(server, &ada, &talk.id).await;
     assert!(!fresh.messages.is_empty() && fresh.messages.len() < 100);
-    for (shown, cursor) in &mut snapshots {
-        let mut feed: Option<Feed> = None;
-        while *cursor != end {
-            let feed = match &mut feed {
-                Some(feed) => feed,
-                None => feed.insert(server.follow(&ada, &talk.id, Some(cursor)).await),
-            };
-            let event = feed.next().await;
-            *cursor = text(&event, "cursor").to_owned();
-            shown.apply(&event);
-        }
-        assert_eq!(*shown, fresh, "seed {seed}");
+    for snapshot in snapshots {
+        assert_eq!(caught_up(server, &ada, &talk.id, snapshot, &end).await, fresh, "seed {seed}");
     }
 }
 

@@ -18,6 +18,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("manager", "Member"),
     ("leader", "Member"),
     ("sender", "Member"),
+    ("pinn", "Member"),
+    ("threadRoot", "Message"),
+    ("replies", "Message"),
     ("partner", "Member"),
     ("user", "User"),
     ("session", "Session"),
@@ -167,6 +170,10 @@ impl<'a> Filler<'a> {
                 json!(format!("{marker}-{}", &Uuid::new_v4().simple().to_string()[..8]))
             }
             "String" if last == "contentType" => json!("text/plain"),
+            "String" if last == "emoji" => json!("🎉"),
+            "String" if last == "body" => json!(format!("{marker} {last} <@channel>")),
+            // Found in all texts, where it stands alone.
+            "String" if last == "query" => json!(marker),
             "String" if last == "email" => json!(format!("{marker}-{}@example.com", Uuid::new_v4().simple())),
             "String" => json!(format!("{marker} {last}")),
             "EmailAddress" => json!(format!("{marker}-{last}@example.com")),

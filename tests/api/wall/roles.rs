@@ -202,7 +202,7 @@ impl<'a> Stage<'a> {
                 .ask(
                     server,
                     "mutation($input: MessageSendInput!) { messageSend(input: $input) { message { id } } }",
-                    json!({ "input": { "conversationId": id, "body": word } }),
+                    json!({ "input": { "conversationId": id, "body": format!("{word} <@channel>") } }),
                 )
                 .await;
             world
@@ -213,6 +213,8 @@ impl<'a> Stage<'a> {
             world.ids.entry("Conversation".to_owned()).or_default().push(id.as_str().unwrap().to_owned());
             others.push((word, seen));
         }
+        let found = world.ask(server, "{ mentions { nodes { id } } }", json!({})).await.to_string();
+        world.ids.insert("Mention".to_owned(), super::world::uuids(&found).map(str::to_owned).collect());
         let found = world.ask(server, "{ conversations { nodes { participants { nodes { id } } } } }", json!({})).await;
         let text = found.to_string();
         world.ids.insert("Participant".to_owned(), super::world::uuids(&text).map(str::to_owned).collect());

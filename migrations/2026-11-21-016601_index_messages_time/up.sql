@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY messages_time ON messages (organization_id, conversation_id, created_at, seq);

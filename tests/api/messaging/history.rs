@@ -1,0 +1,192 @@
+//! Going through what was said: around a place, on from there in both directions, and by its words.
+
+use super::{Talk, text};
+use crate::kit::{Founder, Server, code, data, server};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const AROUND: &str = "query($id: ID!, $place: MessagePlace!, $first: Int, $last: Int, $filter: MessageFilter) {
+    messagesAround(conversationId: $id, place: $place, first: $first, last: $last, filter: $filter) {
+        nodes { seq } totalCount pageInfo { startCursor endCursor hasNextPage hasPreviousPage } } }";
+
+fn seqs(page: &Value) -> Vec<i64> {
+    page["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["seq"].as_i64()).collect()
+}
+
+#[tokio::test]
+async fn one_comes_in_anywhere_and_pages_on_in_both_directions() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let mut all = Vec::new();
+    for number in 1..=9 {
+        all.push(server.say(if number % 2 == 0 { &bob } else { &ada }, &talk, &format!("number {number}")).await);
+    }
+    let around = async |place: Value, first: i32, last: i32, filter: Value| {
+        let variables = json!({ "id": talk.id, "place": place, "first": first, "last": last, "filter": filter });
+        server.graphql(AROUND, variables, Some(&ada)).await["data"]["messagesAround"].clone()
+    };
+    let page = around(json!({ "messageId": all[4]["id"] }), 2, 2, Value::Null).await;
+    assert_eq!(seqs(&page), [7, 6, 5, 4]);
+    let info = &page["pageInfo"];
+    assert_eq!(
+        (&info["hasNextPage"], &info["hasPreviousPage"], &page["totalCount"]),
+        (&json!(true), &json!(true), &json!(9))
+    );
+    let on = async |arguments: &str, at: &Value| {
+        let query = format!(
+            "query($id: ID!, $at: String) {{ conversation(id: $id) {{ messages({arguments}: $at) {{ nodes {{ seq }} }} }} }}"
+        );
+        let answer = server.graphql(&query, json!({ "id": talk.id, "at": at }), Some(&ada)).await;
+        seqs(data(&answer, "conversation.messages"))
+    };
+    assert_eq!(on("first: 10, after", &info["endCursor"]).await, [3, 2, 1]);
+    assert_eq!(on("last: 10, before", &info["startCursor"]).await, [9, 8]);
+    let at = |index: usize| json!({ "at": all[index]["createdAt"] });
+    // Times are told to the millisecond: two messages may share one.
+    assert!(seqs(&around(at(4), 3, 0, Value::Null).await)[0] <= 5);
+    for (place, first, last, shown) in [
+        (json!({ "seq": 9 }), 2, 5, vec![9, 8]),
+        (json!({ "seq": 1 }), 5, 1, vec![2, 1]),
+        (json!({ "seq": -5 }), 5, 0, vec![1]),
+        (json!({ "seq": 1000 }), 2, 2, vec![9, 8]),
+        (json!({ "at": "2000-01-01T00:00:00Z" }), 1, 1, vec![2, 1]),
+        (json!({ "at": "2100-01-01T00:00:00Z" }), 1, 1, vec![9]),
+        (json!({ "seq": 5 }), 0, 0, vec![]),
+    ] {
+        assert_eq!(seqs(&around(place, first, last, Value::Null).await), shown);
+    }
+    let of_bob = json!({ "senderId": { "eq": bob.member } });
+    assert_eq!(seqs(&around(json!({ "seq": 5 }), 2, 1, of_bob).await), [6, 4, 2]);
+}
+
+#[tokio::test]
+async fn there_is_nothing_around_what_one_may_not_see() {
+    let server = server().await;
+    let (ada, stranger) = (server.founder().await, server.founder().await);
+    let bob = server.member(&ada, "admin", None).await;
+    let (talk, other, empty) =
+        (server.group(&ada, &[]).await, server.group(&ada, &[]).await, server.group(&ada, &[]).await);
+    let message = server.say(&ada, &talk, "hello").await;
+    for (who, talk, place) in [
+        (&bob, &talk, json!({ "messageId": message["id"] })),
+        (&stranger, &talk, json!({ "seq": 1 })),
+        (&ada, &other, json!({ "messageId": message["id"] })),
+        (&ada, &talk, json!({ "messageId": Uuid::now_v7() })),
+        (&ada, &empty, json!({ "seq": 1 })),
+    ] {
+        let answer = server.graphql(AROUND, json!({ "id": talk.id, "place": place }), Some(who)).await;
+        assert_eq!(answer["data"], json!({ "messagesAround": null }));
+    }
+    let too_many = json!({ "id": talk.id, "place": { "seq": 1 }, "first": 51 });
+    assert_eq!(code(&server.graphql(AROUND, too_many, Some(&ada)).await), "BAD_USER_INPUT");
+}
+
+const SEARCH: &str = "query($query: String!, $filter: MessageSearchFilter, $first: Int, $after: String) {
+    messageSearch(query: $query, filter: $filter, first: $first, after: $after) {
+        hits { message { body sender { id } } fragments { text hit } cursor } pageInfo { hasNextPage endCursor } } }";
+
+async fn search(server: &Server, who: &Founder, query: &str, filter: Value) -> Vec<String> {
+    let answer = server.graphql(SEARCH, json!({ "query": query, "filter": filter }), Some(who)).await;
+    let hits = data(&answer, "messageSearch.hits").as_array().expect("hits");
+    hits.iter().map(|hit| text(&hit["message"], "body").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn messages_are_found_by_their_words() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let (talk, other) = (server.group(&ada, &[&bob]).await, server.group(&ada, &[]).await);
+    let say = async |by: &Founder, talk: &Talk, body: &str| server.say(by, talk, body).await;
+    let cafe = say(&ada, &talk, "Le Café <b>ouvre</b> à huit heures").await;
+    say(&bob, &talk, "the cafeteria is closed").await;
+    say(&ada, &other, "cafe au lait").await;
+    let gone = say(&ada, &talk, "cafe of yesterday").await;
+    server.change(&ada, "messageDelete", json!({ "id": gone["id"] })).await;
+    let edited = say(&ada, &talk, "cafe of tomorrow").await;
+    server.change(&ada, "messageEdit", json!({ "id": edited["id"], "body": "tea of tomorrow" })).await;
+    for (query, found) in [
+        ("cafe", vec!["cafe au lait", "the cafeteria is closed", "Le Café <b>ouvre</b> à huit heures"]),
+        ("CAFÉ heures", vec!["Le Café <b>ouvre</b> à huit heures"]),
+        ("cafe the", vec![]),
+        ("the cafe", vec!["the cafeteria is closed"]),
+        ("tomorrow", vec!["tea of tomorrow"]),
+        ("lait & !cafe | (", vec!["cafe au lait"]),
+        ("'lait':* <-> \\", vec!["cafe au lait"]),
+        ("%", vec![]),
+        ("_ ' \\", vec![]),
+        ("", vec![]),
+        ("b", vec!["Le Café <b>ouvre</b> à huit heures"]),
+    ] {
+        let is = search(server, &ada, query, Value::Null).await;
+        // What PostgreSQL takes for a tag is no word.
+        assert!(is == found || query == "b" && is.is_empty(), "{query}: {is:?}");
+    }
+    let only = |filter: Value| search(server, &ada, "caf", filter);
+    assert_eq!(only(json!({ "conversationId": other.id })).await, ["cafe au lait"]);
+    assert_eq!(only(json!({ "senderId": bob.member })).await, ["the cafeteria is closed"]);
+    assert_eq!(only(json!({ "sentBefore": cafe["createdAt"] })).await, [""; 0]);
+    assert_eq!(only(json!({ "sentFrom": cafe["createdAt"] })).await.len(), 3);
+    let answer = server.graphql(SEARCH, json!({ "query": "ouvre huit" }), Some(&ada)).await;
+    let pieces = &data(&answer, "messageSearch.hits")[0]["fragments"];
+    let piece = |text: &str, hit: bool| json!({ "text": text, "hit": hit });
+    let wanted = json!([
+        piece("Le Café <b>", false),
+        piece("ouvre", true),
+        piece("</b> à ", false),
+        piece("huit", true),
+        piece(" heures", false)
+    ]);
+    assert_eq!(*pieces, wanted, "text in pieces, not markup");
+}
+
+#[tokio::test]
+async fn nobody_finds_what_they_may_not_read() {
+    let server = server().await;
+    let (ada, stranger) = (server.founder().await, server.founder().await);
+    let bob = server.member(&ada, "owner", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    server.say(&ada, &talk, "a whisper").await;
+    let theirs = server.group(&stranger, &[]).await;
+    server.say(&stranger, &theirs, "another whisper").await;
+    assert_eq!(search(server, &bob, "whisper", Value::Null).await, ["a whisper"]);
+    for filter in [Value::Null, json!({ "conversationId": talk.id }), json!({ "senderId": ada.member })] {
+        let found = search(server, &stranger, "a whisper", filter.clone()).await;
+        assert!(!found.iter().any(|body| body == "a whisper"), "{filter}");
+    }
+    let left = json!({ "id": talk.id });
+    data(&server.participant(&bob, "conversationLeave", left).await, "conversationLeave.participant");
+    assert_eq!(search(server, &bob, "whisper", Value::Null).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn hits_are_paged_and_bad_searches_are_told() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    for number in 0..5 {
+        server.say(&ada, &talk, &format!("page {number}")).await;
+    }
+    let (mut after, mut seen) = (Value::Null, Vec::new());
+    loop {
+        let answer = server.graphql(SEARCH, json!({ "query": "page", "first": 2, "after": after }), Some(&ada)).await;
+        let page = data(&answer, "messageSearch");
+        let hits = page["hits"].as_array().expect("hits").iter();
+        seen.extend(hits.map(|hit| text(&hit["message"], "body").to_owned()));
+        after = page["pageInfo"]["endCursor"].clone();
+        if page["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+    }
+    assert_eq!(seen, ["page 4", "page 3", "page 2", "page 1", "page 0"]);
+    for (wrong, told) in [
+        (json!({ "query": "x", "after": "nonsense" }), "INVALID_CURSOR"),
+        (json!({ "query": "x", "first": 101 }), "BAD_USER_INPUT"),
+        (json!({ "query": "x".repeat(201) }), "BAD_USER_INPUT"),
+        (json!({ "query": "nul \u{0}" }), "BAD_USER_INPUT"),
+    ] {
+        assert_eq!(code(&server.graphql(SEARCH, wrong, Some(&ada)).await), told);
+    }
+}
