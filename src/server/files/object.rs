@@ -41,6 +41,16 @@ pub struct Sent<'a> {
     pub until: i64,
 }
 
+/// As the row has it.
+#[derive(Queryable)]
+struct Found {
+    object: Option<String>,
+    checksum: Option<String>,
+    size: i32,
+    content_type: String,
+    name: String,
+}
+
 /// A file that people have uploaded.
 pub async fn file(
     app: &App,
@@ -49,7 +59,7 @@ pub async fn file(
     headers: &HeaderMap,
 ) -> Result<Response, Fault> {
     let mut conn = app.database.of(organization).await?;
-    let found: Option<(Option<String>, Option<String>, i32, String, String)> = files::table
+    let found: Option<Found> = files::table
         .inner_join(organizations::table)
         .filter(files::organization_id.eq(organization).and(files::id.eq(file)).and(files::state.eq("ready")))
         .filter(organizations::deleted_at.is_null().and(organizations::suspended_at.is_null()))
@@ -60,7 +70,7 @@ pub async fn file(
         .map_err(crate::Error::from)?;
     // The content takes its time, and needs no database.
     drop(conn);
-    let (object, checksum, size, content_type, name) = found.ok_or_else(missing)?;
+    let Found { object, checksum, size, content_type, name } = found.ok_or_else(missing)?;
     let object = object.and_then(|object| object.parse().ok()).ok_or_else(missing)?;
     let sent = Sent {
         object: ObjectName::file(organization, object),
