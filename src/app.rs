@@ -7,7 +7,7 @@ use crate::{
     events::Hub,
     kit::relation::Lookups,
     platform::{
-        aside::Aside, database::Database, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords,
+        aside::Aside, database::Database, gather::Gather, jobs::Jobs, mail::Mailer, oidc::Oidc, password::Passwords,
         standing::Standings, throttle::Throttle, tokens::Tokens, vault::Vault,
     },
 };
@@ -25,6 +25,7 @@ pub struct App {
     pub standings: Standings,
     pub lookups: Lookups,
     pub aside: Aside,
+    pub gather: Gather,
     pub jobs: Jobs,
     pub mail: Mailer,
     pub oidc: Oidc,
@@ -46,6 +47,7 @@ impl App {
             standings: Standings::default(),
             lookups: Lookups::default(),
             aside: Aside::default(),
+            gather: Gather::default(),
             mail: Mailer::new(&config, &jobs)?,
             oidc: Oidc::new(&config)?,
             jobs,

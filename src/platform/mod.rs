@@ -2,6 +2,7 @@
 
 pub mod aside;
 pub mod database;
+pub mod gather;
 pub mod jobs;
 pub mod key_file;
 pub mod mail;
