@@ -5,7 +5,10 @@ use crate::{
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
-    messaging::{MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription},
+    messaging::{
+        MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription,
+        inbox::InboxSubscription,
+    },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
 };
@@ -23,7 +26,7 @@ pub struct Mutation(IdentityMutation, CrmMutation, MessagingMutation, Operations
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(CrmSubscription, MessagingSubscription);
+pub struct Subscription(CrmSubscription, MessagingSubscription, InboxSubscription);
 
 /// What is known without signing in.
 #[derive(Default)]

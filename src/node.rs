@@ -23,6 +23,7 @@ use crate::{
         },
         message::Message,
         participant::Participant,
+        receipt::ReceiptsMoved,
     },
     operations::job::Job,
 };
@@ -65,6 +66,7 @@ pub enum FeedEvent {
     MessageSent(MessageSent),
     MessageEdited(MessageEdited),
     MessageDeleted(MessageDeleted),
+    ReceiptsMoved(ReceiptsMoved),
     ResyncRequired(ResyncRequired),
 }
 

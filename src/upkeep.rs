@@ -4,6 +4,7 @@
 use crate::{
     app::App,
     identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
+    messaging::receipt::TellReceipts,
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -23,6 +24,7 @@ pub fn registry() -> Registry<Arc<App>> {
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
         .every::<PurgeOrganizations>(HOUR)
+        .every::<TellReceipts>(HOUR)
 }
 
 /// Begins to work.

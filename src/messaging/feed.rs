@@ -4,6 +4,7 @@ use super::{
     conversation::Conversation,
     message::Message,
     participant::{Participant, is_participant},
+    receipt::ReceiptsMoved,
 };
 use crate::{
     error::{Error, Result},
@@ -85,6 +86,7 @@ pub enum ConversationEvent {
     MessageSent(MessageSent),
     MessageEdited(MessageEdited),
     MessageDeleted(MessageDeleted),
+    ReceiptsMoved(ReceiptsMoved),
     ResyncRequired(ResyncRequired),
 }
 
@@ -131,18 +133,25 @@ impl MessagingSubscription {
         }
         let me = scope.actor.member;
         // What a message says is the same for all; who sent it, as a record, may be hidden from some.
-        let common = only_columns(&selections(ctx), "message", Message::table());
-        let alike = move |event: &Event| common && event.kind.starts_with("message_");
+        let selections = selections(ctx);
+        let common = only_columns(&selections, "message", Message::table());
+        let mut receipts = selections.iter().filter(|field| field.name() == "receipts");
+        let plain = receipts.all(|field| field.selection_set().all(|below| below.name() != "member"));
+        let alike = move |event: &Event| match event.kind.as_str() {
+            "receipts_moved" => plain,
+            kind => common && kind.starts_with("message_"),
+        };
         Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, alike, move |event| show(&event, me)))
     }
 }
 
-fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
+pub(super) fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
     use ConversationEvent as Is;
     Ok(Shown::Event(match event.kind.as_str() {
         "message_sent" => Is::MessageSent(MessageSent::of(event)?),
         "message_edited" => Is::MessageEdited(MessageEdited::of(event)?),
         "message_deleted" => Is::MessageDeleted(MessageDeleted::of(event)?),
+        "receipts_moved" => Is::ReceiptsMoved(ReceiptsMoved::of(event)?),
         "participant_added" => Is::ParticipantAdded(ParticipantAdded::of(event)?),
         "participant_updated" => Is::ParticipantUpdated(ParticipantUpdated::of(event)?),
         "participant_removed" => {

@@ -33,7 +33,8 @@ use stoa_macros::entity;
 use uuid::Uuid;
 
 /// Something that was said.
-#[entity(resource = Conversation, plural = messages, visible_by = in_own_conversations, read_only, no_queries, newest = seq)]
+#[entity(resource = Conversation, plural = messages, visible_by = in_own_conversations, read_only, no_queries, newest = seq,
+    with(super::seen::Seen))]
 pub struct Message {
     pub id: Id<Message>,
     /// The id of the conversation.

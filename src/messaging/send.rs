@@ -18,7 +18,7 @@ use crate::{
         value::Bind,
         write::{Rejection, Stop},
     },
-    schema::messages,
+    schema::{conversations, messages},
 };
 use chrono::Utc;
 use diesel::{
@@ -91,8 +91,9 @@ async fn store(scope: &Scope, mut message: Message) -> Result<Message, Stop> {
 
 /// Takes the next number, stores the message and its event, or does nothing when the sender is not in the conversation
 /// or has used the key before. The lock of the conversation's row orders its messages, in time as well. Whoever waited
-/// for it may have been removed meanwhile; the lock of the participant's row finds out, and holds off a removal until
-/// the message is there. A key that somebody else takes at this moment is a violation of its index.
+/// for it may have been removed meanwhile; moving the participant's own position finds out, and holds off a removal until
+/// the message is there. Who sends has read what was there before; a receipt of that is kept if they had not. A key that
+/// somebody else takes at this moment is a violation of its index.
 fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
     let id = |id: Uuid| Bind::Uuid(Some(id));
     let text = |text: Option<&str>| Bind::Text(text.map(Into::into));
@@ -108,16 +109,25 @@ fn insertion(scope: &Scope, message: &Message, event: Uuid) -> Result<Sql> {
           UPDATE conversations c SET last_seq = c.last_seq + 1, last_message_at = greatest(c.last_message_at, ",
     );
     sql.bind(Bind::Time(Some(message.created_at.0))).push(
-        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation
+        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND c.archived_at IS NULL
             AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
               AND p.conversation_id = mine.conversation AND p.member_id = mine.member AND p.left_at IS NULL)
             AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.organization_id = mine.organization
               AND m.sender_id = mine.member AND m.client_id = mine.client_id)
           RETURNING c.organization_id, c.id, c.last_seq, c.last_message_at
         ), sender AS (
-          SELECT place.*, p.member_id FROM place JOIN mine ON true JOIN participants p
-            ON p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member
-          WHERE p.left_at IS NULL FOR SHARE OF p
+          UPDATE participants p SET read_seq = place.last_seq, read_at = place.last_message_at,
+            delivered_seq = place.last_seq, delivered_at = place.last_message_at, last_read_seq = place.last_seq,
+            last_read_at = place.last_message_at, last_delivered_seq = place.last_seq,
+            last_delivered_at = place.last_message_at
+          FROM place, mine, participants old
+          WHERE p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member
+            AND p.left_at IS NULL AND old.organization_id = p.organization_id AND old.id = p.id
+          RETURNING place.*, p.member_id, old.last_read_seq AS read_before
+        ), advanced AS (
+          INSERT INTO position_advances (organization_id, conversation_id, member_id, kind, upto_seq, at)
+          SELECT organization_id, id, member_id, 'read', last_seq, last_message_at FROM sender
+          WHERE read_before < last_seq - 1
         ), sent AS (
           INSERT INTO messages (organization_id, conversation_id, seq, sender_id, created_by, created_at, updated_at, id,
             client_id, body)
@@ -166,32 +176,42 @@ struct Stored {
     told_at: chrono::DateTime<Utc>,
 }
 
-/// Why nothing was stored: the sender has sent it before, has used the key elsewhere, or is not in the conversation.
+/// Why nothing was stored: the sender has sent it before, has used the key elsewhere, or is not in the conversation, or
+/// it takes no messages any more.
 async fn not_stored(scope: &Scope, message: &Message) -> Stop {
-    let before = async {
+    let (organization, conversation) = (scope.actor.organization, message.conversation_id.0);
+    let why = async {
         let mut conn = scope.reader().await?;
-        if !is_participant(scope, &conn, message.conversation_id.0).await? {
-            return Ok(None);
+        if !is_participant(scope, &conn, conversation).await? {
+            return Ok(not_found("conversationId"));
         }
         let before: Option<(Uuid, Uuid)> = messages::table
-            .filter(messages::organization_id.eq(scope.actor.organization))
+            .filter(messages::organization_id.eq(organization))
             .filter(messages::sender_id.eq(scope.actor.member))
             .filter(messages::client_id.eq(&message.client_id))
             .select((messages::id, messages::conversation_id))
             .first(&mut *conn)
             .await
             .optional()?;
-        Ok::<_, crate::Error>(before)
+        match before {
+            Some((id, place)) if place == conversation => {
+                return Ok(Stop::Rejected(Rejection { errors: UserErrors::default(), current: Some(id) }));
+            }
+            Some(_) => {
+                let message = "You used this key for a message in another conversation.";
+                return Ok(Stop::at("clientId", UserErrorCode::NotUnique, message));
+            }
+            None => {}
+        }
+        let archived = conversations::table.find((organization, conversation));
+        let archived: bool = archived.select(conversations::archived_at.is_not_null()).first(&mut *conn).await?;
+        Ok::<_, crate::Error>(if archived {
+            let message = "This conversation is archived: it takes no messages.";
+            Stop::at("conversationId", UserErrorCode::StateInvalid, message)
+        } else {
+            // Taken out and put back in between the two statements.
+            not_found("conversationId")
+        })
     };
-    match before.await {
-        Ok(Some((id, place))) if place == message.conversation_id.0 => {
-            Stop::Rejected(Rejection { errors: UserErrors::default(), current: Some(id) })
-        }
-        Ok(Some(_)) => {
-            Stop::at("clientId", UserErrorCode::NotUnique, "You used this key for a message in another conversation.")
-        }
-        // Not in it, or taken out and put back in between the two statements.
-        Ok(None) => not_found("conversationId"),
-        Err(fault) => fault.into(),
-    }
+    why.await.unwrap_or_else(Stop::from)
 }

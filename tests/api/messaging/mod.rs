@@ -1,10 +1,14 @@
 //! Conversations, as members see them.
 
+mod channel;
 mod conversation;
 mod feed;
+mod inbox;
 pub mod live;
 mod message;
 mod participant;
+mod position;
+mod settings;
 mod snapshot;
 
 use crate::kit::{Founder, Server, data};
@@ -17,10 +21,11 @@ pub const MESSAGE: &str = "id conversationId seq senderId clientId body editedAt
 /// The feed of a conversation, with all that its events say.
 pub const EVENTS: &str = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
     __typename ... on FeedEvent { cursor occurredAt }
-    ... on ConversationUpdated { conversation { title topic version updatedAt cursor } }
-    ... on ParticipantAdded { participant { id memberId role joinedAt leftAt version updatedAt } }
-    ... on ParticipantUpdated { participant { id memberId role joinedAt leftAt version updatedAt } }
-    ... on ParticipantRemoved { participant { id memberId role joinedAt leftAt version updatedAt } }
+    ... on ConversationUpdated { conversation { title topic archivedAt version updatedAt cursor } }
+    ... on ParticipantAdded { participant { id memberId role joinedAt leftAt version updatedAt lastReadSeq lastReadAt lastDeliveredSeq lastDeliveredAt } }
+    ... on ParticipantUpdated { participant { id memberId role joinedAt leftAt version updatedAt lastReadSeq lastReadAt lastDeliveredSeq lastDeliveredAt } }
+    ... on ParticipantRemoved { participant { id memberId role joinedAt leftAt version updatedAt lastReadSeq lastReadAt lastDeliveredSeq lastDeliveredAt } }
+    ... on ReceiptsMoved { receipts { memberId readUpTo readAt deliveredUpTo deliveredAt member { id } } }
     ... on MessageSent { message { id conversationId seq senderId clientId body editedAt deletedAt createdAt updatedAt version } }
     ... on MessageEdited { message { id conversationId seq senderId clientId body editedAt deletedAt createdAt updatedAt version } }
     ... on MessageDeleted { message { id conversationId seq senderId clientId body editedAt deletedAt createdAt updatedAt version } }

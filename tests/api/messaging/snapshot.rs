@@ -1,8 +1,8 @@
 //! Snapshot + events = fresh: whatever happens in a conversation, a client that applies its events to what it had
 //! fetched has what it would fetch now.
 
-use super::{MESSAGE, Talk, live::Feed, text};
-use crate::kit::{Founder, Server, data, server};
+use super::{MESSAGE, Talk, live::Feed, position::mark, text};
+use crate::kit::{Founder, Server, data, mail::until, server};
 use futures_util::future::join_all;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
@@ -19,8 +19,9 @@ struct Shown {
 /// A snapshot and the cursor that came with it.
 async fn fetch(server: &Server, who: &Founder, talk: &Talk) -> (Shown, String) {
     let query = format!(
-        "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic version updatedAt lastSeq lastMessageAt
-            participants(first: 100) {{ nodes {{ id memberId role joinedAt leftAt version updatedAt }} }}
+        "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic archivedAt version updatedAt lastSeq lastMessageAt
+            participants(first: 100) {{ nodes {{ id memberId role joinedAt leftAt version updatedAt
+                lastReadSeq lastReadAt lastDeliveredSeq lastDeliveredAt }} }}
             messages(first: 100) {{ nodes {{ {MESSAGE} }} }} }} }}"
     );
     let answer = server.graphql(&query, json!({ "id": talk.id }), Some(who)).await;
@@ -48,7 +49,7 @@ impl Shown {
             "ConversationUpdated"
                 if event["conversation"]["version"].as_i64() > self.conversation["version"].as_i64() =>
             {
-                for field in ["title", "topic", "version", "updatedAt"] {
+                for field in ["title", "topic", "archivedAt", "version", "updatedAt"] {
                     self.conversation[field] = event["conversation"][field].clone();
                 }
             }
@@ -62,8 +63,31 @@ impl Shown {
                     self.conversation["lastMessageAt"] = message["createdAt"].clone();
                 }
                 put(&mut self.messages, message);
+                if text(event, "__typename") == "MessageSent" {
+                    let (seq, at) = (message["seq"].clone(), message["createdAt"].clone());
+                    self.moved(&message["senderId"], (&seq, &at), (&seq, &at));
+                }
+            }
+            "ReceiptsMoved" => {
+                for one in event["receipts"].as_array().expect("receipts") {
+                    let delivered = (&one["deliveredUpTo"], &one["deliveredAt"]);
+                    self.moved(&one["memberId"], (&one["readUpTo"], &one["readAt"]), delivered);
+                }
             }
             _ => {}
+        }
+    }
+}
+
+impl Shown {
+    /// A participant has come further.
+    fn moved(&mut self, member: &Value, read: (&Value, &Value), delivered: (&Value, &Value)) {
+        let who = self.participants.values_mut().find(|one| one["memberId"] == *member).expect("a participant");
+        for (what, (seq, at)) in [("Read", read), ("Delivered", delivered)] {
+            let (known, time) = (format!("last{what}Seq"), format!("last{what}At"));
+            if seq.as_i64() > who[&known].as_i64() {
+                (who[&known], who[&time]) = (seq.clone(), at.clone());
+            }
         }
     }
 }
@@ -84,7 +108,7 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
     let some = newest.get(dice.random_range(0..5)).map_or(Value::Null, |message| message["id"].clone());
     let word = format!("{}", dice.next_u32());
     let run = async |mutation: &str, variables: Value| server.graphql(mutation, variables, Some(by)).await;
-    match dice.random_range(0..8) {
+    match dice.random_range(0..11) {
         0..3 => _ = server.send(by, json!({ "conversationId": talk.id, "body": word })).await,
         3 => {
             let mutation = "mutation($id: ID!, $body: String!) { messageEdit(input: { id: $id, body: $body }) { message { id } } }";
@@ -101,7 +125,18 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
             let mutation = "mutation($id: ID!, $word: String!) { conversationUpdate(input: { id: $id, topic: $word }) { conversation { id } } }";
             run(mutation, json!({ "id": talk.id, "word": word })).await;
         }
-        6 => {
+        10 => {
+            let mutation =
+                ["conversationArchive", "conversationUnarchive", "conversationUnarchive"][dice.random_range(0..3)];
+            let query =
+                format!("mutation($id: ID!) {{ {mutation}(input: {{ id: $id }}) {{ conversation {{ id }} }} }}");
+            run(&query, json!({ "id": talk.id })).await;
+        }
+        6 | 7 => {
+            let what = ["conversationMarkRead", "conversationMarkDelivered"][dice.random_range(0..2)];
+            mark(server, by, what, &talk.id, dice.random_range(0..30)).await;
+        }
+        8 => {
             let mutation = if dice.random_bool(0.6) { "participantAdd" } else { "participantRemove" };
             server.participant(owner, mutation, of).await;
         }
@@ -136,6 +171,12 @@ async fn run(seed: u64) {
         snapshots
     };
     let (_, mut snapshots) = tokio::join!(disturbing, looking);
+    let untold = format!(
+        "SELECT count(*) FROM participants WHERE conversation_id = '{}' AND left_at IS NULL
+         AND (read_seq > last_read_seq OR delivered_seq > last_delivered_seq)",
+        talk.id
+    );
+    until("all receipts are told", async || (server.count(&untold).await == 0).then_some(())).await;
     let (fresh, end) = fetch(server, &ada, &talk).await;
     assert!(!fresh.messages.is_empty() && fresh.messages.len() < 100);
     for (shown, cursor) in &mut snapshots {
