@@ -352,17 +352,20 @@ pub struct EventConfig {
     pub sweep_ms: u64,
     /// Events that may wait for one subscriber before it has to read them itself.
     pub queue: usize,
+    /// Conversations that one subscription of an inbox follows at most; each takes about a kilobyte.
+    pub inbox: usize,
 }
 
 impl Default for EventConfig {
     fn default() -> Self {
-        EventConfig { ring: 256, sweep_ms: 5000, queue: 256 }
+        EventConfig { ring: 256, sweep_ms: 5000, queue: 256, inbox: 5000 }
     }
 }
 
 impl EventConfig {
     fn check(&self, check: &mut Check) {
         check.within("ring", self.ring, 1..=65_536);
+        check.within("inbox", self.inbox, 1..=100_000);
         check.within("sweep_ms", self.sweep_ms, 10..=600_000);
         check.within("queue", self.queue, 1..=65_536);
     }

@@ -7,7 +7,8 @@ use crate::{
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
     messaging::{
-        MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription, mention::Mention,
+        MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription,
+        inbox::InboxSubscription, mention::Mention,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -35,7 +36,7 @@ pub struct Mutation(IdentityMutation, FilesMutation, CrmMutation, MessagingMutat
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(CrmSubscription, MessagingSubscription);
+pub struct Subscription(CrmSubscription, MessagingSubscription, InboxSubscription);
 
 /// What is known without signing in.
 #[derive(Default)]

@@ -26,6 +26,7 @@ use crate::{
         mention::Mention,
         message::Message,
         participant::Participant,
+        receipt::ReceiptsMoved,
     },
     operations::job::Job,
 };
@@ -76,6 +77,7 @@ pub enum FeedEvent {
     ReactionRemoved(ReactionRemoved),
     ThreadFollowed(ThreadFollowed),
     ThreadUnfollowed(ThreadUnfollowed),
+    ReceiptsMoved(ReceiptsMoved),
     ResyncRequired(ResyncRequired),
 }
 

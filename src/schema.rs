@@ -111,6 +111,8 @@ diesel::table! {
         updated_at -> Timestamptz,
         version -> Int4,
         archived_at -> Nullable<Timestamptz>,
+        /// Public: every member but guests may find it and join; only who is in it reads.
+        visibility -> Text,
     }
 }
 
@@ -454,6 +456,37 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+        /// The newest message when they joined: what is up to it is not new to them, and has no receipts of theirs.
+        joined_seq -> Int8,
+        /// The last message that they have read, as they know it; never goes back.
+        read_seq -> Int8,
+        read_at -> Nullable<Timestamptz>,
+        /// The last message that has reached one of their devices, as they know it; never goes back.
+        delivered_seq -> Int8,
+        delivered_at -> Nullable<Timestamptz>,
+        /// As far as the log tells of read_seq.
+        last_read_seq -> Int8,
+        last_read_at -> Nullable<Timestamptz>,
+        /// As far as the log tells of delivered_seq.
+        last_delivered_seq -> Int8,
+        last_delivered_at -> Nullable<Timestamptz>,
+        pinned -> Bool,
+        muted_until -> Nullable<Timestamptz>,
+        notification_level -> Text,
+        /// What the member has begun to write; never in the log.
+        draft -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// Who came how far, and when: a message was read at the first advance of that kind at or above it. Reading is delivery, too.
+    position_advances (organization_id, conversation_id, member_id, kind, upto_seq) {
+        organization_id -> Uuid,
+        conversation_id -> Uuid,
+        member_id -> Uuid,
+        kind -> Text,
+        upto_seq -> Int8,
+        at -> Timestamptz,
     }
 }
 
@@ -669,6 +702,7 @@ diesel::joinable!(message_versions -> organizations (organization_id));
 diesel::joinable!(messages -> organizations (organization_id));
 diesel::joinable!(oidc_attempts -> users (user_id));
 diesel::joinable!(participants -> organizations (organization_id));
+diesel::joinable!(position_advances -> organizations (organization_id));
 diesel::joinable!(reactions -> organizations (organization_id));
 diesel::joinable!(refresh_tokens -> organizations (organization_id));
 diesel::joinable!(roles -> organizations (organization_id));
@@ -701,6 +735,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     oidc_attempts,
     organizations,
     participants,
+    position_advances,
     reactions,
     refresh_tokens,
     roles,

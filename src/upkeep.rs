@@ -5,6 +5,7 @@ use crate::{
     app::App,
     files::{PurgeUploads, RemoveObject, SweepObjects},
     identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
+    messaging::receipt::TellReceipts,
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -27,6 +28,7 @@ pub fn registry() -> Registry<Arc<App>> {
         .every::<PurgeOrganizations>(HOUR)
         .every::<PurgeUploads>(HOUR)
         .every::<SweepObjects>(24 * HOUR)
+        .every::<TellReceipts>(HOUR)
 }
 
 /// Begins to work.

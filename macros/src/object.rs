@@ -64,6 +64,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
     ]
     .into_iter()
     .flatten()
+    .chain(entity.with.iter().map(|part| quote!(#part)))
     .collect();
     let relations = (!relations.is_empty()).then(|| {
         quote! {

@@ -22,6 +22,8 @@ pub struct Entity {
     pub computed: bool,
     pub no_queries: bool,
     pub has_many: Vec<HasMany>,
+    pub with: Vec<syn::Path>,
+    pub filters: Vec<(Ident, syn::Path)>,
     pub newest: Option<Ident>,
     pub fields: Vec<Field>,
 }
@@ -132,6 +134,7 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
     let name = item.ident.clone();
     let (mut resource, mut plural, mut wall, mut owned, mut newest) = (None, None, None, false, None);
     let (mut crm, mut read_only, mut computed, mut no_queries, mut has_many) = (false, false, false, false, Vec::new());
+    let (mut with, mut filters) = (Vec::new(), Vec::new());
     let parser = syn::meta::parser(|meta: ParseNestedMeta<'_>| {
         let word = meta.path.require_ident()?.to_string();
         match word.as_str() {
@@ -171,6 +174,16 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
                 has_many.push(HasMany { name, entity, by });
                 Ok(())
             })?,
+            "with" => meta.parse_nested_meta(|part| {
+                with.push(part.path);
+                Ok(())
+            })?,
+            "filters" => meta.parse_nested_meta(|filter| {
+                let name = filter.path.require_ident()?.clone();
+                filter.input.parse::<Token![:]>()?;
+                filters.push((name, filter.input.parse()?));
+                Ok(())
+            })?,
             other => return Err(unknown(&meta, other, ON_STRUCTS)),
         }
         Ok(())
@@ -208,13 +221,14 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
         computed,
         no_queries,
         has_many,
+        with,
+        filters,
         newest,
         fields,
     })
 }
 
-const ON_STRUCTS: &str =
-    "resource, plural, wall, visible_by, crm, read_only, computed, no_queries, newest and has_many(…)";
+const ON_STRUCTS: &str = "resource, plural, wall, visible_by, crm, read_only, computed, no_queries, newest, has_many(…), with(…) and filters(…)";
 const ON_FIELDS: &str =
     "create, update, filter, order, unindexed, group, sum, search, multiline, max, range(…), default and belongs_to";
 

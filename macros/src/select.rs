@@ -74,6 +74,17 @@ pub fn expand(entity: &Entity) -> TokenStream {
             }
         }
     });
+    let more_fields = entity.filters.iter().map(|(ident, of)| {
+        let doc = format!("Conditions on what a record of type {name} is to you.");
+        quote!(#[doc = #doc] pub #ident: Option<#of>,)
+    });
+    let more_conditions = entity.filters.iter().map(|(ident, _)| {
+        quote! {
+            if let Some(inner) = self.#ident {
+                all.push(crate::kit::filter::Filter::predicate(inner, budget)?);
+            }
+        }
+    });
     let deleted_field = entity.soft_delete.then(|| {
         quote! {
             /// Which records, as to deletion. Stands at the top of a filter only.
@@ -128,6 +139,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
             #(#filter_fields)*
             #(#related_fields)*
             #(#many_fields)*
+            #(#more_fields)*
             #search_field
             #deleted_field
             /// All of these hold.
@@ -148,6 +160,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
                 #(#filter_conditions)*
                 #(#related_conditions)*
                 #(#many_conditions)*
+                #(#more_conditions)*
                 #search_condition
                 crate::kit::filter::combine(self.and, self.or, self.not, &mut all, budget)?;
                 Ok(crate::kit::predicate::Predicate::All(all))

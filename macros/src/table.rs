@@ -99,7 +99,8 @@ pub fn expand(entity: &Entity) -> TokenStream {
     let history = quote! {
         crate::kit::history::preload::<#name>(scope, conn, selections, rows.iter().map(|row| row.id.0))
     };
-    let preloads: Vec<_> = ones.chain(manies).chain([history]).collect();
+    let parts = entity.with.iter().map(|part| quote!(<#part<'_, #name>>::ahead(scope, conn, rows, selections)));
+    let preloads: Vec<_> = ones.chain(manies).chain(parts).chain([history]).collect();
     quote! {
         #[allow(dead_code, reason = "which columns are named by hand differs from entity to entity")]
         impl #name { #(#constants)* }

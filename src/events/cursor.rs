@@ -55,6 +55,11 @@ impl Cursor {
         if self.check == check(stream) { Ok(()) } else { Err(invalid()) }
     }
 
+    /// Whether the event that it stands on has this id.
+    pub(super) fn names(&self, id: Uuid) -> bool {
+        self.tag == tag(id)
+    }
+
     /// Whether it stands on this event.
     pub(super) fn is_at(&self, event: &Event) -> bool {
         self.seq == event.seq && self.tag == tag(event.id)

@@ -3,12 +3,12 @@
 //! that nobody watches costs nothing.
 
 use super::{
-    After, Delivery, Event, StreamId,
+    After, Cursor, Delivery, Event, StreamId,
     bus::{self, Bus, Hints},
     read::{Log, Want},
     resume::{Reader, Step},
     sweep,
-    tail::{Need, Tail},
+    tail::{Head, Need, Tail},
 };
 use crate::{
     config::EventConfig,
@@ -37,10 +37,13 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 /// Events that a tail starts with, so that whoever lost the connection for a moment needs no replay from the
 /// database.
 const WARM: usize = 16;
+/// Streams that are begun to be read together: a flight of that many short queries.
+const TOGETHER: usize = 100;
 
 /// The node's exchange: streams with live subscribers, their tails and rings. Its tasks, one that sweeps and one that
 /// listens to other nodes, end with the last clone.
@@ -147,26 +150,53 @@ impl Hub {
         let exchange = &self.exchange;
         let (changed, seat) = exchange.join(stream);
         let live = &seat.live;
-        live.started
-            .get_or_try_init(async || {
-                let newest = exchange.log.newest(stream, WARM).await?;
-                exchange.touch(live, |tail| tail.start(newest));
-                Ok::<_, Error>(())
-            })
-            .await?;
+        exchange.start(live).await?;
         let reader = match after {
             After::Now => Reader::live(&live.tail.lock(), exchange.config.queue),
             After::Cursor(cursor) => Reader::resume(cursor, exchange.config.queue),
         };
-        let subscriber = Subscriber { reader, changed, seat };
-        Ok(stream::unfold(Some(subscriber), async |subscriber| {
-            let mut subscriber = subscriber?;
-            match subscriber.next().await {
-                Some(event) => Some((Ok(Delivery::Event(event)), Some(subscriber))),
-                None => Some((Ok(Delivery::Resync), None)),
+        Ok(Subscriber { reader, next: None, changed, seat }.deliveries())
+    }
+
+    /// As `subscribe`, of many streams of one organization: what all of them need of the log is read together.
+    pub async fn subscribe_all(
+        &self,
+        organization: Uuid,
+        streams: Vec<(Uuid, Cursor)>,
+    ) -> Result<Vec<(Uuid, BoxStream<'static, Result<Delivery>>)>> {
+        let exchange = &self.exchange;
+        let mut subscribers = Vec::with_capacity(streams.len());
+        for (stream, after) in streams {
+            let stream = StreamId { organization, stream };
+            after.expect(stream)?;
+            let (changed, seat) = exchange.join(stream);
+            let reader = Reader::resume(after, exchange.config.queue);
+            subscribers.push(Subscriber { reader, next: None, changed, seat });
+        }
+        for some in subscribers.chunks_mut(TOGETHER) {
+            exchange.begin(organization, some.iter().map(|subscriber| &subscriber.seat.live)).await?;
+            // What each has missed, as far as it is not in memory: the first of it here, the rest when its turn comes.
+            let mut wants = Vec::new();
+            for (place, subscriber) in some.iter_mut().enumerate() {
+                let step = subscriber.reader.step(&subscriber.seat.live.tail);
+                if let Step::Read(from) = &step {
+                    let stream = subscriber.seat.live.stream.stream;
+                    wants.push((place, Want { stream, from: from.seq, limit: WARM + 1 }));
+                } else {
+                    subscriber.next = Some(step);
+                }
             }
-        })
-        .boxed())
+            let pages = exchange.log.pages(organization, wants.iter().map(|(_, want)| *want).collect()).await?;
+            for ((place, _), page) in wants.into_iter().zip(pages) {
+                let Some(subscriber) = some.get_mut(place) else { continue };
+                match subscriber.reader.fill(page) {
+                    Some(seen) => exchange.touch(&subscriber.seat.live, |tail| tail.hint(seen)),
+                    None => subscriber.next = Some(Step::Resync),
+                }
+            }
+        }
+        let deliveries = |subscriber: Subscriber| (subscriber.seat.live.stream.stream, subscriber.deliveries());
+        Ok(subscribers.into_iter().map(deliveries).collect())
     }
 }
 
@@ -233,6 +263,34 @@ impl Exchange {
         (live.changed.subscribe(), Seat { exchange: self.clone(), live: live.clone() })
     }
 
+    /// Sees to it that a tail knows where the log stands.
+    async fn start(&self, live: &Arc<Live>) -> Result<()> {
+        let started = live.started.get_or_try_init(async || {
+            let newest = self.log.newest(live.stream, WARM).await?;
+            self.touch(live, |tail| tail.start(newest));
+            Ok::<_, Error>(())
+        });
+        started.await.copied()
+    }
+
+    /// As `start`, of many.
+    async fn begin<'a>(&self, organization: Uuid, lives: impl Iterator<Item = &'a Arc<Live>>) -> Result<()> {
+        let cold: Vec<&Arc<Live>> = lives.filter(|live| !live.started.initialized()).collect();
+        let ids = cold.iter().map(|live| live.stream.stream).collect();
+        let heads: HashMap<Uuid, Head> = self.log.heads(organization, ids).await?.into_iter().collect();
+        for live in cold {
+            let head = heads.get(&live.stream.stream).copied().unwrap_or_default();
+            if head.seq == 0 || head.id.is_some() {
+                self.touch(live, |tail| tail.begin(live.stream, head));
+                // Somebody else may be about to: then that changes nothing any more.
+                let _ = live.started.set(());
+            } else {
+                self.start(live).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// A page of a stream, asked for until the log answers.
     async fn insist(&self, stream: StreamId, from: i64, limit: usize) -> Vec<Arc<Event>> {
         let mut pause = Duration::from_millis(100);
@@ -262,16 +320,29 @@ impl Exchange {
 
 struct Subscriber {
     reader: Reader,
+    /// The next step, where it has been taken already.
+    next: Option<Step>,
     changed: watch::Receiver<()>,
     seat: Seat,
 }
 
 impl Subscriber {
+    fn deliveries(self) -> BoxStream<'static, Result<Delivery>> {
+        stream::unfold(Some(self), async |subscriber| {
+            let mut subscriber = subscriber?;
+            match subscriber.next().await {
+                Some(event) => Some((Ok(Delivery::Event(event)), Some(subscriber))),
+                None => Some((Ok(Delivery::Resync), None)),
+            }
+        })
+        .boxed()
+    }
+
     /// The next event; None: resync.
     async fn next(&mut self) -> Option<Arc<Event>> {
         let Seat { exchange, live } = &self.seat;
         loop {
-            match self.reader.step(&live.tail) {
+            match self.next.take().unwrap_or_else(|| self.reader.step(&live.tail)) {
                 Step::Deliver(event) => {
                     exchange.meters.deliveries.increment(1);
                     return Some(event);

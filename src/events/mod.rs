@@ -40,6 +40,8 @@ pub enum StreamKind {
     Records,
     /// One conversation.
     Conversation,
+    /// What is one member's alone.
+    Member,
     /// The ways in of an organization's people: sign-ins, passwords, sessions.
     Security,
 }
@@ -50,6 +52,7 @@ impl StreamKind {
         match self {
             StreamKind::Records => "records",
             StreamKind::Conversation => "conversation",
+            StreamKind::Member => "member",
             StreamKind::Security => "security",
         }
     }
@@ -63,10 +66,17 @@ pub struct StreamId {
 }
 
 /// The stream of all records of a GraphQL type such as `Lead`: the same in every organization, which is why a
-/// `StreamId` names both. A conversation's stream is the conversation's own id.
+/// `StreamId` names both. A conversation's stream is the conversation's own id, which is
+/// why no client may choose one of this kind (version 5).
 pub fn stream_of_records(entity: &str) -> Uuid {
     const RECORDS: Uuid = uuid!("0199a2b4-5c00-7a3e-9d41-6b1f0c8e2a57");
     Uuid::new_v5(&RECORDS, entity.as_bytes())
+}
+
+/// The stream that one member alone may follow: what they have set, and where they have come in.
+pub fn stream_of_member(member: Uuid) -> Uuid {
+    const MEMBERS: Uuid = uuid!("0199a2b4-5c00-7c11-8f52-0d4be2a97c63");
+    Uuid::new_v5(&MEMBERS, member.as_bytes())
 }
 
 /// Who did something, and from where. Nothing of it: the system.

@@ -105,6 +105,16 @@ impl Tail {
         }
     }
 
+    /// As `start`, knowing of the log only its head: whoever needs what lies before it reads it.
+    pub fn begin(&mut self, stream: StreamId, head: Head) {
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Running;
+            self.last = Cursor::behind(stream, head.id.map(|id| (head.seq, id)));
+            self.known = self.known.max(self.last.seq);
+            self.advance();
+        }
+    }
+
     /// Takes a committed event, whatever its turn.
     pub fn offer(&mut self, event: Arc<Event>) {
         self.known = self.known.max(event.seq);
@@ -142,7 +152,11 @@ impl Tail {
 
     /// Compares with the head that the log had at some time after `last` was `before`.
     pub fn compare(&mut self, before: i64, head: Head) {
-        if head.seq < before || self.at(head.seq).is_some_and(|event| Some(event.id) != head.id) {
+        let other = |id| head.seq == self.last.seq && !self.last.names(id);
+        if head.seq < before
+            || self.at(head.seq).is_some_and(|event| Some(event.id) != head.id)
+            || head.id.is_some_and(other)
+        {
             self.phase = Phase::Broken;
         }
         self.hint(head.seq);
@@ -155,6 +169,10 @@ impl Tail {
             return Take::Resync;
         }
         if checked && after.seq > self.last.seq {
+            return Take::Wait;
+        }
+        // The very event: also where a tail that has just begun does not hold it.
+        if after == self.last {
             return Take::Wait;
         }
         let first = self.ring.front().map_or(1, |event| event.seq);

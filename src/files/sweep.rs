@@ -7,7 +7,7 @@ use crate::{
     app::App,
     error::Result,
     events::{Hub, Origin},
-    identity::purge::organizations_after,
+    identity::purge::organizations,
     kit::{
         entity::{Entity, select},
         sql::Sql,
@@ -25,7 +25,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// An object as old as this is named by a row, or nobody's: a day is the longest that an upload may take.
@@ -63,20 +63,14 @@ impl Job for PurgeUploads {
 
 impl Run<Arc<App>> for PurgeUploads {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut after, mut failed) = (Uuid::nil(), None);
-        loop {
-            let page = organizations_after(app, after).await?;
-            for organization in &page {
-                // One that fails must not keep the others waiting.
-                if let Err(fault) = purge(app, *organization).await {
-                    failed = Some(fault);
-                }
-            }
-            match page.last() {
-                Some(last) => after = *last,
-                None => return failed.map_or(Ok(()), |fault| Err(fault.into())),
+        let (mut all, mut failed) = (pin!(organizations(app)), None);
+        while let Some(organization) = all.try_next().await? {
+            // One that fails must not keep the others waiting.
+            if let Err(fault) = purge(app, organization).await {
+                failed = Some(fault);
             }
         }
+        failed.map_or(Ok(()), |fault| Err(fault.into()))
     }
 }
 

@@ -5,7 +5,7 @@
 use super::{device, oidc, sign_in_log, user_token};
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     kit::idempotency,
     platform::{
         database::Connection,
@@ -20,8 +20,9 @@ use diesel::{
     sql_types::{Integer, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
+use futures_util::{Stream, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Organizations read at once.
@@ -67,25 +68,29 @@ impl Run<Arc<App>> for PurgeExpired {
             standing::purge(&app.database).await,
         ];
         let mut failed = purged.into_iter().find_map(Result::err);
-        let mut after = Uuid::nil();
-        loop {
-            let page = organizations_after(app, after).await?;
-            for organization in &page {
-                // One that fails must not keep the others waiting.
-                if let Err(fault) = purge(app, *organization).await {
-                    failed = Some(fault);
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() as i64 == PAGE => after = *last,
-                _ => return failed.map_or(Ok(()), |fault| Err(fault.into())),
+        let mut all = pin!(organizations(app));
+        while let Some(organization) = all.try_next().await? {
+            // One that fails must not keep the others waiting.
+            if let Err(fault) = purge(app, organization).await {
+                failed = Some(fault);
             }
         }
+        failed.map_or(Ok(()), |fault| Err(fault.into()))
     }
 }
 
-/// The next organizations behind an id, `PAGE` of them unless these are the last.
-pub async fn organizations_after(app: &App, after: Uuid) -> Result<Vec<Uuid>> {
+/// All organizations, for upkeep; read in pages.
+pub fn organizations(app: &App) -> impl Stream<Item = Result<Uuid>> + '_ {
+    let pages = stream::try_unfold(Some(Uuid::nil()), async |after| {
+        let Some(after) = after else { return Ok(None) };
+        let page = organizations_after(app, after).await?;
+        let next = page.last().copied().filter(|_| page.len() as i64 == PAGE);
+        Ok::<_, Error>(Some((stream::iter(page.into_iter().map(Ok)), next)))
+    });
+    pages.try_flatten()
+}
+
+async fn organizations_after(app: &App, after: Uuid) -> Result<Vec<Uuid>> {
     let mut conn = app.database.of_worker().await?;
     let page = organizations::table.filter(organizations::id.gt(after)).order(organizations::id).limit(PAGE);
     Ok(page.select(organizations::id).load(&mut *conn).await?)

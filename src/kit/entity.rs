@@ -94,7 +94,7 @@ impl<E: Entity> ListArgs<E> {
 }
 
 /// The arguments of a field, each parsed as it is taken.
-pub(super) struct Arguments<'a>(pub &'a mut HashMap<Name, async_graphql::Value>);
+pub struct Arguments<'a>(pub &'a mut HashMap<Name, async_graphql::Value>);
 
 impl Arguments<'_> {
     pub fn parse<T: InputType>(&mut self, name: &'static str) -> Result<Option<T>> {

@@ -48,6 +48,8 @@ pub enum Predicate {
     IsEmpty(&'static Column),
     /// The member of a JSON column at this key, as text, compares so. NULL: there is none.
     JsonText(&'static Column, String, Option<String>),
+    /// What this pushes about the alias, in brackets: something between the row and who asks.
+    Viewer(fn(&Actor, &mut Sql, &'static str)),
     /// There is a visible row of another table with `there = here` that fits.
     Related {
         table: &'static Table,
@@ -123,6 +125,11 @@ impl Predicate {
                     None => sql.push(") IS NULL"),
                 };
             }
+            Predicate::Viewer(condition) => {
+                sql.push("(");
+                condition(actor, sql, alias);
+                sql.push(")");
+            }
             Predicate::Related { table, here, there, fits } => {
                 let inner = *ALIASES.get(depth + 1).ok_or_else(too_deep)?;
                 sql.push("EXISTS (SELECT 1 FROM ").name(table.name).push(" ").push(inner).push(" WHERE ");
@@ -197,7 +204,7 @@ impl Predicate {
                 };
                 here == *value
             }
-            Predicate::Related { .. } => false,
+            Predicate::Viewer(_) | Predicate::Related { .. } => false,
         }
     }
 
@@ -206,7 +213,7 @@ impl Predicate {
         match self {
             Predicate::All(parts) | Predicate::Any(parts) => parts.iter().try_for_each(Predicate::decidable),
             Predicate::Not(part) => part.decidable(),
-            Predicate::Related { .. } => Err(Error::bad_input(
+            Predicate::Viewer(_) | Predicate::Related { .. } => Err(Error::bad_input(
                 "A feed can be filtered by a record's own fields, not by those of related records.",
             )),
             _ => Ok(()),

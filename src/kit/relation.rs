@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 type Shared = Arc<dyn Any + Send + Sync>;
 /// Whose list, of which table, by which column (or what else is listed), with which arguments.
-pub(super) type ListKey = (Uuid, &'static str, &'static str, String);
+pub type ListKey = (Uuid, &'static str, &'static str, String);
 
 /// What one operation has fetched ahead for its resolvers, and what fetches the rest. Lives as long as the
 /// operation; a write and an event of a subscription begin with an empty one.
@@ -83,11 +83,11 @@ impl Loads {
         self.records.lock().insert((TypeId::of::<E>(), id), record.map(|record| record as Shared));
     }
 
-    pub(super) fn list<T: Any + Send + Sync>(&self, key: &ListKey) -> Option<Arc<T>> {
+    pub fn list<T: Any + Send + Sync>(&self, key: &ListKey) -> Option<Arc<T>> {
         self.lists.lock().get(key)?.clone().downcast().ok()
     }
 
-    pub(super) fn put_list<T: Any + Send + Sync>(&self, key: ListKey, list: Arc<T>) {
+    pub fn put_list<T: Any + Send + Sync>(&self, key: ListKey, list: Arc<T>) {
         self.lists.lock().insert(key, list);
     }
 }
@@ -192,7 +192,7 @@ fn names(there: &'static Column, parent: Uuid) -> Predicate {
 }
 
 /// Arguments as a key, so that a field finds what was fetched ahead for it.
-pub(super) fn argument_key(arguments: &[(Name, Value)]) -> String {
+pub fn argument_key(arguments: &[(Name, Value)]) -> String {
     let mut sorted: Vec<_> = arguments.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
     sorted.into_iter().fold(String::new(), |mut key, (name, value)| {

@@ -1,6 +1,10 @@
-//! Conversations: direct ones, of which every pair of members has exactly one, and groups.
+//! Conversations: direct ones, of which every pair of members has exactly one, groups and channels.
 
-use super::{message::*, participant::*};
+use super::{
+    message::*,
+    open::{ConversationCreateInput, create},
+    participant::*,
+};
 use crate::{
     db_enum,
     events::{Change, StreamKind},
@@ -38,18 +42,35 @@ db_enum! {
         Direct = "direct",
         /// Between any number of members.
         Group = "group",
+        /// About one thing, for whoever it concerns; may be open to the whole organization.
+        Channel = "channel",
+    }
+}
+
+db_enum! {
+    /// Who may find a conversation.
+    pub enum ConversationVisibility, filter ConversationVisibilityFilter {
+        /// Who is in it; it does not exist for others.
+        Private = "private",
+        /// Every member but guests: they may join it. Only who is in it reads.
+        Public = "public",
     }
 }
 
 /// Where members talk.
 #[entity(resource = Conversation, plural = conversations, visible_by = own, read_only, computed,
+    with(super::own::Own), filters(own: super::own::OwnConversationFilter),
     has_many(messages: Message.conversation_id, participants: Participant.conversation_id))]
 pub struct Conversation {
     pub id: Id<Conversation>,
     /// What kind it is.
     #[entity(filter, order, group)]
     pub kind: ConversationKind,
-    /// What a group is called; null for a direct conversation.
+    /// Who may find it; PUBLIC only for channels.
+    #[entity(filter)]
+    #[serde(default = "private")]
+    pub visibility: ConversationVisibility,
+    /// What a group or channel is called; null for a direct conversation.
     #[entity(filter, order, search)]
     pub title: Option<String>,
     /// What it is about.
@@ -70,6 +91,11 @@ pub struct Conversation {
     #[entity()]
     #[serde(skip)]
     pub cursor: Place,
+}
+
+/// What conversations were when there was nothing else.
+fn private() -> ConversationVisibility {
+    ConversationVisibility::Private
 }
 
 impl Rules for Conversation {}
@@ -105,23 +131,6 @@ impl Computed<'_, Conversation> {
 struct Found {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
     id: Uuid,
-}
-
-/// A new conversation.
-#[derive(Clone, Debug, InputObject)]
-pub struct ConversationCreateInput {
-    /// An id of the client's own making (a UUID, best version 7); ignored when the direct conversation exists.
-    pub id: Option<Id<Conversation>>,
-    /// DIRECT with exactly one other member; GROUP unless said otherwise.
-    #[graphql(default_with = "ConversationKind::Group")]
-    pub kind: ConversationKind,
-    /// What a group is called, at most 200 characters.
-    pub title: Option<String>,
-    /// What it is about, at most 1 000 characters.
-    pub topic: Option<String>,
-    /// The other members; who creates it is in it anyway. At most 200.
-    #[graphql(default)]
-    pub member_ids: Vec<Id<Member>>,
 }
 
 /// Changes to a group: what is left out stays, null clears.
@@ -173,7 +182,7 @@ impl ConversationMutation {
     }
 }
 
-async fn run(
+pub(super) async fn run(
     scope: crate::Result<&crate::kit::scope::Scope>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Conversation, Stop>,
 ) -> crate::Result<Option<ConversationPayload>> {
@@ -197,106 +206,6 @@ async fn run(
     }))
 }
 
-const MOST_MEMBERS: usize = 200;
-
-async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conversation, Stop> {
-    let actor = tx.scope.actor.clone();
-    if actor.permissions.reach(Resource::Conversation, Action::Create).is_none() {
-        return Err(crate::Error::forbidden("Your role may not open conversations.").into());
-    }
-    let mut errors = UserErrors::default();
-    let mut others: Vec<Uuid> = input.member_ids.iter().map(|id| id.0).filter(|id| *id != actor.member).collect();
-    others.sort_unstable();
-    others.dedup();
-    let (mut title, mut topic) = (input.title, input.topic);
-    tidy(&mut title, &mut topic, &mut errors);
-    match input.kind {
-        ConversationKind::Direct if others.len() != 1 => {
-            errors.add("memberIds", UserErrorCode::Invalid, "A direct conversation has exactly one other member.");
-        }
-        ConversationKind::Direct if title.is_some() => {
-            errors.add("title", UserErrorCode::Unsupported, "A direct conversation has no title.");
-        }
-        _ if others.len() > MOST_MEMBERS => {
-            errors.add("memberIds", UserErrorCode::TooLong, format!("At most {MOST_MEMBERS} members at once."));
-        }
-        _ => {}
-    }
-    if errors.is_empty() {
-        let known = entity::find_many::<Member>(&tx.scope, tx.reader(), others.clone()).await?;
-        for (index, id) in input.member_ids.iter().enumerate() {
-            if id.0 != actor.member && !known.iter().any(|member| member.id == *id) {
-                errors.add(&format!("memberIds.{index}"), UserErrorCode::NotFound, "There is no such member.");
-            }
-        }
-    }
-    if !errors.is_empty() {
-        return Err(errors.into());
-    }
-    let direct_key = (input.kind == ConversationKind::Direct).then(|| {
-        let mut pair: Vec<Uuid> = others.iter().copied().chain([actor.member]).collect();
-        pair.sort_unstable();
-        pair.iter().map(Uuid::to_string).collect::<Vec<_>>().join(":")
-    });
-    let (id, now) = (input.id.unwrap_or_else(Id::fresh), tx.now);
-    let made = diesel::insert_into(conversations::table)
-        .values((
-            conversations::organization_id.eq(actor.organization),
-            conversations::id.eq(id.0),
-            conversations::kind.eq(input.kind.word()),
-            conversations::title.eq(&title),
-            conversations::topic.eq(&topic),
-            conversations::direct_key.eq(&direct_key),
-            conversations::created_by.eq(actor.member),
-            conversations::created_at.eq(now.0),
-            conversations::updated_at.eq(now.0),
-        ))
-        .on_conflict_do_nothing()
-        .execute(tx.conn())
-        .await?;
-    if made == 0 {
-        return existing(tx, direct_key).await;
-    }
-    join(tx, id, actor.member.into(), ParticipantRole::Owner).await?;
-    let role = match input.kind {
-        ConversationKind::Direct => ParticipantRole::Owner,
-        ConversationKind::Group => ParticipantRole::Member,
-    };
-    for other in others {
-        join(tx, id, other.into(), role).await?;
-    }
-    let conversation = Conversation {
-        id,
-        kind: input.kind,
-        title,
-        topic,
-        last_seq: 0,
-        last_message_at: None,
-        archived_at: None,
-        cursor: Place::default(),
-        created_by: Some(actor.member.into()),
-        created_at: now,
-        updated_at: now,
-        version: 1,
-    };
-    tell_of(tx, &conversation, "conversation_created")?;
-    Ok(conversation)
-}
-
-/// What was in the way of a new conversation: the direct one of this pair, or a client's id that is taken.
-async fn existing(tx: &mut Tx, direct_key: Option<String>) -> Result<Conversation, Stop> {
-    if let Some(key) = direct_key {
-        let mut sql = entity::select(Conversation::table());
-        sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
-        sql.push(" AND t0.direct_key = ").bind(Bind::Text(Some(key)));
-        let found: Vec<Conversation> = sql.load(tx.conn()).await?;
-        if let Some(found) = found.into_iter().next() {
-            return Ok(found);
-        }
-    }
-    Err(Stop::at("id", UserErrorCode::NotUnique, "There is already a record with this id."))
-}
-
 async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversation, Stop> {
     tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let old = lock_conversation(tx, input.id.0, "id").await?;
@@ -307,6 +216,9 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
     }
     let mut new = old.clone();
     let mut errors = UserErrors::default();
+    if old.kind == ConversationKind::Channel && input.title.is_null() {
+        errors.add("title", UserErrorCode::Required, "A channel has a title.");
+    }
     if old.kind == ConversationKind::Direct && !input.title.is_undefined() {
         errors.add("title", UserErrorCode::Unsupported, "A direct conversation has no title.");
     }
@@ -334,7 +246,7 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
     Ok(new)
 }
 
-fn tidy(title: &mut Option<String>, topic: &mut Option<String>, errors: &mut UserErrors) {
+pub(super) fn tidy(title: &mut Option<String>, topic: &mut Option<String>, errors: &mut UserErrors) {
     title.tidy("title", &Rule { max: 200, ..Rule::DEFAULT }, errors);
     topic.tidy("topic", &Rule { max: 1000, multiline: true, ..Rule::DEFAULT }, errors);
 }
@@ -359,7 +271,7 @@ pub fn not_found(field: &str) -> Stop {
     Stop::at(field, UserErrorCode::NotFound, "There is no such conversation.")
 }
 
-fn tell_of(tx: &mut Tx, conversation: &Conversation, kind: &'static str) -> crate::Result<()> {
+pub(super) fn tell_of(tx: &mut Tx, conversation: &Conversation, kind: &'static str) -> crate::Result<()> {
     let payload = json!({ "conversation": serde_json::to_value(conversation)? });
     tell(tx, conversation.id, kind, "Conversation", conversation.id.0, payload);
     Ok(())

@@ -5,6 +5,7 @@ use super::{
     message::Message,
     participant::{Participant, is_participant},
     reaction::Reaction,
+    receipt::ReceiptsMoved,
     thread::ThreadFollower,
 };
 use crate::{
@@ -111,6 +112,7 @@ pub enum ConversationEvent {
     ReactionRemoved(ReactionRemoved),
     ThreadFollowed(ThreadFollowed),
     ThreadUnfollowed(ThreadUnfollowed),
+    ReceiptsMoved(ReceiptsMoved),
     ResyncRequired(ResyncRequired),
 }
 
@@ -159,13 +161,19 @@ impl MessagingSubscription {
         }
         let me = scope.actor.member;
         // What a message says is the same for all; who sent it, as a record, may be hidden from some.
-        let common = only_columns(&selections(ctx), "message", Message::table());
-        let alike = move |event: &Event| common && event.kind.starts_with("message_");
+        let selections = selections(ctx);
+        let common = only_columns(&selections, "message", Message::table());
+        let mut receipts = selections.iter().filter(|field| field.name() == "receipts");
+        let plain = receipts.all(|field| field.selection_set().all(|below| below.name() != "member"));
+        let alike = move |event: &Event| match event.kind.as_str() {
+            "receipts_moved" => plain,
+            kind => common && kind.starts_with("message_"),
+        };
         Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, alike, move |event| show(&event, me)))
     }
 }
 
-fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
+pub(super) fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
     use ConversationEvent as Is;
     Ok(Shown::Event(match event.kind.as_str() {
         "message_sent" => Is::MessageSent(MessageSent::of(event)?),
@@ -177,6 +185,7 @@ fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEvent>> {
         "reaction_removed" => Is::ReactionRemoved(ReactionRemoved::of(event)?),
         "thread_followed" => Is::ThreadFollowed(ThreadFollowed::of(event)?),
         "thread_unfollowed" => Is::ThreadUnfollowed(ThreadUnfollowed::of(event)?),
+        "receipts_moved" => Is::ReceiptsMoved(ReceiptsMoved::of(event)?),
         "participant_added" => Is::ParticipantAdded(ParticipantAdded::of(event)?),
         "participant_updated" => Is::ParticipantUpdated(ParticipantUpdated::of(event)?),
         "participant_removed" => {

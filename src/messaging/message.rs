@@ -38,7 +38,7 @@ use uuid::Uuid;
 
 /// Something that was said.
 #[entity(resource = Conversation, plural = messages, visible_by = in_own_conversations, read_only, no_queries, computed, newest = seq,
-    has_many(replies: Message.thread_root_id, mentions: Mention.message_id))]
+    with(super::seen::Seen),    has_many(replies: Message.thread_root_id, mentions: Mention.message_id))]
 pub struct Message {
     pub id: Id<Message>,
     /// The id of the conversation.

@@ -1,17 +1,27 @@
 //! Conversations: members talk, and every participant sees every message once and in order. Who is not in a
 //! conversation does not know that it exists.
 
+mod archive;
+pub mod channel;
 pub mod conversation;
 pub mod feed;
 mod gather;
 mod history;
+pub mod inbox;
 pub mod mention;
 pub mod message;
+mod open;
+pub mod own;
 pub mod participant;
 mod pin;
+pub mod position;
 pub mod reaction;
+pub mod receipt;
 mod search;
+mod seat;
+mod seen;
 mod send;
+pub mod settings;
 pub mod thread;
 mod version;
 
@@ -21,6 +31,7 @@ use async_graphql::MergedObject;
 #[derive(MergedObject, Default)]
 pub struct MessagingQuery(
     conversation::ConversationQuery,
+    channel::ChannelQuery,
     mention::MentionQuery,
     history::HistoryQuery,
     search::SearchQuery,
@@ -30,9 +41,13 @@ pub struct MessagingQuery(
 #[derive(MergedObject, Default)]
 pub struct MessagingMutation(
     conversation::ConversationMutation,
+    channel::ChannelMutation,
+    archive::ArchiveMutation,
     participant::ParticipantMutation,
     message::MessageMutation,
     reaction::ReactionMutation,
     thread::ThreadMutation,
     pin::PinMutation,
+    position::PositionMutation,
+    settings::SettingsMutation,
 );

@@ -1,7 +1,10 @@
 //! Participants: who is in a conversation. Whoever leaves or is removed sees nothing that comes after; a group
 //! always has an owner as long as somebody is in it.
 
-use super::conversation::{Conversation, ConversationKind, lock_conversation, tell};
+use super::{
+    conversation::{Conversation, ConversationKind, lock_conversation},
+    seat::{all_here, here, join, own_role, tell_of},
+};
 use crate::{
     db_enum,
     identity::Member,
@@ -23,10 +26,11 @@ use crate::{
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use stoa_macros::entity;
 use uuid::Uuid;
+
+pub use super::seat::hold_own;
 
 db_enum! {
     /// What a participant may do in a conversation.
@@ -59,6 +63,23 @@ pub struct Participant {
     /// When they left or were removed; null: they are here.
     #[entity(filter, order)]
     pub left_at: Option<DateTime>,
+    /// The number of the last message that they have read, as all have been told; 0: none. Sending is reading, too:
+    /// `MessageSent` moves its sender's; all else that moves it is told by `ReceiptsMoved`, within about a second.
+    #[entity()]
+    #[serde(default)]
+    pub last_read_seq: i64,
+    /// When they read it; null: they have read none, or long ago.
+    #[entity()]
+    #[serde(default)]
+    pub last_read_at: Option<DateTime>,
+    /// The number of the last message that has reached one of their devices, as `lastReadSeq`; never less than that.
+    #[entity()]
+    #[serde(default)]
+    pub last_delivered_seq: i64,
+    /// When it did; null: none has, or long ago.
+    #[entity()]
+    #[serde(default)]
+    pub last_delivered_at: Option<DateTime>,
 }
 
 impl Rules for Participant {}
@@ -188,7 +209,7 @@ pub fn may_talk(scope: &Scope) -> crate::Result<()> {
     scope.actor.demand(Resource::Conversation, action).map(drop)
 }
 
-async fn run(
+pub(super) async fn run(
     scope: crate::Result<&Scope>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Participant, Stop>,
 ) -> crate::Result<Option<ParticipantPayload>> {
@@ -217,7 +238,7 @@ async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> 
     if let Some(already) = here(tx, conversation.id.0, input.member_id.0).await? {
         return Ok(already);
     }
-    let added = join(tx, conversation.id, input.member_id, ParticipantRole::Member).await?;
+    let added = join(tx, (conversation.id, conversation.last_seq), input.member_id, ParticipantRole::Member).await?;
     tell_of(tx, &added, "participant_added")?;
     Ok(added)
 }
@@ -293,7 +314,12 @@ async fn hand_on(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
     if here.iter().any(|participant| participant.role == ParticipantRole::Owner) {
         return Ok(());
     }
-    if let Some(mut heir) = here.into_iter().min_by_key(|participant| (participant.joined_at.0, participant.id.0)) {
+    let heir = here.into_iter().min_by_key(|participant| (participant.joined_at.0, participant.id.0));
+    let heir = match heir {
+        Some(heir) => self::here(tx, conversation, heir.member_id.0).await?,
+        None => None,
+    };
+    if let Some(mut heir) = heir {
         heir.role = ParticipantRole::Owner;
         store(tx, &mut heir).await?;
         tell_of(tx, &heir, "participant_updated")?;
@@ -313,91 +339,5 @@ async fn store(tx: &mut Tx, participant: &mut Participant) -> Result<(), Stop> {
         ))
         .execute(tx.conn())
         .await?;
-    Ok(())
-}
-
-/// Who is in a conversation.
-fn of(scope: &Scope, conversation: Uuid) -> Sql {
-    let mut sql = crate::kit::entity::select(<Participant as crate::kit::entity::Entity>::table());
-    sql.push(" WHERE t0.left_at IS NULL AND t0.organization_id = ").bind(Bind::Uuid(Some(scope.actor.organization)));
-    sql.push(" AND t0.conversation_id = ").bind(Bind::Uuid(Some(conversation)));
-    sql
-}
-
-async fn all_here(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Participant>, Stop> {
-    Ok(of(&tx.scope, conversation).load(tx.conn()).await?)
-}
-
-async fn here(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
-    let mut sql = of(&tx.scope, conversation);
-    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member)));
-    let found: Vec<Participant> = sql.load(tx.conn()).await?;
-    Ok(found.into_iter().next())
-}
-
-/// What the caller is in a conversation; None: they are not in it.
-async fn own_role(tx: &mut Tx, conversation: Uuid) -> Result<Option<ParticipantRole>, Stop> {
-    let me = tx.scope.actor.member;
-    Ok(here(tx, conversation, me).await?.map(|own| own.role))
-}
-
-/// The caller in a conversation, held there as they are until the transaction ends: what they do comes before their
-/// removal in the log, or not at all. None: they are not in it, or not any more.
-pub async fn hold_own(tx: &mut Tx, conversation: Uuid) -> Result<Option<Participant>, Stop> {
-    let mut sql = of(&tx.scope, conversation);
-    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(tx.scope.actor.member))).push(" FOR SHARE OF t0");
-    let found: Vec<Participant> = sql.load(tx.conn()).await?;
-    Ok(found.into_iter().next())
-}
-
-/// Puts a member into a conversation, or back into it.
-pub async fn join(
-    tx: &mut Tx,
-    conversation: Id<Conversation>,
-    member: Id<Member>,
-    role: ParticipantRole,
-) -> Result<Participant, Stop> {
-    let (organization, now, me) = (tx.scope.actor.organization, tx.now, tx.scope.actor.member);
-    let (id, version): (Uuid, i32) = diesel::insert_into(participants::table)
-        .values((
-            participants::organization_id.eq(organization),
-            participants::id.eq(Uuid::now_v7()),
-            participants::conversation_id.eq(conversation.0),
-            participants::member_id.eq(member.0),
-            participants::role.eq(role.word()),
-            participants::joined_at.eq(now.0),
-            participants::created_by.eq(me),
-            participants::created_at.eq(now.0),
-            participants::updated_at.eq(now.0),
-        ))
-        .on_conflict((participants::organization_id, participants::conversation_id, participants::member_id))
-        .do_update()
-        .set((
-            participants::left_at.eq(None::<chrono::DateTime<chrono::Utc>>),
-            participants::joined_at.eq(now.0),
-            participants::role.eq(role.word()),
-            participants::updated_at.eq(now.0),
-            participants::version.eq(participants::version + 1),
-        ))
-        .returning((participants::id, participants::version))
-        .get_result(tx.conn())
-        .await?;
-    Ok(Participant {
-        id: id.into(),
-        conversation_id: conversation,
-        member_id: member,
-        role,
-        joined_at: now,
-        left_at: None,
-        created_by: Some(me.into()),
-        created_at: now,
-        updated_at: now,
-        version,
-    })
-}
-
-fn tell_of(tx: &mut Tx, participant: &Participant, kind: &'static str) -> crate::Result<()> {
-    let payload: Json = json!({ "participant": serde_json::to_value(participant)? });
-    tell(tx, participant.conversation_id, kind, "Participant", participant.id.0, payload);
     Ok(())
 }

@@ -108,9 +108,10 @@ async fn store(scope: &Scope, mut message: Message, named: &Named) -> Result<Mes
 
 /// Takes the next number, stores the message and its event, or does nothing when the sender is not in the conversation
 /// or has used the key before. The lock of the conversation's row orders its messages, in time as well. Whoever waited
-/// for it may have been removed meanwhile; the lock of the participant's row finds out, and holds off a removal until
+/// for it may have been removed meanwhile; moving the participant's own position finds out, and holds off a removal until
 /// the message is there: without a sender it violates NOT NULL, which takes the number back. So does a root that was deleted
-/// meanwhile, by the check of replies. A key that somebody else takes at this moment is a violation of its index.
+/// meanwhile, by the check of replies. Who sends has read what was there before; a receipt of that is kept if they had not.
+/// A key that somebody else takes at this moment is a violation of its index.
 fn insertion(scope: &Scope, message: &Message, named: &Named, event: Uuid) -> Result<Sql> {
     let id = |id: Uuid| Bind::Uuid(Some(id));
     let text = |text: Option<&str>| Bind::Text(text.map(Into::into));
@@ -149,9 +150,18 @@ fn insertion(scope: &Scope, message: &Message, named: &Named, event: Uuid) -> Re
     sql.push(
         " RETURNING c.organization_id, c.id, c.last_seq, c.last_message_at
         ), sender AS (
-          SELECT p.member_id FROM place JOIN mine ON true JOIN participants p
-            ON p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member
-          WHERE p.left_at IS NULL FOR SHARE OF p
+          UPDATE participants p SET read_seq = place.last_seq, read_at = place.last_message_at,
+            delivered_seq = place.last_seq, delivered_at = place.last_message_at, last_read_seq = place.last_seq,
+            last_read_at = place.last_message_at, last_delivered_seq = place.last_seq,
+            last_delivered_at = place.last_message_at
+          FROM place, mine, participants old
+          WHERE p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member
+            AND p.left_at IS NULL AND old.organization_id = p.organization_id AND old.id = p.id
+          RETURNING p.member_id, old.last_read_seq AS read_before
+        ), advanced AS (
+          INSERT INTO position_advances (organization_id, conversation_id, member_id, kind, upto_seq, at)
+          SELECT place.organization_id, place.id, member_id, 'read', last_seq, last_message_at
+          FROM place JOIN sender ON true WHERE read_before < last_seq - 1
         ), ",
     );
     if let Some(root) = root {

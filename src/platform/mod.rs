@@ -3,6 +3,7 @@
 pub mod aside;
 pub mod database;
 pub mod files;
+pub mod gather;
 pub mod jobs;
 pub mod key_file;
 pub mod mail;

@@ -171,7 +171,16 @@ impl World {
         insert::<Lead>(tx, self.id, &self.leads).await?;
         let conversations = self.talks.iter().map(Talk::row).collect::<Result<Vec<_>>>()?;
         insert_rows(tx, self.id, Conversation::table(), &["direct_key"], json!(conversations)).await?;
-        insert::<Participant>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.participants)).await?;
+        let participants = self.talks.iter().map(Talk::participant_rows).collect::<Result<Vec<_>>>()?.concat();
+        let own = ["read_seq", "read_at", "delivered_seq", "delivered_at"];
+        insert_rows(tx, self.id, Participant::table(), &own, json!(participants)).await?;
+        let mut read = Sql::new(
+            "INSERT INTO position_advances (organization_id, conversation_id, member_id, kind, upto_seq, at)
+             SELECT organization_id, conversation_id, member_id, 'read', last_read_seq, last_read_at FROM participants
+             WHERE last_read_at IS NOT NULL AND organization_id = ",
+        );
+        read.bind(Bind::Uuid(Some(self.id)));
+        read.execute(&mut **tx).await?;
         insert::<Message>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.messages)).await?;
         insert::<Mention>(tx, self.id, self.talks.iter().flat_map(|talk| &talk.mentions)).await?;
         self.put_to_messages(tx).await

@@ -4,16 +4,18 @@
 use super::{crm::Maker, dice::Dice};
 use crate::{
     crm::lead::Lead,
+    error::Result,
     identity::Member,
     kit::{id::Id, scalars::DateTime},
     messaging::{
-        conversation::{Conversation, ConversationKind},
+        conversation::{Conversation, ConversationKind, ConversationVisibility},
         mention::{Mention, MentionKind, Named},
         message::Message,
         participant::{Participant, ParticipantRole},
     },
 };
 use chrono::Duration;
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -177,7 +179,15 @@ impl<'a> Maker<'a> {
                 .filter_map(|(mailbox, words)| Some((self.member(mailbox)?, self.named(words))))
                 .collect();
             let last = DateTime(self.now.0 - Duration::hours(script.hours_ago));
-            talks.push(talk(self.dice, script.title, script.topic, &here, &lines, last));
+            let fresh = script.hours_ago < 12;
+            talks.push(talk(
+                self.dice,
+                script.title,
+                script.topic,
+                &here,
+                &lines,
+                (last, fresh, script.people.is_empty()),
+            ));
         }
         talks.push(self.deal_desk(leads));
         // A message that was corrected and one that was taken back, to show what these look like.
@@ -225,7 +235,7 @@ impl<'a> Maker<'a> {
             .collect();
         let here: Vec<&Member> = members.iter().collect();
         let last = DateTime(self.now.0 - Duration::hours(8));
-        talk(self.dice, Some("Deal desk"), Some("Who got how far"), &here, &lines, last)
+        talk(self.dice, Some("Deal desk"), Some("Who got how far"), &here, &lines, (last, false, true))
     }
 
     fn member(&self, mailbox: &str) -> Option<&'a Member> {
@@ -234,14 +244,15 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// A conversation whose last line was written at `last` and those before some minutes earlier each.
+/// A conversation whose last line was written at `last` and those before some minutes earlier each; `fresh`: not
+/// everybody has read all of it.
 fn talk(
     dice: &mut Dice,
     title: Option<&str>,
     topic: Option<&str>,
     here: &[&Member],
     lines: &[(&Member, String)],
-    last: DateTime,
+    (last, fresh, open): (DateTime, bool, bool),
 ) -> Talk {
     let mut times: Vec<DateTime> = Vec::with_capacity(lines.len());
     let mut at = last;
@@ -253,25 +264,12 @@ fn talk(
     let opened = DateTime(at.0 - Duration::minutes(5));
     let id: Id<Conversation> = dice.id(opened);
     let opener = here.first().map(|member| member.id);
-    let kind = if title.is_some() { ConversationKind::Group } else { ConversationKind::Direct };
-    let participants = here
-        .iter()
-        .map(|member| Participant {
-            id: dice.id(opened),
-            conversation_id: id,
-            member_id: member.id,
-            role: match kind {
-                ConversationKind::Group if Some(member.id) != opener => ParticipantRole::Member,
-                _ => ParticipantRole::Owner,
-            },
-            joined_at: opened,
-            left_at: None,
-            created_by: opener,
-            created_at: opened,
-            updated_at: opened,
-            version: 1,
-        })
-        .collect();
+    // Where everybody is, whoever comes later may come in.
+    let (kind, visibility) = match title {
+        None => (ConversationKind::Direct, ConversationVisibility::Private),
+        Some(_) if open => (ConversationKind::Channel, ConversationVisibility::Public),
+        Some(_) => (ConversationKind::Group, ConversationVisibility::Private),
+    };
     let messages: Vec<Message> = (1..)
         .zip(lines.iter().zip(times))
         .map(|(seq, ((sender, words), at))| Message {
@@ -295,13 +293,46 @@ fn talk(
             version: 1,
         })
         .collect();
+    let head = messages.last().map_or(0, |message| message.seq);
+    let participants = here
+        .iter()
+        .map(|member| {
+            // Of what is fresh, some is still new to those who have not answered.
+            let said =
+                messages.iter().filter(|message| message.sender_id == member.id).map(|message| message.seq).max();
+            let read = if fresh { said.unwrap_or_default().max(head.saturating_sub(2)) } else { head };
+            let time = |seq| messages.iter().find(|message| message.seq == seq).map(|message| message.created_at);
+            Participant {
+                id: dice.id(opened),
+                conversation_id: id,
+                member_id: member.id,
+                role: match kind {
+                    ConversationKind::Group | ConversationKind::Channel if Some(member.id) != opener => {
+                        ParticipantRole::Member
+                    }
+                    _ => ParticipantRole::Owner,
+                },
+                joined_at: opened,
+                left_at: None,
+                last_read_seq: read,
+                last_read_at: time(read),
+                last_delivered_seq: head,
+                last_delivered_at: time(head),
+                created_by: opener,
+                created_at: opened,
+                updated_at: opened,
+                version: 1,
+            }
+        })
+        .collect();
     Talk {
         conversation: Conversation {
             id,
             kind,
+            visibility,
             title: title.map(Into::into),
             topic: topic.map(Into::into),
-            last_seq: messages.last().map_or(0, |message| message.seq),
+            last_seq: head,
             last_message_at: messages.last().map(|message| message.created_at),
             archived_at: None,
             cursor: Default::default(),
@@ -357,6 +388,18 @@ fn edit(talk: &mut Talk) {
 }
 
 impl Talk {
+    /// Those who are in it, as rows: what they have read is what all know of it.
+    pub fn participant_rows(&self) -> Result<Vec<Json>> {
+        let row = |participant: &Participant| {
+            let mut row = serde_json::to_value(participant)?;
+            for what in ["read_seq", "read_at", "delivered_seq", "delivered_at"] {
+                row[what] = row[format!("last_{what}")].clone();
+            }
+            Ok(row)
+        };
+        self.participants.iter().map(row).collect()
+    }
+
     /// What makes a direct conversation the only one of its pair; as `conversationCreate` makes it.
     pub fn direct_key(&self) -> Option<String> {
         let mut pair: Vec<String> = self.participants.iter().map(|one| one.member_id.0.to_string()).collect();

@@ -55,7 +55,7 @@ impl Log for Postgres {
 }
 
 fn hub(sweep_ms: u64) -> Hub {
-    let config = crate::config::EventConfig { ring: 16, sweep_ms, queue: 8 };
+    let config = crate::config::EventConfig { ring: 16, sweep_ms, queue: 8, ..Default::default() };
     Hub::over(&config, Arc::new(Postgres), InProcess)
 }
 

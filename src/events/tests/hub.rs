@@ -86,7 +86,7 @@ impl Log for Memory {
 
 fn hub(sweep_ms: u64) -> (Hub, Arc<Memory>, StreamId) {
     let log = Arc::new(Memory::default());
-    let config = EventConfig { ring: 8, sweep_ms, queue: 4 };
+    let config = EventConfig { ring: 8, sweep_ms, queue: 4, ..Default::default() };
     (Hub::over(&config, log.clone(), InProcess), log, some_stream())
 }
 

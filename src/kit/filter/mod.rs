@@ -34,7 +34,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    fn leaf(&mut self) -> Result<()> {
+    /// Counts a condition.
+    pub fn leaf(&mut self) -> Result<()> {
         self.leaves += 1;
         if self.leaves > MOST_LEAVES {
             return Err(Error::bad_input(format!("A filter has at most {MOST_LEAVES} conditions.")));

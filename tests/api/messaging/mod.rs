@@ -1,14 +1,18 @@
 //! Conversations, as members see them.
 
+mod channel;
 mod conversation;
 mod feed;
 mod history;
+mod inbox;
 pub mod live;
 mod mention;
 mod message;
 mod participant;
 mod pin;
+mod position;
 mod reaction;
+mod settings;
 mod snapshot;
 mod thread;
 mod version;
@@ -27,13 +31,15 @@ pub const PARTS: &str =
 
 /// The feed of a conversation, with all that its events say.
 pub fn events() -> String {
-    let participant = "participant { id memberId role joinedAt leftAt version updatedAt }";
+    let participant = "participant { id memberId role joinedAt leftAt version updatedAt
+        lastReadSeq lastReadAt lastDeliveredSeq lastDeliveredAt }";
     let of = |kind: &str, said: &str| format!("... on {kind} {{ {said} }}");
     let message = format!("message {{ {MESSAGE} }}");
     let all = [
         of("FeedEvent", "cursor occurredAt"),
-        of("ConversationUpdated", "conversation { title topic version updatedAt cursor }"),
+        of("ConversationUpdated", "conversation { title topic archivedAt version updatedAt cursor }"),
         ["ParticipantAdded", "ParticipantUpdated", "ParticipantRemoved"].map(|kind| of(kind, participant)).join(" "),
+        of("ReceiptsMoved", "receipts { memberId readUpTo readAt deliveredUpTo deliveredAt member { id } }"),
         ["MessageSent", "MessageEdited", "MessageDeleted", "MessagePinned", "MessageUnpinned"]
             .map(|kind| of(kind, &message))
             .join(" "),

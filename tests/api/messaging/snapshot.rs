@@ -1,9 +1,10 @@
 //! Snapshot + events = fresh: whatever happens in a conversation, a client that applies its events to what it had
 //! fetched has what it would fetch now.
 
-use super::{MESSAGE, PARTS, Talk, live::Feed, text};
+use super::{MESSAGE, PARTS, Talk, live::Feed, position::mark, text};
 use crate::kit::{
     Founder, Server, data,
+    mail::until,
     mirror::{Mirror, caught_up},
     server,
 };
@@ -23,8 +24,9 @@ pub struct Shown {
 impl Mirror for Shown {
     async fn fetch(server: &Server, who: &Founder, talk: &str) -> (Self, String) {
         let query = format!(
-            "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic version updatedAt lastSeq lastMessageAt
-                participants(first: 100) {{ nodes {{ id memberId role joinedAt leftAt version updatedAt }} }}
+            "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic archivedAt version updatedAt lastSeq lastMessageAt
+                participants(first: 100) {{ nodes {{ id memberId role joinedAt leftAt version updatedAt
+                    lastReadSeq lastReadAt lastDeliveredSeq lastDeliveredAt }} }}
                 messages(first: 100) {{ nodes {{ {MESSAGE} {PARTS} }} }} }} }}"
         );
         let answer = server.graphql(&query, json!({ "id": talk }), Some(who)).await;
@@ -56,7 +58,7 @@ impl Mirror for Shown {
             "ConversationUpdated"
                 if event["conversation"]["version"].as_i64() > self.conversation["version"].as_i64() =>
             {
-                for field in ["title", "topic", "version", "updatedAt"] {
+                for field in ["title", "topic", "archivedAt", "version", "updatedAt"] {
                     self.conversation[field] = event["conversation"][field].clone();
                 }
             }
@@ -73,6 +75,12 @@ impl Mirror for Shown {
             kind @ ("ThreadFollowed" | "ThreadUnfollowed") if event["follower"]["memberId"] == json!(who.member) => {
                 if let Some(root) = self.messages.get_mut(text(&event["follower"], "messageId")) {
                     root["followedByMe"] = json!(kind == "ThreadFollowed");
+                }
+            }
+            "ReceiptsMoved" => {
+                for one in event["receipts"].as_array().expect("receipts") {
+                    let delivered = (&one["deliveredUpTo"], &one["deliveredAt"]);
+                    self.moved(&one["memberId"], (&one["readUpTo"], &one["readAt"]), delivered);
                 }
             }
             _ => {}
@@ -93,6 +101,8 @@ impl Shown {
             message["followedByMe"] = json!(false);
             message
         });
+        let (seq, at) = (&message["seq"], &message["createdAt"]);
+        self.moved(&message["senderId"], (seq, at), (seq, at));
         let Some(root) = message["threadRootId"].as_str().and_then(|root| self.messages.get_mut(root)) else { return };
         let me = json!(who.member);
         if message["senderId"] == me || message["threadSeq"] == 1 && root["senderId"] == me {
@@ -143,6 +153,17 @@ impl Shown {
         groups.sort_by_key(|group| text(group, "emoji").to_owned());
         message["reactions"] = json!(groups);
     }
+
+    /// A participant has come further.
+    fn moved(&mut self, member: &Value, read: (&Value, &Value), delivered: (&Value, &Value)) {
+        let who = self.participants.values_mut().find(|one| one["memberId"] == *member).expect("a participant");
+        for (what, (seq, at)) in [("Read", read), ("Delivered", delivered)] {
+            let (known, time) = (format!("last{what}Seq"), format!("last{what}At"));
+            if seq.as_i64() > who[&known].as_i64() {
+                (who[&known], who[&time]) = (seq.clone(), at.clone());
+            }
+        }
+    }
 }
 
 /// Does something to the conversation, or tries to.
@@ -161,8 +182,8 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
     let some = newest.get(dice.random_range(0..5)).map_or(Value::Null, |message| message["id"].clone());
     let word = format!("{}", dice.next_u32());
     let run = async |mutation: &str, variables: Value| server.graphql(mutation, variables, Some(by)).await;
-    match dice.random_range(0..14) {
-        8 | 9 => {
+    match dice.random_range(0..17) {
+        15 => {
             let mutation = if dice.random_bool(0.7) { "reactionAdd" } else { "reactionRemove" };
             let emoji = ["👍", "🎉"][dice.random_range(0..2)];
             server.change(by, mutation, json!({ "messageId": some, "emoji": emoji })).await;
@@ -174,7 +195,7 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
             let mutation = ["threadFollow", "threadUnfollow"][dice.random_range(0..2)];
             server.change(by, mutation, json!({ "messageId": some })).await;
         }
-        12.. => {
+        12..15 => {
             let input = json!({ "conversationId": talk.id, "body": word, "threadRootId": some });
             server.send(by, input).await;
         }
@@ -194,7 +215,18 @@ async fn disturb(server: &Server, dice: &mut StdRng, owner: &Founder, members: &
             let mutation = "mutation($id: ID!, $word: String!) { conversationUpdate(input: { id: $id, topic: $word }) { conversation { id } } }";
             run(mutation, json!({ "id": talk.id, "word": word })).await;
         }
-        6 => {
+        16 => {
+            let mutation =
+                ["conversationArchive", "conversationUnarchive", "conversationUnarchive"][dice.random_range(0..3)];
+            let query =
+                format!("mutation($id: ID!) {{ {mutation}(input: {{ id: $id }}) {{ conversation {{ id }} }} }}");
+            run(&query, json!({ "id": talk.id })).await;
+        }
+        6 | 7 => {
+            let what = ["conversationMarkRead", "conversationMarkDelivered"][dice.random_range(0..2)];
+            mark(server, by, what, &talk.id, dice.random_range(0..30)).await;
+        }
+        8 => {
             let mutation = if dice.random_bool(0.6) { "participantAdd" } else { "participantRemove" };
             server.participant(owner, mutation, of).await;
         }
@@ -229,6 +261,12 @@ async fn run(seed: u64) {
         snapshots
     };
     let (_, snapshots) = tokio::join!(disturbing, looking);
+    let untold = format!(
+        "SELECT count(*) FROM participants WHERE conversation_id = '{}' AND left_at IS NULL
+         AND (read_seq > last_read_seq OR delivered_seq > last_delivered_seq)",
+        talk.id
+    );
+    until("all receipts are told", async || (server.count(&untold).await == 0).then_some(())).await;
     let (fresh, end) = Shown::fetch(server, &ada, &talk.id).await;
     assert!(!fresh.messages.is_empty() && fresh.messages.len() < 100);
     for snapshot in snapshots {

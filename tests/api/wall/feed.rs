@@ -89,8 +89,12 @@ pub async fn nothing_crosses(
         for after in afters {
             let mut input = filler.arguments(field, Extent::Needed, &[], theirs).expect("values");
             if let Some(after) = after {
-                assert!(list(&field["args"]).iter().any(|argument| name(argument) == "after"), "a feed without after");
-                input.insert("after".to_owned(), json!(after));
+                if list(&field["args"]).iter().any(|argument| name(argument) == "after") {
+                    input.insert("after".to_owned(), json!(after));
+                } else {
+                    let position = input.get_mut("positions").expect("a feed without after or positions");
+                    position[0]["after"] = json!(after);
+                }
             }
             let (document, variables) =
                 Selected::document("subscription", &[filler.select("Subscription", field, "told", input, 2)]);

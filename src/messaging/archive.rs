@@ -1,0 +1,94 @@
+//! Putting conversations away, and getting them back. Invariant: an archived one is read as before and takes no message.
+
+use super::{
+    conversation::{Conversation, ConversationKind, ConversationPayload, lock_conversation, run, tell_of},
+    participant::{ParticipantRole, may_talk},
+    seat::own_role,
+};
+use crate::{
+    kit::{
+        id::Id,
+        relation::or_null,
+        resolve::scope,
+        user_error::UserErrorCode,
+        write::{Stop, Tx},
+    },
+    schema::conversations,
+};
+use async_graphql::{Context, InputObject, Object};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+/// Which conversation to put away or to get back.
+#[derive(Clone, Debug, InputObject)]
+pub struct ConversationArchiveInput {
+    /// Which conversation; not a direct one.
+    pub id: Id<Conversation>,
+}
+
+/// Mutations.
+#[derive(Default)]
+pub struct ArchiveMutation;
+
+#[Object]
+impl ArchiveMutation {
+    /// Puts a group or channel away: it is read as before and takes no messages. Again changes nothing.
+    ///
+    /// Errors: FORBIDDEN when you are neither owner nor moderator of it.
+    async fn conversation_archive(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which conversation.")] input: ConversationArchiveInput,
+    ) -> Option<ConversationPayload> {
+        Box::pin(or_null(ctx, set(ctx, input, true))).await
+    }
+
+    /// Gets an archived group or channel back. Again changes nothing.
+    ///
+    /// Errors: FORBIDDEN when you are neither owner nor moderator of it.
+    async fn conversation_unarchive(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which conversation.")] input: ConversationArchiveInput,
+    ) -> Option<ConversationPayload> {
+        Box::pin(or_null(ctx, set(ctx, input, false))).await
+    }
+}
+
+async fn set(
+    ctx: &Context<'_>,
+    input: ConversationArchiveInput,
+    archived: bool,
+) -> crate::Result<Option<ConversationPayload>> {
+    let scope = scope(ctx)?;
+    scope.actor.demand_verified()?;
+    may_talk(scope)?;
+    run(Ok(scope), async move |tx| store(tx, input.id, archived).await).await
+}
+
+async fn store(tx: &mut Tx, id: Id<Conversation>, archived: bool) -> Result<Conversation, Stop> {
+    let mut conversation = lock_conversation(tx, id.0, "id").await?;
+    if conversation.kind == ConversationKind::Direct {
+        let message = "A direct conversation cannot be archived; mute it instead.";
+        return Err(Stop::at("id", UserErrorCode::Unsupported, message));
+    }
+    if !matches!(own_role(tx, id.0).await?, Some(ParticipantRole::Owner | ParticipantRole::Moderator)) {
+        return Err(crate::Error::forbidden("Only owners and moderators of a conversation may archive it.").into());
+    }
+    if conversation.archived_at.is_some() == archived {
+        return Ok(conversation);
+    }
+    conversation.archived_at = archived.then_some(tx.now);
+    conversation.version += 1;
+    conversation.updated_at = tx.now;
+    diesel::update(conversations::table.find((tx.scope.actor.organization, id.0)))
+        .set((
+            conversations::archived_at.eq(conversation.archived_at.map(|time| time.0)),
+            conversations::version.eq(conversation.version),
+            conversations::updated_at.eq(conversation.updated_at.0),
+        ))
+        .execute(tx.conn())
+        .await?;
+    tell_of(tx, &conversation, "conversation_updated")?;
+    Ok(conversation)
+}

@@ -1,0 +1,161 @@
+//! Opening conversations. Invariant: a pair of members has one direct conversation, whoever opens it and however often.
+
+use super::{
+    conversation::{Conversation, ConversationKind, ConversationVisibility, tell_of, tidy},
+    participant::ParticipantRole,
+    seat::join,
+};
+use crate::{
+    identity::Member,
+    kit::{
+        entity::{self, Entity},
+        feed::Place,
+        id::Id,
+        permission::{Action, Resource},
+        user_error::{UserErrorCode, UserErrors},
+        value::Bind,
+        write::{Stop, Tx},
+    },
+    schema::conversations,
+};
+use async_graphql::InputObject;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+/// Members that a conversation is opened with at most, beside who opens it.
+const MOST_MEMBERS: usize = 200;
+
+/// A new conversation.
+#[derive(Clone, Debug, InputObject)]
+pub struct ConversationCreateInput {
+    /// An id of the client's own making (a UUID, best version 7); ignored when the direct conversation exists.
+    pub id: Option<Id<Conversation>>,
+    /// DIRECT with exactly one other member; a CHANNEL has a title; GROUP unless said otherwise.
+    #[graphql(default_with = "ConversationKind::Group")]
+    pub kind: ConversationKind,
+    /// Who may find it; PUBLIC only for a channel, PRIVATE unless said otherwise.
+    #[graphql(default_with = "ConversationVisibility::Private")]
+    pub visibility: ConversationVisibility,
+    /// What a group or channel is called, at most 200 characters.
+    pub title: Option<String>,
+    /// What it is about, at most 1 000 characters.
+    pub topic: Option<String>,
+    /// The other members; who creates it is in it anyway. At most 200.
+    #[graphql(default)]
+    pub member_ids: Vec<Id<Member>>,
+}
+
+pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conversation, Stop> {
+    let actor = tx.scope.actor.clone();
+    if actor.permissions.reach(Resource::Conversation, Action::Create).is_none() {
+        return Err(crate::Error::forbidden("Your role may not open conversations.").into());
+    }
+    let mut errors = UserErrors::default();
+    let mut others: Vec<Uuid> = input.member_ids.iter().map(|id| id.0).filter(|id| *id != actor.member).collect();
+    others.sort_unstable();
+    others.dedup();
+    let (mut title, mut topic) = (input.title, input.topic);
+    tidy(&mut title, &mut topic, &mut errors);
+    match input.kind {
+        ConversationKind::Direct if others.len() != 1 => {
+            errors.add("memberIds", UserErrorCode::Invalid, "A direct conversation has exactly one other member.");
+        }
+        ConversationKind::Direct if title.is_some() => {
+            errors.add("title", UserErrorCode::Unsupported, "A direct conversation has no title.");
+        }
+        ConversationKind::Channel if title.is_none() => {
+            errors.add("title", UserErrorCode::Required, "A channel has a title.");
+        }
+        _ if others.len() > MOST_MEMBERS => {
+            errors.add("memberIds", UserErrorCode::TooLong, format!("At most {MOST_MEMBERS} members at once."));
+        }
+        _ => {}
+    }
+    if input.visibility == ConversationVisibility::Public && input.kind != ConversationKind::Channel {
+        errors.add("visibility", UserErrorCode::Unsupported, "Only a channel can be public.");
+    }
+    // Of that kind are the streams of other things than conversations.
+    if input.id.is_some_and(|id| id.0.get_version_num() == 5) {
+        errors.add(
+            "id",
+            UserErrorCode::Invalid,
+            "Choose a UUID of version 7: one of version 5 may have another meaning.",
+        );
+    }
+    if errors.is_empty() {
+        let known = entity::find_many::<Member>(&tx.scope, tx.reader(), others.clone()).await?;
+        for (index, id) in input.member_ids.iter().enumerate() {
+            if id.0 != actor.member && !known.iter().any(|member| member.id == *id) {
+                errors.add(&format!("memberIds.{index}"), UserErrorCode::NotFound, "There is no such member.");
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    let direct_key = (input.kind == ConversationKind::Direct).then(|| {
+        let mut pair: Vec<Uuid> = others.iter().copied().chain([actor.member]).collect();
+        pair.sort_unstable();
+        pair.iter().map(Uuid::to_string).collect::<Vec<_>>().join(":")
+    });
+    let (id, now) = (input.id.unwrap_or_else(Id::fresh), tx.now);
+    let made = diesel::insert_into(conversations::table)
+        .values((
+            conversations::organization_id.eq(actor.organization),
+            conversations::id.eq(id.0),
+            conversations::kind.eq(input.kind.word()),
+            conversations::visibility.eq(input.visibility.word()),
+            conversations::title.eq(&title),
+            conversations::topic.eq(&topic),
+            conversations::direct_key.eq(&direct_key),
+            conversations::created_by.eq(actor.member),
+            conversations::created_at.eq(now.0),
+            conversations::updated_at.eq(now.0),
+        ))
+        .on_conflict_do_nothing()
+        .execute(tx.conn())
+        .await?;
+    if made == 0 {
+        return existing(tx, direct_key).await;
+    }
+    join(tx, (id, 0), actor.member.into(), ParticipantRole::Owner).await?;
+    let role = match input.kind {
+        ConversationKind::Direct => ParticipantRole::Owner,
+        ConversationKind::Group | ConversationKind::Channel => ParticipantRole::Member,
+    };
+    for other in others {
+        join(tx, (id, 0), other.into(), role).await?;
+    }
+    let conversation = Conversation {
+        id,
+        kind: input.kind,
+        visibility: input.visibility,
+        title,
+        topic,
+        last_seq: 0,
+        last_message_at: None,
+        archived_at: None,
+        cursor: Place::default(),
+        created_by: Some(actor.member.into()),
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    tell_of(tx, &conversation, "conversation_created")?;
+    Ok(conversation)
+}
+
+/// What was in the way of a new conversation: the direct one of this pair, or a client's id that is taken.
+async fn existing(tx: &mut Tx, direct_key: Option<String>) -> Result<Conversation, Stop> {
+    if let Some(key) = direct_key {
+        let mut sql = entity::select(Conversation::table());
+        sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
+        sql.push(" AND t0.direct_key = ").bind(Bind::Text(Some(key)));
+        let found: Vec<Conversation> = sql.load(tx.conn()).await?;
+        if let Some(found) = found.into_iter().next() {
+            return Ok(found);
+        }
+    }
+    Err(Stop::at("id", UserErrorCode::NotUnique, "There is already a record with this id."))
+}

@@ -1,0 +1,137 @@
+//! The seats of a conversation: who is in it, held while something is done about them, and how one comes in. Invariant:
+//! what is told of a participant is how they are at that moment, their receipts included.
+
+use super::{
+    conversation::{Conversation, tell},
+    participant::{Participant, ParticipantRole},
+};
+use crate::{
+    events::{Change, StreamKind, stream_of_member},
+    identity::Member,
+    kit::{
+        entity::{self, Entity},
+        id::Id,
+        scalars::DateTime,
+        scope::Scope,
+        sql::Sql,
+        value::Bind,
+        write::{Stop, Tx},
+    },
+    schema::participants,
+};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+type Time = chrono::DateTime<chrono::Utc>;
+
+/// Who is in a conversation.
+fn of(scope: &Scope, conversation: Uuid) -> Sql {
+    let mut sql = entity::select(Participant::table());
+    sql.push(" WHERE t0.left_at IS NULL AND t0.organization_id = ").bind(Bind::Uuid(Some(scope.actor.organization)));
+    sql.push(" AND t0.conversation_id = ").bind(Bind::Uuid(Some(conversation)));
+    sql
+}
+
+pub async fn all_here(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Participant>, Stop> {
+    Ok(of(&tx.scope, conversation).load(tx.conn()).await?)
+}
+
+/// One who is in it, held as they are until the transaction ends: what is told of them is not older than their receipts.
+pub async fn here(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
+    let mut sql = of(&tx.scope, conversation);
+    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member))).push(" FOR NO KEY UPDATE OF t0");
+    let found: Vec<Participant> = sql.load(tx.conn()).await?;
+    Ok(found.into_iter().next())
+}
+
+/// What the caller is in a conversation; None: they are not in it.
+pub async fn own_role(tx: &mut Tx, conversation: Uuid) -> Result<Option<ParticipantRole>, Stop> {
+    let me = tx.scope.actor.member;
+    Ok(here(tx, conversation, me).await?.map(|own| own.role))
+}
+
+/// The caller in a conversation, held there as they are until the transaction ends: what they do comes before their
+/// removal in the log, or not at all. None: they are not in it, or not any more.
+pub async fn hold_own(tx: &mut Tx, conversation: Uuid) -> Result<Option<Participant>, Stop> {
+    let mut sql = of(&tx.scope, conversation);
+    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(tx.scope.actor.member))).push(" FOR SHARE OF t0");
+    let found: Vec<Participant> = sql.load(tx.conn()).await?;
+    Ok(found.into_iter().next())
+}
+
+/// Puts a member into a conversation whose newest message is `head`, or back into it: nothing up to it is new to them.
+pub async fn join(
+    tx: &mut Tx,
+    (conversation, head): (Id<Conversation>, i64),
+    member: Id<Member>,
+    role: ParticipantRole,
+) -> Result<Participant, Stop> {
+    use participants as p;
+    let (organization, now, me) = (tx.scope.actor.organization, tx.now, tx.scope.actor.member);
+    let at_head = (
+        p::joined_seq.eq(head),
+        p::read_seq.eq(head),
+        p::delivered_seq.eq(head),
+        p::last_read_seq.eq(head),
+        p::last_delivered_seq.eq(head),
+    );
+    let (id, version, last_read_at, last_delivered_at): (Uuid, i32, Option<Time>, Option<Time>) =
+        diesel::insert_into(participants::table)
+            .values((
+                participants::organization_id.eq(organization),
+                participants::id.eq(Uuid::now_v7()),
+                participants::conversation_id.eq(conversation.0),
+                participants::member_id.eq(member.0),
+                participants::role.eq(role.word()),
+                participants::joined_at.eq(now.0),
+                participants::created_by.eq(me),
+                participants::created_at.eq(now.0),
+                participants::updated_at.eq(now.0),
+                at_head,
+            ))
+            .on_conflict((participants::organization_id, participants::conversation_id, participants::member_id))
+            .do_update()
+            .set((
+                participants::left_at.eq(None::<chrono::DateTime<chrono::Utc>>),
+                participants::joined_at.eq(now.0),
+                participants::role.eq(role.word()),
+                participants::updated_at.eq(now.0),
+                participants::version.eq(participants::version + 1),
+                at_head,
+            ))
+            .returning((p::id, p::version, p::last_read_at, p::last_delivered_at))
+            .get_result(tx.conn())
+            .await?;
+    tx.record(Change {
+        stream: stream_of_member(member.0),
+        stream_kind: StreamKind::Member,
+        kind: "conversation_entered",
+        entity: "Inbox",
+        entity_id: conversation.0,
+        payload: json!({}),
+    });
+    Ok(Participant {
+        id: id.into(),
+        conversation_id: conversation,
+        member_id: member,
+        role,
+        joined_at: now,
+        left_at: None,
+        last_read_seq: head,
+        last_read_at: last_read_at.map(DateTime),
+        last_delivered_seq: head,
+        last_delivered_at: last_delivered_at.map(DateTime),
+        created_by: Some(me.into()),
+        created_at: now,
+        updated_at: now,
+        version,
+    })
+}
+
+pub fn tell_of(tx: &mut Tx, participant: &Participant, kind: &'static str) -> crate::Result<()> {
+    let payload: Json = json!({ "participant": serde_json::to_value(participant)? });
+    tell(tx, participant.conversation_id, kind, "Participant", participant.id.0, payload);
+    Ok(())
+}
