@@ -23,7 +23,7 @@ fn loosened(config: &mut Config) {
     documents.max_depth = 100;
     documents.max_aliases = 100_000;
     documents.max_root_fields = 10_000;
-    documents.max_cost = 1_000_000_000;
+    documents.max_cost = 1_000_000_000_000;
     config.http.max_body = 64 * 1024 * 1024;
     config.http.timeout_ms = 60_000;
     config.http.max_streams = 10_000;

@@ -56,6 +56,9 @@ async fn a_stranger_is_asked_to_sign_in() {
                 });
             if !refused {
                 open.insert(format!("{root}.{}", name(field)));
+                if let Some(error) = answers.iter().find_map(|answer| answer["errors"].get(0)) {
+                    println!("{root}.{}: {error:.1000}", name(field));
+                }
             }
             for answer in &answers {
                 let seen = world.seen_in(answer, &variables.to_string());
