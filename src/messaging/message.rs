@@ -245,14 +245,17 @@ pub(super) fn no_message(field: &str) -> Stop {
     Stop::at(field, UserErrorCode::NotFound, "There is no such message.")
 }
 
-/// The message, locked until the transaction ends, and the caller as participant.
+/// The message and the caller as participant, both held until the transaction ends: first the caller, as a send holds its
+/// sender and then the root, or who does both at once would be in their own way. A message never changes its conversation.
 async fn lock(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participant), Stop> {
+    let seen = entity::find_on::<Message>(&tx.scope, tx.reader(), id, DeletedRecords::Include).await?;
+    let seen = seen.ok_or_else(|| no_message(field))?;
+    let me = hold_own(tx, seen.conversation_id.0).await?.ok_or_else(|| no_message(field))?;
     let mut sql = entity::select(Message::table());
     entity::push_visible(Message::table(), &tx.scope, DeletedRecords::Include, &mut sql);
     sql.push(" AND t0.id = ").bind(Bind::Uuid(Some(id))).push(" FOR NO KEY UPDATE OF t0");
     let found: Vec<Message> = sql.load(tx.conn()).await?;
     let message = found.into_iter().next().ok_or_else(|| no_message(field))?;
-    let me = hold_own(tx, message.conversation_id.0).await?.ok_or_else(|| no_message(field))?;
     Ok((message, me))
 }
 

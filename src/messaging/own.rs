@@ -1,7 +1,6 @@
-//! What a conversation is to the member who looks at it: what is new to them, and what they
-//! have set. Invariant: unread is the newest message
-//! less the last one that they have read or sent, so that there is no count that could drift; nobody sees this of
-//! somebody else, and a page of conversations costs one query for all of them.
+//! What a conversation is to the member who looks at it: what is new to them, and what they have set. Invariant: unread is
+//! the newest message less the last one that they have read or sent, so that there is no count that could drift; nobody
+//! sees this of somebody else, and a page of conversations costs one query for all of them.
 
 use super::{
     conversation::Conversation,

@@ -46,6 +46,22 @@ async fn replies_are_counted_without_a_gap_however_many_come_at_once() {
     assert_eq!(replies["nodes"][2], json!({ "threadSeq": 3, "threadRoot": { "id": root["id"] } }));
 }
 
+/// Sending holds the sender and then the root: so does whatever else one does to the root.
+#[tokio::test]
+async fn who_replies_and_reacts_at_once_is_not_in_their_own_way() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let root = server.say(&ada, &talk, "who comes?").await;
+    let replying = join_all((0..40).map(|_| server.reply(&ada, &talk, &root, "me")));
+    let reacting = join_all((0..40).map(async |number| {
+        let mutation = if number % 2 == 0 { "reactionAdd" } else { "reactionRemove" };
+        let answer = server.change(&ada, mutation, json!({ "messageId": root["id"], "emoji": "👍" })).await;
+        assert!(answer.get("errors").is_none(), "{answer}");
+    }));
+    join(replying, reacting).await;
+}
+
 #[tokio::test]
 async fn what_is_no_root_is_told() {
     let server = server().await;
