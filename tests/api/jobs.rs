@@ -78,6 +78,9 @@ impl Job for Task {
 impl Run<Seen> for Task {
     async fn run(self, seen: &Seen) -> Result<(), Failure> {
         let running = seen.begin(&self.name);
+        if self.how == "hang" && seen.runs(&self.name).begun == 1 {
+            std::future::pending::<()>().await;
+        }
         sleep(Duration::from_millis(self.millis)).await;
         if seen.runs(&self.name).begun <= self.failures {
             return match &*self.how {
@@ -115,7 +118,8 @@ fn task(name: &str, millis: u64) -> Task {
 async fn server() -> Server {
     working(|config| {
         config.jobs.workers = 0;
-        config.jobs.lease_ms = 300;
+        // Long enough for a machine that is busy with other tests to renew it in time.
+        config.jobs.lease_ms = 1000;
     })
     .await
 }
@@ -231,7 +235,8 @@ async fn two_workers_never_run_the_same_job_at_once_nor_more_than_they_may() {
 async fn a_job_of_a_worker_that_died_is_taken_up_by_another() {
     let (server, seen) = (server().await, Seen::default());
     let first = worker(&server, &seen);
-    leave(&server, None, task("orphan", 700)).await;
+    // However long this process is kept from going on: what hangs does not end before it is cut off.
+    leave(&server, None, Task { how: "hang".into(), ..task("orphan", 10) }).await;
     until("a beginning", async || (seen.runs("orphan").begun == 1).then_some(())).await;
     // As a process that is killed: it says nothing any more.
     drop(first);
@@ -262,7 +267,7 @@ async fn a_job_that_kills_its_process_is_dead_in_the_end() {
 async fn a_job_that_takes_long_stays_with_its_worker() {
     let (server, seen) = (server().await, Seen::default());
     let _workers = [worker(&server, &seen), worker(&server, &seen)];
-    leave(&server, None, task("long", 1200)).await;
+    leave(&server, None, task("long", 2500)).await;
     becomes(&server, "done 1").await;
     assert_eq!(seen.runs("long").begun, 1);
     server.stop().await;
