@@ -2,6 +2,9 @@
 //! there is no second copy of what happened, and what is said in conversations is not told: messages that were sent are
 //! not among it, and of conversations only that they changed.
 
+pub mod export;
+mod written;
+
 use crate::{
     error::Result,
     graphql::TABLES,
@@ -176,18 +179,26 @@ impl AuditQuery {
 
 async fn list(scope: &Scope, slice: Slice, filter: AuditEventFilter) -> Result<Listing<AuditEvent>> {
     scope.actor.demand(Resource::Audit, Action::Read)?;
+    let from = matching(&scope.actor, filter)?;
+    slice.read(scope, COLUMNS, from, |row: Row| row.event(&scope.actor)).await
+}
+
+/// What is read of an event.
+const COLUMNS: &str = "t0.id, t0.at, t0.kind, t0.entity, t0.entity_id, t0.actor_id, t0.api_key_id, t0.request_id,
+    t0.address, t0.user_agent, t0.payload->'changes' AS changes";
+
+/// ` FROM … t0 WHERE …`: what of the log of the reader's organization is told, and the filter fits.
+fn matching(reader: &Actor, filter: AuditEventFilter) -> Result<Sql> {
     // The condition on the kind is that of the indexes, which have no messages in them, word for word.
     let mut from = Sql::new(" FROM events t0 WHERE t0.kind <> 'message_sent' AND t0.organization_id = ");
-    from.bind(Bind::Uuid(Some(scope.actor.organization)))
+    from.bind(Bind::Uuid(Some(reader.organization)))
         .push(" AND t0.kind NOT IN ('receipts_moved', 'settings_changed', 'conversation_entered')");
     let fits = filter.predicate()?;
     if !fits.is_always() {
         from.push(" AND ");
-        fits.push(&scope.actor, 0, &mut from)?;
+        fits.push(reader, 0, &mut from)?;
     }
-    let columns = "t0.id, t0.at, t0.kind, t0.entity, t0.entity_id, t0.actor_id, t0.api_key_id, t0.request_id,
-        t0.address, t0.user_agent, t0.payload->'changes' AS changes";
-    slice.read(scope, columns, from, |row: Row| row.event(&scope.actor)).await
+    Ok(from)
 }
 
 #[derive(QueryableByName)]

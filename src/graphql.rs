@@ -1,7 +1,7 @@
 //! The root of the schema: the wings merged, and what reaches across them.
 
 use crate::{
-    audit::AuditQuery,
+    audit::{AuditQuery, export::AuditMutation},
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
     files::{FilesMutation, FilesQuery, file::File},
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
@@ -32,7 +32,7 @@ pub struct Query(
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(IdentityMutation, FilesMutation, CrmMutation, MessagingMutation, OperationsMutation);
+pub struct Mutation(AuditMutation, IdentityMutation, FilesMutation, CrmMutation, MessagingMutation, OperationsMutation);
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]

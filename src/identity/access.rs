@@ -60,6 +60,16 @@ pub(super) fn scope(
     Ok(Scope { app: Arc::clone(app), actor: Arc::new(actor), request, loads: Arc::default() })
 }
 
+/// Who asked a while ago with that credential, as they are now. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not stand any
+/// more.
+pub async fn resume(app: &Arc<App>, organization: Uuid, credential: Credential, request: RequestInfo) -> Result<Scope> {
+    let standing = match &credential {
+        Credential::Session(session) => standing(app, organization, *session).await?,
+        Credential::ApiKey(_, token) => api_key_access::standing(app, token, None).await?,
+    };
+    scope(app, &standing, credential, standing.expires_at, request)
+}
+
 /// Whether a scope still holds: its token has not ended, its session or API key stands, and its member may what it might
 /// when the scope was made. Asked for open sockets when `watch` rings. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not.
 pub async fn recheck(scope: &Scope) -> Result<()> {

@@ -89,6 +89,11 @@ impl Slice {
         Ok(Slice { size, backward, place })
     }
 
+    /// As many as a page may have behind that place, newest first, for who reads all of them.
+    pub fn behind(place: Option<Place>) -> Self {
+        Slice { size: MOST_SIZE, backward: false, place }
+    }
+
     /// Reads a page: `select` names the columns of `R`, `from` is ` FROM … t0 WHERE …` of a table with the columns `at`
     /// and `id`, by which an index orders it.
     pub async fn read<R, T>(
@@ -129,7 +134,7 @@ impl Slice {
 /// A page of a list.
 pub struct Listing<T> {
     pub entries: Vec<T>,
-    has_next: bool,
+    pub has_next: bool,
     has_previous: bool,
     scope: Scope,
     from: Sql,

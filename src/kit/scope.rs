@@ -14,6 +14,7 @@ use crate::{
 };
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, sync::Arc};
 use uuid::Uuid;
 
@@ -50,7 +51,7 @@ impl RequestInfo {
 pub use crate::kit::permission::Reach;
 
 /// What the caller has shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
     /// An access token: a person is there, or was a while ago.
     Session(Uuid),

@@ -20,6 +20,10 @@ const SMALL_BODY: usize = 16 * 1024;
 /// What all larger bodies may take together while they are read, in KiB.
 const BODIES_KIB: usize = 64 * 1024;
 
+/// Files of the audit trail that are written at once, of one organization and of all: each has a page in memory, and reads one
+/// after the other.
+const EXPORTS: (usize, usize) = (2, 16);
+
 /// What is left of each.
 pub struct Limits {
     /// A permit travels with its connection, also when that becomes a socket.
@@ -28,9 +32,11 @@ pub struct Limits {
     bodies: Semaphore,
     uploads: Semaphore,
     streams: Arc<Streams>,
+    exports: Arc<Streams>,
+    all_exports: Arc<Semaphore>,
 }
 
-/// Event streams open now, by who holds them.
+/// What is streamed now, by who holds it.
 struct Streams {
     each: usize,
     held: Mutex<HashMap<Holder, usize>>,
@@ -41,6 +47,7 @@ struct Streams {
 enum Holder {
     /// Or an API key.
     Session(Uuid),
+    Organization(Uuid),
     Address(Option<IpAddr>),
 }
 
@@ -53,6 +60,8 @@ impl Limits {
             bodies: semaphore(BODIES_KIB.max(config.max_body.div_ceil(1024))),
             uploads: semaphore(max_uploads),
             streams: Arc::new(Streams { each: config.max_streams, held: Mutex::default() }),
+            exports: Arc::new(Streams { each: EXPORTS.0, held: Mutex::default() }),
+            all_exports: Arc::new(semaphore(EXPORTS.1)),
         }
     }
 
@@ -65,6 +74,17 @@ impl Limits {
     /// A place among the uploads that are taken in. SERVICE_UNAVAILABLE at once when there is none.
     pub fn upload(&self) -> Result<SemaphorePermit<'_>> {
         self.uploads.try_acquire().map_err(|_| Error::unavailable("too many uploads at once (files.max_uploads)"))
+    }
+
+    /// A place among the files of the audit trail that are written. RATE_LIMITED when the organization has its share,
+    /// SERVICE_UNAVAILABLE when there is none.
+    pub fn export(&self, organization: Uuid) -> Result<(StreamPermit, OwnedSemaphorePermit)> {
+        let own = self.exports.take(Holder::Organization(organization)).map_err(|_| {
+            let message = format!("At most {} files of the audit trail at once. Wait until one has ended.", EXPORTS.0);
+            Error::yours(Code::RateLimited, message)
+        })?;
+        let all = self.all_exports.clone().try_acquire_owned().map_err(|_| Error::unavailable("too many exports"))?;
+        Ok((own, all))
     }
 
     /// Requests in flight now, of `max`.
@@ -137,7 +157,7 @@ impl Streams {
     }
 }
 
-/// The place of one event stream, given back when dropped.
+/// The place of one stream, given back when dropped.
 pub struct StreamPermit {
     streams: Arc<Streams>,
     holder: Holder,

@@ -154,6 +154,7 @@ const VERBS: &[&str] = &[
     "Disable",
     "Discard",
     "Edit",
+    "Export",
     "Follow",
     "Forgot",
     "Join",

@@ -9,6 +9,7 @@
 
 use crate::{error::Result, platform::random::random};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -24,7 +25,7 @@ const CHECKSUM: usize = 3;
 const BODY: usize = 16 + 32 + CHECKSUM;
 
 /// A key that was shown or sent: what finds it and what proves it, not the key itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyToken {
     pub organization: Uuid,
     pub prefix: String,

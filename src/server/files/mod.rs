@@ -2,6 +2,7 @@
 //! answered or taken before the signature holds; memory for one request is bounded whatever it sends or asks for; what is
 //! answered can run no script in anybody's name.
 
+mod export;
 mod object;
 mod range;
 mod send;
@@ -11,7 +12,7 @@ use super::{
     fault::{Fault, Media},
     http::read::discard,
 };
-use crate::{error::Code, platform::signed_url::Disbelief};
+use crate::{audit::export::FOLDER, error::Code, platform::signed_url::Disbelief};
 use axum::{
     extract::{Request, State},
     http::{Method, StatusCode},
@@ -24,7 +25,7 @@ use uuid::Uuid;
 /// How much is read on of a body that is refused, so that whoever is still writing reads the answer.
 const READ_ON: usize = 256 * 1024;
 
-/// Answers a file, or the picture of a person.
+/// Answers a file, the picture of a person, or the audit trail.
 pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Response {
     let info = client::info_of(&request);
     let (head, _) = request.into_parts();
@@ -33,6 +34,9 @@ pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Respons
         let _in_flight = server.limits.request()?;
         if let Some(picture) = head.uri.path().strip_prefix("/files/avatars/") {
             return object::avatar(&server.app, ids(picture)?, until, &head.headers).await;
+        }
+        if let Some(granted) = head.uri.path().strip_prefix(FOLDER) {
+            return export::answer(&server, granted, &info).await;
         }
         let file = ids(head.uri.path().strip_prefix("/files/").unwrap_or_default())?;
         server.unless_away(object::file(&server.app, file, until, &head.headers)).await?

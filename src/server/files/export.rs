@@ -1,0 +1,52 @@
+//! The audit trail on its way out: written page by page, as fast as it is read. Invariant: memory is that of a page, and who
+//! hangs up, or may read it no longer, ends it.
+
+use super::missing;
+use crate::{
+    audit::export::{self, Export},
+    error::{Code, Error},
+    kit::scope::RequestInfo,
+    platform::files::{Shown, disposition},
+    server::{Server, fault::Fault},
+};
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use std::io;
+use uuid::Uuid;
+
+/// The file that the end of a signed path grants.
+pub async fn answer(server: &Server, end: &str, info: &RequestInfo) -> Result<Response, Fault> {
+    let (organization, sealed) = end.split_once('/').ok_or_else(missing)?;
+    let organization = Uuid::try_parse(organization).map_err(|_| missing())?;
+    let place = server.limits.export(organization)?;
+    let opened = Export::open(&server.app, organization, sealed, info.clone());
+    let export = server.unless_away(opened).await?.map_err(refused)?;
+    let format = export.format;
+    let pieces = stream::try_unfold((export, place), async |(mut export, place)| match export.next().await {
+        Ok(piece) => Ok(piece.map(|piece| (Bytes::from(piece), (export, place)))),
+        Err(fault) => {
+            tracing::warn!(request_id = %export.scope.request.id, error = ?fault, "a file of the audit trail broke off");
+            // The connection is cut: a client sees that the file is not whole.
+            Err(io::Error::other("broken off"))
+        }
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
+    let told = response.headers_mut();
+    told.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.names().0));
+    told.insert(header::CONTENT_DISPOSITION, disposition(Shown::Attachment, &export::name(format)));
+    Ok(response)
+}
+
+fn refused(fault: Error) -> Fault {
+    let status = match fault.code() {
+        Code::Forbidden | Code::OrganizationSuspended => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::GONE,
+        _ => return fault.into(),
+    };
+    Fault { status, error: fault, allow: None }
+}
