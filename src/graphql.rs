@@ -7,8 +7,8 @@ use crate::{
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
     messaging::{
-        MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription,
-        inbox::InboxSubscription, mention::Mention,
+        MessagingMutation, MessagingQuery, attachment::MessageAttachment, conversation::Conversation,
+        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -58,6 +58,7 @@ pub const TABLES: &[TableOf] = &[
     Lead::table,
     Conversation::table,
     Mention::table,
+    MessageAttachment::table,
     Job::table,
     Invitation::table,
     ApiKey::table,

@@ -17,6 +17,7 @@ use crate::{
         scope::Scope,
     },
     messaging::{
+        attachment::MessageAttachment,
         conversation::Conversation,
         feed::{
             ConversationCreated, ConversationUpdated, MessageDeleted, MessageEdited, MessagePinned, MessageSent,
@@ -46,6 +47,7 @@ pub enum Node {
     Participant(Arc<Participant>),
     Message(Arc<Message>),
     Mention(Arc<Mention>),
+    MessageAttachment(Arc<MessageAttachment>),
     Job(Arc<Job>),
     Invitation(Arc<Invitation>),
     ApiKey(Arc<ApiKey>),
@@ -132,6 +134,7 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         Participant,
         Message,
         Mention,
+        MessageAttachment,
         Job,
         Invitation,
         ApiKey,

@@ -358,6 +358,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The files that messages bring along; a deleted message has none.
+    message_attachments (organization_id, id) {
+        organization_id -> Uuid,
+        /// Of one message they fall in the order in which the files were given: newest first shows that order.
+        id -> Uuid,
+        conversation_id -> Uuid,
+        message_id -> Uuid,
+        file_id -> Uuid,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// What edited messages said before. A deleted message has none.
     message_versions (organization_id, message_id, version) {
         organization_id -> Uuid,
@@ -698,6 +714,7 @@ diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(mentions -> organizations (organization_id));
+diesel::joinable!(message_attachments -> organizations (organization_id));
 diesel::joinable!(message_versions -> organizations (organization_id));
 diesel::joinable!(messages -> organizations (organization_id));
 diesel::joinable!(oidc_attempts -> users (user_id));
@@ -730,6 +747,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     login_attempts,
     memberships,
     mentions,
+    message_attachments,
     message_versions,
     messages,
     oidc_attempts,

@@ -2,6 +2,7 @@
 //! conversation does not know that it exists.
 
 mod archive;
+pub mod attachment;
 pub mod channel;
 pub mod conversation;
 pub mod feed;
@@ -33,6 +34,7 @@ pub struct MessagingQuery(
     conversation::ConversationQuery,
     channel::ChannelQuery,
     mention::MentionQuery,
+    attachment::MessageAttachmentQuery,
     history::HistoryQuery,
     search::SearchQuery,
 );

@@ -1,5 +1,6 @@
 //! Conversations, as members see them.
 
+mod attachment;
 mod channel;
 mod conversation;
 mod feed;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 
 /// All that a message says of itself.
 pub const MESSAGE: &str = "id conversationId seq senderId clientId threadRootId threadSeq replyCount lastReplyAt body
-    editedAt deletedAt pinnedAt pinnedBy createdAt updatedAt version";
+    editedAt deletedAt pinnedAt pinnedBy attachments { nodes { fileId } } createdAt updatedAt version";
 
 /// What belongs to a message beside its columns.
 pub const PARTS: &str =

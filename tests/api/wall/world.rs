@@ -94,6 +94,13 @@ impl World {
                 world.create(server, filler, field).await;
             }
             world.look_up(server).await;
+            // The contents were never sent; only what is whole can be attached.
+            server
+                .sql(&format!(
+                "UPDATE files SET state = 'ready', object = id::text, checksum = repeat('0', 64), upload_until = NULL
+                     WHERE organization_id = '{organization}'"
+            ))
+                .await;
         }
         world.harvest(server, filler).await;
         let missing: Vec<&str> =
