@@ -16,6 +16,7 @@ use crate::{
         nodes::{Nodes, Redis},
         oidc::Oidc,
         password::Passwords,
+        picture::Pictures,
         signed_url::SignedUrls,
         standing::Standings,
         throttle::Throttle,
@@ -43,6 +44,7 @@ pub struct App {
     pub mail: Mailer,
     pub oidc: Oidc,
     pub files: Files,
+    pub pictures: Pictures,
     pub urls: SignedUrls,
 }
 
@@ -71,6 +73,7 @@ impl App {
             mail: Mailer::new(&config, &jobs)?,
             oidc: Oidc::new(&config)?,
             files: Files::open(&config)?,
+            pictures: Pictures::default(),
             jobs,
             database,
             nodes,

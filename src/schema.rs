@@ -338,6 +338,8 @@ diesel::table! {
         version -> Int4,
         /// The organization's own role, which counts instead of `role`.
         custom_role_id -> Nullable<Uuid>,
+        /// The user's, copied when it changes.
+        avatar -> Nullable<Text>,
     }
 }
 
@@ -698,6 +700,8 @@ diesel::table! {
         totp_last_step -> Int8,
         /// SHA-256 of the person's id and each recovery code that has not been used.
         recovery_hashes -> Array<Nullable<Bytea>>,
+        /// The id of the object with the person's picture; null: there is none.
+        avatar -> Nullable<Text>,
     }
 }
 

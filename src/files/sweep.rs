@@ -15,15 +15,15 @@ use crate::{
         write,
     },
     platform::{
-        files::ObjectName,
+        files::{Listed, ObjectName},
         jobs::{Failure, Job, Run},
     },
-    schema::files,
+    schema::{files, users},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use std::{pin::pin, sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -100,7 +100,7 @@ async fn purge(app: &App, organization: Uuid) -> Result<()> {
     }
 }
 
-/// Removes objects that no row names: what was sent twice, or left by a crash or a failure.
+/// Removes objects that no row names, pictures of people among them: what was sent twice, or left by a crash or a failure.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SweepObjects {}
 
@@ -123,21 +123,26 @@ pub async fn sweep(app: &App, settled: Duration) -> Result<()> {
     app.files.remove_drafts(settled).await?;
     // Also of organizations that are gone: none of theirs has a row.
     for organization in app.files.organizations().await? {
-        sweep_organization(app, organization, before).await?;
+        sweep_objects(app, app.files.of(organization), Some(organization), before).await?;
     }
-    Ok(())
+    sweep_objects(app, app.files.avatars(), None, before).await
 }
 
-async fn sweep_organization(app: &App, organization: Uuid, before: DateTime<Utc>) -> Result<()> {
-    let old = app.files.of(organization).try_filter(|object| std::future::ready(object.written_at <= before));
+/// Those of an organization, or pictures of people, that were written before that moment.
+async fn sweep_objects(
+    app: &App,
+    objects: BoxStream<'static, Result<Listed>>,
+    organization: Option<Uuid>,
+    before: DateTime<Utc>,
+) -> Result<()> {
+    let old = objects.try_filter(|object| std::future::ready(object.written_at <= before));
     let mut pages = old.try_chunks(PAGE);
     while let Some(page) = pages.next().await {
         let page = page.map_err(|fault| fault.1)?;
-        let names: Vec<String> =
-            page.iter().filter_map(|object| object.name.id()).map(|object| object.to_string()).collect();
-        let named = files::table.filter(files::organization_id.eq(organization).and(files::object.eq_any(names)));
-        let named: Vec<Option<String>> =
-            named.select(files::object).load(&mut *app.database.of(organization).await?).await?;
+        let named = match organization {
+            Some(organization) => named(app, organization, &page).await?,
+            None => shown(app, &page).await?,
+        };
         for object in page {
             let id = object.name.id().map(|id| id.to_string());
             if !named.contains(&id) {
@@ -146,4 +151,18 @@ async fn sweep_organization(app: &App, organization: Uuid, before: DateTime<Utc>
         }
     }
     Ok(())
+}
+
+/// The ids among these that rows of files name.
+async fn named(app: &App, organization: Uuid, page: &[Listed]) -> Result<Vec<Option<String>>> {
+    let ids: Vec<String> = page.iter().filter_map(|object| object.name.id()).map(|id| id.to_string()).collect();
+    let named = files::table.filter(files::organization_id.eq(organization).and(files::object.eq_any(ids)));
+    Ok(named.select(files::object).load(&mut *app.database.of(organization).await?).await?)
+}
+
+/// The ids of the pictures that these people show.
+async fn shown(app: &App, page: &[Listed]) -> Result<Vec<Option<String>>> {
+    let people: Vec<Uuid> = page.iter().filter_map(|object| object.name.owner()).collect();
+    let shown = users::table.filter(users::id.eq_any(people)).select(users::avatar);
+    Ok(shown.load(&mut *app.database.of_nobody().await?).await?)
 }

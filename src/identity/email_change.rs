@@ -147,7 +147,7 @@ pub(super) async fn complete(
         changed => _ = changed?,
     }
     user_token::void(tx, &OF_THE_OLD, bearer.user).await?;
-    app.jobs.enqueue(tx, None, &CopyProfile { user: bearer.user }).await?;
+    app.jobs.enqueue(tx, None, &CopyProfile { user: bearer.user, replaced: None }).await?;
     app.mail.enqueue(tx, None, &old, &EmailChanged { name, email: bearer.email.clone() }).await?;
     let changed = Note::own(bearer.user, request, "email_changed").with("email", old, bearer.email.clone());
     audit::note(tx, changed).await?;

@@ -371,6 +371,7 @@ async fn seat(
     let new = (
         memberships::name.eq(&person.name),
         memberships::email.eq(&invitation.email.0),
+        memberships::avatar.eq(users::table.find(person.id).select(users::avatar).single_value()),
         memberships::role.eq(invitation.role.as_str()),
         memberships::custom_role_id.eq(invitation.custom_role_id.map(|id| id.0)),
         memberships::status.eq(MemberStatus::Active.word()),

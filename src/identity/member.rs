@@ -1,12 +1,13 @@
 //! Members: users in an organization, whom records belong to. Who may not see all of them sees those whom it talks
 //! with, since a message without a sender says little.
 
-use super::{custom_role::CustomRole, team_member::*};
+use super::{avatar, custom_role::CustomRole, team_member::*};
 use crate::{
     db_enum,
     kit::{
         id::Id,
         permission::Role,
+        relation::Computed,
         rules::Rules,
         scalars::{DateTime, EmailAddress},
         scope::Actor,
@@ -14,6 +15,7 @@ use crate::{
         value::Bind,
     },
 };
+use async_graphql::{ComplexObject, Context};
 use stoa_macros::entity;
 
 db_enum! {
@@ -31,7 +33,7 @@ db_enum! {
 }
 
 /// A user in an organization.
-#[entity(resource = Member, plural = memberships, visible_by = known_to, read_only,
+#[entity(resource = Member, plural = memberships, visible_by = known_to, read_only, computed,
     has_many(teams: TeamMember.member_id))]
 pub struct Member {
     pub id: Id<Member>,
@@ -62,6 +64,19 @@ pub struct Member {
     /// When the member joined; null: not yet.
     #[entity(filter, order)]
     pub joined_at: Option<DateTime>,
+    /// The id of the object with the picture of the person.
+    #[graphql(skip)]
+    pub avatar: Option<String>,
+}
+
+#[ComplexObject]
+impl Computed<'_, Member> {
+    /// Where to fetch the person's picture, by GET and without headers: a square of 256 pixels, JPEG, or PNG where one can
+    /// see through it. Resolve it against the address of the API (`new URL(url, endpoint)`). It stays the same for an hour,
+    /// so that browsers keep what they fetched, and is good for one to two. Null: there is none.
+    async fn avatar_url(&self, ctx: &Context<'_>) -> Option<String> {
+        avatar::url(ctx, self.user_id.0, self.avatar.as_deref())
+    }
 }
 
 impl Rules for Member {}

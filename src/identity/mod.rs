@@ -6,6 +6,7 @@ pub mod api_key;
 mod api_key_access;
 mod api_key_change;
 pub mod audit;
+pub mod avatar;
 pub mod custom_role;
 mod device;
 mod door;

@@ -3,6 +3,7 @@
 
 use super::{
     audit::{Note, row},
+    avatar::{self, AvatarFile},
     input,
     member::Member,
     user::User,
@@ -12,14 +13,16 @@ use crate::{
     error::Result,
     events::{Change, Hub, Origin},
     kit::{
+        id::Id,
         rules::{Rule, Tidy, tidy_text},
         scalars::JsonObject,
         scope::{Ask, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
-        write::{self, patch, patch_required},
+        write::{self, Stop, patch, patch_required},
     },
     platform::{
         database::Transaction,
+        files::ObjectName,
         jobs::{Failure, Job, Run},
     },
     schema::{memberships, users},
@@ -50,6 +53,10 @@ pub struct ProfileUpdateInput {
     time_zone: MaybeUndefined<String>,
     /// What a front end remembers of the person, as a whole: at most 100 keys and 32 KiB.
     settings: MaybeUndefined<JsonObject>,
+    /// The id of a READY file that the person has uploaded here: a PNG, JPEG, GIF or WebP of at most 20 MiB and 50
+    /// megapixels. A copy of its middle becomes the person's picture in every organization; the file is not needed any
+    /// more. What is no picture is INVALID, what is too large OUT_OF_RANGE. Null: no picture.
+    avatar_file_id: MaybeUndefined<Id<AvatarFile>>,
 }
 
 /// What came of `profileUpdate`.
@@ -68,9 +75,10 @@ pub struct ProfileMutation;
 
 #[Object]
 impl ProfileMutation {
-    /// Changes what the viewer says of themselves. Other organizations of the person show a new name a moment later.
+    /// Changes what the viewer says of themselves. Other organizations of the person show a new name, or another picture, a
+    /// moment later.
     ///
-    /// Errors: UNAUTHENTICATED.
+    /// Errors: UNAUTHENTICATED; RATE_LIMITED for too many pictures.
     async fn profile_update(
         &self,
         ctx: &Context<'_>,
@@ -89,10 +97,12 @@ impl ProfileMutation {
     }
 }
 
-/// Copies the name and the address of a person into the memberships of all organizations.
+/// Copies the name, the address and the picture of a person into the memberships of all organizations.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CopyProfile {
     pub(super) user: Uuid,
+    /// The picture that no membership shows from then on; it goes.
+    pub(super) replaced: Option<Uuid>,
 }
 
 impl Job for CopyProfile {
@@ -107,30 +117,34 @@ impl Run<Arc<App>> for CopyProfile {
         for (organization, member) in memberships {
             let mut tx = app.database.of(organization).await?.begin().await?;
             // Nobody changes the person until this is committed, so that an older copy never comes after a newer one.
-            let person = users::table.find(self.user).select((users::full_name, users::email)).for_share();
-            let (name, email): (String, String) = person.first(&mut *tx).await?;
-            let copied = copy(&mut tx, (organization, member), &name, &email).await?;
+            let person = users::table.find(self.user).select(User::as_select()).for_share();
+            let person: User = person.first(&mut *tx).await?;
+            let copied = copy(&mut tx, (organization, member), &person).await?;
             let origin = Origin { member: Some(member), ..Origin::default() };
             let events = Hub::append(&mut tx, organization, &origin, copied.into_iter().collect()).await?;
             tx.commit().await?;
             app.hub.publish(events);
+        }
+        if let Some(replaced) = self.replaced {
+            app.files.remove(&ObjectName::avatar(self.user, replaced)).await?;
         }
         Ok(())
     }
 }
 
 /// Into one membership, and what is to be told of it; the caller holds the row of the user.
-async fn copy(tx: &mut Transaction, member: (Uuid, Uuid), name: &str, email: &str) -> Result<Option<Change>> {
+async fn copy(tx: &mut Transaction, member: (Uuid, Uuid), user: &User) -> Result<Option<Change>> {
     let held = memberships::table.find(member).select(memberships::id).for_no_key_update();
     held.first::<Uuid>(&mut **tx).await?;
     let before: Member = row(tx, member.0, member.1).await?;
-    if before.name == name && before.email.0 == email {
+    if (&before.name, &before.email.0, &before.avatar) == (&user.full_name, &user.email, &user.avatar) {
         return Ok(None);
     }
     diesel::update(memberships::table.find(member))
         .set((
-            memberships::name.eq(name),
-            memberships::email.eq(email),
+            memberships::name.eq(&user.full_name),
+            memberships::email.eq(&user.email),
+            memberships::avatar.eq(&user.avatar),
             memberships::updated_at.eq(Utc::now()),
             memberships::version.eq(memberships::version + 1),
         ))
@@ -140,17 +154,34 @@ async fn copy(tx: &mut Transaction, member: (Uuid, Uuid), name: &str, email: &st
     write::change(Some(&before), &after, "updated").map(Some)
 }
 
-async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User, UserErrors>> {
+async fn update(scope: &Scope, mut input: ProfileUpdateInput) -> Result<Result<User, UserErrors>> {
     let (app, actor) = (&scope.app, &scope.actor);
     actor.session()?;
+    let (mut picture, mut unfit) = (MaybeUndefined::Undefined, UserErrors::new());
+    match std::mem::take(&mut input.avatar_file_id) {
+        MaybeUndefined::Undefined => {}
+        MaybeUndefined::Null => picture = MaybeUndefined::Null,
+        MaybeUndefined::Value(file) => match avatar::make(scope, file).await {
+            Ok(made) => picture = MaybeUndefined::Value(made),
+            Err(Stop::Rejected(rejection)) => unfit = rejection.errors,
+            Err(Stop::Failed(fault)) => return Err(fault),
+        },
+    }
     let mut tx = scope.reader().await?.begin().await?;
     let held = users::table.find(actor.user).select(User::as_select()).for_no_key_update();
     let mut user: User = held.first(&mut *tx).await?;
     let before = user.clone();
-    let errors = apply(&mut user, input);
+    let mut errors = apply(&mut user, input);
+    errors.extend(unfit);
     if !errors.is_empty() {
         tx.rollback().await?;
         return Ok(Err(errors));
+    }
+    match picture {
+        MaybeUndefined::Undefined => {}
+        MaybeUndefined::Null => user.avatar = None,
+        // Should the commit fail, `SweepObjects` finds it.
+        MaybeUndefined::Value(made) => user.avatar = Some(avatar::store(app, actor.user, made).await?),
     }
     let user: User = diesel::update(users::table.find(actor.user))
         .set((
@@ -159,16 +190,19 @@ async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User,
             users::locale.eq(&user.locale),
             users::time_zone.eq(&user.time_zone),
             users::settings.eq(serde_json::Value::Object(user.settings.0)),
+            users::avatar.eq(&user.avatar),
             users::updated_at.eq(Utc::now()),
         ))
         .returning(User::as_returning())
         .get_result(&mut *tx)
         .await?;
     let mut changes: Vec<Change> = told(scope, &before, &user).into_iter().collect();
-    if user.full_name != before.full_name {
+    if (&user.full_name, &user.avatar) != (&before.full_name, &before.avatar) {
         // Here at once; the other organizations are behind the wall, and a job goes from one to the next.
-        changes.extend(copy(&mut tx, (actor.organization, actor.member), &user.full_name, &user.email).await?);
-        app.jobs.enqueue(&mut tx, None, &CopyProfile { user: actor.user }).await?;
+        changes.extend(copy(&mut tx, (actor.organization, actor.member), &user).await?);
+        let replaced = before.avatar.filter(|before| user.avatar.as_ref() != Some(before));
+        let replaced = replaced.and_then(|avatar| avatar.parse().ok());
+        app.jobs.enqueue(&mut tx, None, &CopyProfile { user: actor.user, replaced }).await?;
     }
     let events = Hub::append(&mut tx, actor.organization, &scope.origin(), changes).await?;
     tx.commit().await?;
@@ -176,8 +210,8 @@ async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User,
     Ok(Ok(user))
 }
 
-/// Which fields became different that only the person sees: their names and not what they say. The name is told as a
-/// change of the member.
+/// Which fields became different that only the person sees: their names and not what they say. The name and the picture are
+/// told as a change of the member.
 fn told(scope: &Scope, before: &User, after: &User) -> Option<Change> {
     let fields = [
         ("phone", before.phone != after.phone),

@@ -1,9 +1,12 @@
 //! Users: people who can sign in, whatever organizations they belong to. What others in an organization see of them
 //! is the member.
 
-use super::organization::{Key, Settings};
+use super::{
+    avatar,
+    organization::{Key, Settings},
+};
 use crate::kit::scalars::{DateTime, JsonObject};
-use async_graphql::{ID, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, SimpleObject};
 use chrono::Utc;
 use diesel::{
     pg::Pg,
@@ -14,6 +17,7 @@ use diesel::{
 /// A person who can sign in. Only that person sees it.
 #[derive(Queryable, Selectable, SimpleObject, Clone, Debug)]
 #[diesel(table_name = crate::schema::users, check_for_backend(diesel::pg::Pg))]
+#[graphql(complex)]
 pub struct User {
     /// Never changes.
     #[diesel(deserialize_as = Key)]
@@ -45,6 +49,18 @@ pub struct User {
     pub created_at: DateTime,
     /// When it was last changed.
     pub updated_at: DateTime,
+    #[graphql(skip)]
+    pub avatar: Option<String>,
+}
+
+#[ComplexObject]
+impl User {
+    /// Where to fetch the person's picture, by GET and without headers: a square of 256 pixels, JPEG, or PNG where one can
+    /// see through it. Resolve it against the address of the API (`new URL(url, endpoint)`). It stays the same for an hour,
+    /// so that browsers keep what they fetched, and is good for one to two. Null: there is none.
+    async fn avatar_url(&self, ctx: &Context<'_>) -> Option<String> {
+        avatar::url(ctx, self.id.parse().ok()?, self.avatar.as_deref())
+    }
 }
 
 /// Since when something is so; null: it is not.

@@ -2,7 +2,7 @@
 //! time of other requests: so many hash at once, so many wait, the rest is told to come back; and threads that hash stand
 //! behind all others. Whoever is known waits behind one stranger at most.
 
-use super::random::random;
+use super::{random::random, threads::Threads};
 use crate::{
     config::IdentityConfig,
     error::{Code, Error, Result},
@@ -11,10 +11,7 @@ use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version, password_h
 use parking_lot::Mutex;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    sync::Semaphore,
-};
+use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
 /// Characters of a password at least.
@@ -52,42 +49,6 @@ struct Pool {
     threads: Threads,
 }
 
-/// The threads that hash: apart from those of requests, because they run for tens of milliseconds and would otherwise
-/// take turns with them as equals. Those that have nothing to do end.
-struct Threads(Option<Runtime>);
-
-impl Threads {
-    /// So many at most. None where the system gives no runtime: hashing then happens on the threads that are there.
-    fn new(most: usize) -> Self {
-        let threads = Builder::new_current_thread()
-            .thread_name("stoa-hash")
-            .max_blocking_threads(most)
-            .on_thread_start(stand_back)
-            .build();
-        Threads(threads.ok())
-    }
-
-    fn handle(&self) -> Handle {
-        self.0.as_ref().map_or_else(Handle::current, |threads| threads.handle().clone())
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(threads) = self.0.take() {
-            // Waiting is forbidden here; what still hashes ends by itself.
-            threads.shutdown_background();
-        }
-    }
-}
-
-/// On Linux niceness is a matter of the thread (setpriority(2), "C library/kernel differences"); elsewhere it would be one
-/// of the whole program.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(5);
-}
-
 #[derive(Default)]
 struct Queue {
     inside: usize,
@@ -120,7 +81,7 @@ impl Passwords {
             door: Arc::new(Semaphore::new(hashers)),
             places: hashers.saturating_add(config.hash_queue),
             queue: Mutex::default(),
-            threads: Threads::new(hashers),
+            threads: Threads::new("stoa-hash", hashers),
         };
         Passwords { pool: Arc::new(pool), known: false }
     }

@@ -23,6 +23,7 @@ pub fn routes(server: Arc<Server>) -> Router {
         .route("/graphql", get(http::graphql).post(http::graphql))
         .route("/graphql/assets/{*path}", get(explorer_asset))
         .route("/files/{organization}/{file}", get(files::get).put(files::put))
+        .route("/files/avatars/{user}/{avatar}", get(files::get))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -12,6 +12,7 @@
 mod account;
 mod api_keys;
 mod audit;
+mod avatar;
 mod cookies;
 mod crm;
 mod crm_feed;

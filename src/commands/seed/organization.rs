@@ -159,6 +159,7 @@ impl Organization {
                 title: Some(person.title.to_owned()),
                 status: MemberStatus::Active,
                 joined_at: Some(joined),
+                avatar: None,
                 created_by: Some(members.first().map_or(id, |founder| founder.id)),
                 created_at: joined,
                 updated_at: joined,

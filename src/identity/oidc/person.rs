@@ -233,6 +233,7 @@ async fn join(
             memberships::user_id.eq(user),
             memberships::name.eq(name),
             memberships::email.eq(email),
+            memberships::avatar.eq(users::table.find(user).select(users::avatar).single_value()),
             memberships::role.eq(&told.provider.settings.role),
             memberships::status.eq(MemberStatus::Active.word()),
             memberships::joined_at.eq(now),

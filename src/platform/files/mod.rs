@@ -44,6 +44,16 @@ impl ObjectName {
         ObjectName(Path::from_iter([FILES, &organization.to_string(), &object.to_string()]))
     }
 
+    /// The picture of a person.
+    pub fn avatar(user: Uuid, avatar: Uuid) -> Self {
+        ObjectName(Path::from_iter([AVATARS, &user.to_string(), &avatar.to_string()]))
+    }
+
+    /// The organization or the user in it.
+    pub fn owner(&self) -> Option<Uuid> {
+        self.0.parts().nth(1)?.as_ref().parse().ok()
+    }
+
     /// The id at its end.
     pub fn id(&self) -> Option<Uuid> {
         self.0.filename()?.parse().ok()
@@ -52,6 +62,8 @@ impl ObjectName {
 
 /// The folder of what was uploaded, by organization.
 const FILES: &str = "organizations";
+/// The folder of the pictures of people, by user.
+const AVATARS: &str = "avatars";
 
 /// An object that is listed.
 pub struct Listed {
@@ -133,8 +145,16 @@ impl Files {
 
     /// The objects of an organization, in no order.
     pub fn of(&self, organization: Uuid) -> BoxStream<'static, Result<Listed>> {
-        let folder = Path::from_iter([FILES, &organization.to_string()]);
-        let listed = self.store.list(Some(&folder)).map_err(broken);
+        self.list(&Path::from_iter([FILES, &organization.to_string()]))
+    }
+
+    /// The pictures of all people, in no order.
+    pub fn avatars(&self) -> BoxStream<'static, Result<Listed>> {
+        self.list(&Path::from(AVATARS))
+    }
+
+    fn list(&self, folder: &Path) -> BoxStream<'static, Result<Listed>> {
+        let listed = self.store.list(Some(folder)).map_err(broken);
         listed.map_ok(|meta| Listed { name: ObjectName(meta.location), written_at: meta.last_modified }).boxed()
     }
 
@@ -251,7 +271,7 @@ mod tests {
             (all(&files, organization).await, files.organizations().await.unwrap()),
             (vec![name.clone()], vec![organization])
         );
-        assert_eq!(name.id(), Some(id));
+        assert_eq!((name.owner(), name.id()), (Some(organization), Some(id)));
 
         for end in ["dropped", "abandoned"] {
             let mut draft = files.draft(&ObjectName::file(organization, Uuid::now_v7())).await.unwrap();

@@ -24,15 +24,18 @@ use uuid::Uuid;
 /// How much is read on of a body that is refused, so that whoever is still writing reads the answer.
 const READ_ON: usize = 256 * 1024;
 
-/// Answers a file.
+/// Answers a file, or the picture of a person.
 pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Response {
     let info = client::info_of(&request);
     let (head, _) = request.into_parts();
     let answered = async {
         let until = believed(&server, &Method::GET, &head.uri)?;
-        let (organization, file) = ids(head.uri.path()).ok_or_else(missing)?;
         let _in_flight = server.limits.request()?;
-        server.unless_away(object::file(&server.app, (organization, file), until, &head.headers)).await?
+        if let Some(picture) = head.uri.path().strip_prefix("/files/avatars/") {
+            return object::avatar(&server.app, ids(picture)?, until, &head.headers).await;
+        }
+        let file = ids(head.uri.path().strip_prefix("/files/").unwrap_or_default())?;
+        server.unless_away(object::file(&server.app, file, until, &head.headers)).await?
     };
     answered.await.unwrap_or_else(|fault| fault.response(Media::Json, &info))
 }
@@ -43,10 +46,10 @@ pub async fn put(State(server): State<Arc<Server>>, request: Request) -> Respons
     let (head, mut body) = request.into_parts();
     let taken = async {
         believed(&server, &Method::PUT, &head.uri)?;
-        let (organization, file) = ids(head.uri.path()).ok_or_else(missing)?;
+        let file = ids(head.uri.path().strip_prefix("/files/").unwrap_or_default())?;
         let _in_flight = server.limits.request()?;
         let _place = server.limits.upload()?;
-        send::take(&server, (organization, file), &head.headers, &mut body).await
+        send::take(&server, file, &head.headers, &mut body).await
     };
     match taken.await {
         Ok(response) => response,
@@ -72,10 +75,11 @@ fn believed(server: &Server, method: &Method, uri: &axum::http::Uri) -> Result<i
     })
 }
 
-/// The organization and the file of a path.
-fn ids(path: &str) -> Option<(Uuid, Uuid)> {
-    let (organization, file) = path.strip_prefix("/files/")?.split_once('/')?;
-    Some((Uuid::try_parse(organization).ok()?, Uuid::try_parse(file).ok()?))
+/// The organization and the file at the end of a path, or the user and the picture.
+fn ids(end: &str) -> Result<(Uuid, Uuid), Fault> {
+    let id = |part| Uuid::try_parse(part).map_err(|_| missing());
+    let (owner, of) = end.split_once('/').ok_or_else(missing)?;
+    Ok((id(owner)?, id(of)?))
 }
 
 fn missing() -> Fault {

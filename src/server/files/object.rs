@@ -83,6 +83,22 @@ pub async fn file(
     send(app, sent, headers).await
 }
 
+/// The picture of a person. Nobody made a URL of one that was not shown, and what is not shown any more is gone: no row is
+/// asked.
+pub async fn avatar(
+    app: &App,
+    (user, avatar): (Uuid, Uuid),
+    until: i64,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    let object = ObjectName::avatar(user, avatar);
+    let size = app.files.size(&object).await?.ok_or_else(missing)?;
+    let begin = app.files.read_whole(&object, 0..size.min(4)).await?.ok_or_else(missing)?;
+    let (content_type, name) =
+        if &*begin == b"\x89PNG" { ("image/png", "avatar.png") } else { ("image/jpeg", "avatar.jpg") };
+    send(app, Sent { object, size, tag: format!("\"{avatar}\""), content_type, name, until }, headers).await
+}
+
 /// 200, 206, 304 or 416.
 pub async fn send(app: &App, sent: Sent<'_>, headers: &HeaderMap) -> Result<Response, Fault> {
     let mut response = Response::new(Body::empty());

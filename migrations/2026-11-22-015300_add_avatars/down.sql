@@ -1,0 +1,2 @@
+ALTER TABLE memberships DROP COLUMN avatar;
+ALTER TABLE users DROP COLUMN avatar;
