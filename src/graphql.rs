@@ -8,7 +8,7 @@ use crate::{
     kit::{entity::Entity, plan::TableOf},
     messaging::{
         MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription,
-        inbox::InboxSubscription, mention::Mention,
+        inbox::InboxSubscription, mention::Mention, user_contact::UserContact,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -62,6 +62,7 @@ pub const TABLES: &[TableOf] = &[
     Invitation::table,
     ApiKey::table,
     File::table,
+    UserContact::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

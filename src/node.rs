@@ -27,6 +27,7 @@ use crate::{
         message::Message,
         participant::Participant,
         receipt::ReceiptsMoved,
+        user_contact::UserContact,
     },
     operations::job::Job,
 };
@@ -53,6 +54,7 @@ pub enum Node {
     Team(Arc<Team>),
     TeamMember(Arc<TeamMember>),
     File(Arc<File>),
+    UserContact(Arc<UserContact>),
 }
 
 /// An event of a feed.
@@ -138,7 +140,8 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         CustomRole,
         Team,
         TeamMember,
-        File
+        File,
+        UserContact
     );
     Ok(found)
 }

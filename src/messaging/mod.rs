@@ -2,6 +2,7 @@
 //! conversation does not know that it exists.
 
 mod archive;
+pub mod block;
 pub mod channel;
 pub mod conversation;
 pub mod feed;
@@ -23,6 +24,7 @@ mod seen;
 mod send;
 pub mod settings;
 pub mod thread;
+pub mod user_contact;
 mod version;
 
 use async_graphql::MergedObject;
@@ -35,6 +37,7 @@ pub struct MessagingQuery(
     mention::MentionQuery,
     history::HistoryQuery,
     search::SearchQuery,
+    user_contact::UserContactQuery,
 );
 
 /// The wing's mutations.
@@ -50,4 +53,5 @@ pub struct MessagingMutation(
     pin::PinMutation,
     position::PositionMutation,
     settings::SettingsMutation,
+    user_contact::UserContactMutation,
 );

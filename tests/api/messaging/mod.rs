@@ -1,5 +1,6 @@
 //! Conversations, as members see them.
 
+mod block;
 mod channel;
 mod conversation;
 mod feed;
@@ -15,6 +16,7 @@ mod reaction;
 mod settings;
 mod snapshot;
 mod thread;
+mod user_contact;
 mod version;
 
 use crate::kit::{Founder, Server, data};
