@@ -8,7 +8,7 @@ use crate::{
     kit::{entity::Entity, plan::TableOf},
     messaging::{
         MessagingMutation, MessagingQuery, attachment::MessageAttachment, conversation::Conversation,
-        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention,
+        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, user_contact::UserContact,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -63,6 +63,7 @@ pub const TABLES: &[TableOf] = &[
     Invitation::table,
     ApiKey::table,
     File::table,
+    UserContact::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

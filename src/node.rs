@@ -28,6 +28,7 @@ use crate::{
         message::Message,
         participant::Participant,
         receipt::ReceiptsMoved,
+        user_contact::UserContact,
     },
     operations::job::Job,
 };
@@ -55,6 +56,7 @@ pub enum Node {
     Team(Arc<Team>),
     TeamMember(Arc<TeamMember>),
     File(Arc<File>),
+    UserContact(Arc<UserContact>),
 }
 
 /// An event of a feed.
@@ -141,7 +143,8 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         CustomRole,
         Team,
         TeamMember,
-        File
+        File,
+        UserContact
     );
     Ok(found)
 }

@@ -113,6 +113,8 @@ diesel::table! {
         archived_at -> Nullable<Timestamptz>,
         /// Public: every member but guests may find it and join; only who is in it reads.
         visibility -> Text,
+        /// Of a direct one: one of the two has blocked the other. Follows from user_contacts, under the lock of both members.
+        blocked -> Bool,
     }
 }
 
@@ -642,6 +644,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Whom members have in their contact lists. A pair has a row for each side; nobody sees the other's.
+    user_contacts (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        /// Whose list it is.
+        owner_id -> Uuid,
+        member_id -> Uuid,
+        /// How they stand but for a block, which hides it from its owner and changes nothing for the other.
+        relation -> Text,
+        blocked_at -> Nullable<Timestamptz>,
+        /// How they stand, as the owner sees it; none: not in the list, the row only remembers.
+        status -> Text,
+        /// When the owner last asked; kept when it comes to nothing, so that nobody asks all day.
+        requested_at -> Nullable<Timestamptz>,
+        nickname -> Nullable<Text>,
+        favourite -> Bool,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// Who people are at other providers (OpenID Connect), by which they sign in here. Not a tenant table.
     user_identities (id) {
         id -> Uuid,
@@ -732,6 +758,7 @@ diesel::joinable!(streams -> organizations (organization_id));
 diesel::joinable!(team_members -> organizations (organization_id));
 diesel::joinable!(teams -> organizations (organization_id));
 diesel::joinable!(thread_followers -> organizations (organization_id));
+diesel::joinable!(user_contacts -> organizations (organization_id));
 diesel::joinable!(user_identities -> users (user_id));
 diesel::joinable!(user_tokens -> users (user_id));
 
@@ -768,6 +795,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     team_members,
     teams,
     thread_followers,
+    user_contacts,
     user_identities,
     user_tokens,
     users,

@@ -4,6 +4,7 @@
 
 use super::{
     attachment::{self, *},
+    block,
     conversation::{Conversation, change},
     mention::{self, *},
     participant::{Participant, ParticipantRole, hold_own, in_own_conversations, may_talk},
@@ -28,7 +29,7 @@ use crate::{
         value::Bind,
         write::{Rejection, Stop, Tx},
     },
-    schema::{conversations, messages, reactions},
+    schema::{messages, reactions},
 };
 use async_graphql::{ComplexObject, Context, InputObject, Object, SimpleObject};
 use diesel::prelude::*;
@@ -176,7 +177,8 @@ pub struct MessageMutation;
 #[Object]
 impl MessageMutation {
     /// Sends a message, or a reply. An answer with a message means that it is stored: every participant will see it once
-    /// and in order. An archived conversation takes none (STATE_INVALID).
+    /// and in order. An archived conversation takes none, nor does a direct one with a member who cannot be written to at
+    /// present, be it that they are suspended (STATE_INVALID).
     async fn message_send(
         &self,
         ctx: &Context<'_>,
@@ -268,13 +270,12 @@ async fn lock(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participan
     Ok((message, me))
 }
 
-/// As `lock`, of a conversation that is not archived. Who writes at the very moment of the archiving may still come behind it:
+/// As `lock`, of a conversation that takes something: not archived, nor closed by a block. Who writes at that very moment may still come behind it:
 /// to hold the conversation would hold up whoever sends.
 pub(super) async fn lock_open(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participant), Stop> {
     let (message, me) = lock(tx, id, field).await?;
-    let place = conversations::table.find((tx.scope.actor.organization, message.conversation_id.0));
-    let archived = place.select(conversations::archived_at.is_not_null()).first::<bool>(tx.conn()).await?;
-    if archived { Err(send::archived(field)) } else { Ok((message, me)) }
+    let closed = block::closed(&tx.scope, tx.reader(), message.conversation_id.0, field).await?;
+    closed.map_or(Ok((message, me)), Err)
 }
 
 async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {

@@ -3,6 +3,7 @@
 
 mod archive;
 pub mod attachment;
+pub mod block;
 pub mod channel;
 pub mod conversation;
 pub mod feed;
@@ -24,6 +25,7 @@ mod seen;
 mod send;
 pub mod settings;
 pub mod thread;
+pub mod user_contact;
 mod version;
 
 use async_graphql::MergedObject;
@@ -37,6 +39,7 @@ pub struct MessagingQuery(
     attachment::MessageAttachmentQuery,
     history::HistoryQuery,
     search::SearchQuery,
+    user_contact::UserContactQuery,
 );
 
 /// The wing's mutations.
@@ -52,4 +55,5 @@ pub struct MessagingMutation(
     pin::PinMutation,
     position::PositionMutation,
     settings::SettingsMutation,
+    user_contact::UserContactMutation,
 );

@@ -3,7 +3,7 @@
 //! those who are mentioned and the files that come along belong to it.
 
 use super::{
-    attachment,
+    attachment, block,
     conversation::not_found,
     mention::{Named, not_here, outsiders, push_outside},
     message::{Message, MessagePayload, MessageSendInput, demand_content, no_message, payload, tidied},
@@ -23,7 +23,7 @@ use crate::{
         value::Bind,
         write::{Rejection, Stop},
     },
-    schema::{conversations, messages},
+    schema::messages,
 };
 use chrono::Utc;
 use diesel::{
@@ -138,8 +138,10 @@ fn insertion(scope: &Scope, message: &Message, along: &Along, event: Uuid) -> Re
           UPDATE conversations c SET last_seq = c.last_seq + 1, last_message_at = greatest(c.last_message_at, ",
     );
     sql.bind(Bind::Time(Some(message.created_at.0))).push(
-        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND c.archived_at IS NULL
-            AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
+        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND c.archived_at IS NULL AND ",
+    );
+    sql.push(block::OPEN).push(
+        " AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
               AND p.conversation_id = mine.conversation AND p.member_id = mine.member AND p.left_at IS NULL)
             AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.organization_id = mine.organization
               AND m.sender_id = mine.member AND m.client_id = mine.client_id)",
@@ -267,8 +269,8 @@ struct Stored {
 }
 
 /// Why nothing was stored: the sender is not in the conversation, has sent it before or has used the key elsewhere; or the
-/// conversation takes nothing more, there is nothing to reply to, somebody is mentioned who is not there, or a file cannot be
-/// attached.
+/// conversation takes nothing more, of anybody or between these two, there is nothing to reply to, somebody is mentioned who
+/// is not there, or a file cannot be attached.
 async fn not_stored(scope: &Scope, message: &Message, along: &Along) -> Stop {
     reason(scope, message, along).await.unwrap_or_else(Into::into)
 }
@@ -297,9 +299,8 @@ async fn reason(scope: &Scope, message: &Message, along: &Along) -> Result<Stop>
         }
         None => {}
     }
-    let archived_at = conversations::table.find((organization, place)).select(conversations::archived_at.is_not_null());
-    if archived_at.first::<bool>(&mut *conn).await? {
-        return Ok(archived("conversationId"));
+    if let Some(closed) = block::closed(scope, &conn, place, "conversationId").await? {
+        return Ok(closed);
     }
     if let Some(root) = message.thread_root_id {
         let root = messages::table.find((organization, root.0)).filter(messages::conversation_id.eq(place));

@@ -1,6 +1,7 @@
 //! Conversations, as members see them.
 
 mod attachment;
+mod block;
 mod channel;
 mod conversation;
 mod feed;
@@ -16,6 +17,7 @@ mod reaction;
 mod settings;
 mod snapshot;
 mod thread;
+mod user_contact;
 mod version;
 
 use crate::kit::{Founder, Server, data};
