@@ -129,8 +129,8 @@ impl Computed<'_, Message> {
 pub struct MessageSendInput {
     /// To which conversation.
     pub conversation_id: Id<Conversation>,
-    /// What to say, in Markdown: 1 to 40 000 characters, or nothing beside files. `<@ID>` mentions a member of the conversation (at most 50), by the
-    /// member's id; `<@channel>` all of them; `<@here>` those who are online.
+    /// What to say, in Markdown: 1 to 40 000 characters, or nothing beside files. `<@ID>` mentions a member of the conversation
+    /// (at most 50), by the member's id; `<@channel>` all of them; `<@here>` those who are online.
     pub body: Option<String>,
     /// Files to bring along, in this order: at most 10, uploaded by yourself and READY.
     pub file_ids: Option<Vec<Id<File>>>,
@@ -270,8 +270,8 @@ async fn lock(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participan
     Ok((message, me))
 }
 
-/// As `lock`, of a conversation that takes something: not archived, nor closed by a block. Who writes at that very moment may still come behind it:
-/// to hold the conversation would hold up whoever sends.
+/// As `lock`, of a conversation that takes something: not archived, nor closed by a block. Who writes at that very moment may
+/// still come behind it: to hold the conversation would hold up whoever sends.
 pub(super) async fn lock_open(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participant), Stop> {
     let (message, me) = lock(tx, id, field).await?;
     let closed = block::closed(&tx.scope, tx.reader(), message.conversation_id.0, field).await?;

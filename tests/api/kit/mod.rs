@@ -1,6 +1,7 @@
 //! The server that tests talk to: one for all, on a PostgreSQL of the run's own, over HTTP and WebSocket as clients do.
 //! Every test makes organizations of its own, so that all run at once and each proves the wall as well.
 
+pub mod command;
 pub mod introspection;
 pub mod mail;
 pub mod mirror;

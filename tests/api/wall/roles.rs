@@ -1,5 +1,5 @@
-//! Each built-in role, and one of an organization's own: what its table of permissions does not name is neither shown nor changed, by whatever way one
-//! comes, and what it names is.
+//! Each built-in role, and one of an organization's own: what its table of permissions does not name is neither shown nor
+//! changed, by whatever way one comes, and what it names is.
 
 use super::{
     feed::Feed,
