@@ -151,7 +151,7 @@ pub struct AuditQuery;
 impl AuditQuery {
     /// What happened in the organization, newest first: every change of a record, and sign-ins, refused ones and other
     /// changes of the ways in of its people. Messages that were sent, who has read them, and what members set for
-    /// themselves are not listed.
+    /// themselves, their contact lists included, are not listed.
     ///
     /// Errors: FORBIDDEN without the permission READ on AUDIT; INVALID_CURSOR.
     #[allow(clippy::too_many_arguments, reason = "those of a connection")]
@@ -191,8 +191,9 @@ const COLUMNS: &str = "t0.id, t0.at, t0.kind, t0.entity, t0.entity_id, t0.actor_
 fn matching(reader: &Actor, filter: AuditEventFilter) -> Result<Sql> {
     // The condition on the kind is that of the indexes, which have no messages in them, word for word.
     let mut from = Sql::new(" FROM events t0 WHERE t0.kind <> 'message_sent' AND t0.organization_id = ");
-    from.bind(Bind::Uuid(Some(reader.organization)))
-        .push(" AND t0.kind NOT IN ('receipts_moved', 'settings_changed', 'conversation_entered')");
+    from.bind(Bind::Uuid(Some(reader.organization))).push(
+        " AND t0.kind NOT IN ('receipts_moved', 'settings_changed', 'conversation_entered', 'user_contact_changed')",
+    );
     let fits = filter.predicate()?;
     if !fits.is_always() {
         from.push(" AND ");

@@ -7,8 +7,8 @@ use crate::{
     identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
     kit::{entity::Entity, plan::TableOf},
     messaging::{
-        MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription,
-        inbox::InboxSubscription, mention::Mention,
+        MessagingMutation, MessagingQuery, attachment::MessageAttachment, conversation::Conversation,
+        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, user_contact::UserContact,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -58,10 +58,12 @@ pub const TABLES: &[TableOf] = &[
     Lead::table,
     Conversation::table,
     Mention::table,
+    MessageAttachment::table,
     Job::table,
     Invitation::table,
     ApiKey::table,
     File::table,
+    UserContact::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

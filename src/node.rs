@@ -17,6 +17,7 @@ use crate::{
         scope::Scope,
     },
     messaging::{
+        attachment::MessageAttachment,
         conversation::Conversation,
         feed::{
             ConversationCreated, ConversationUpdated, MessageDeleted, MessageEdited, MessagePinned, MessageSent,
@@ -27,6 +28,7 @@ use crate::{
         message::Message,
         participant::Participant,
         receipt::ReceiptsMoved,
+        user_contact::UserContact,
     },
     operations::job::Job,
 };
@@ -46,6 +48,7 @@ pub enum Node {
     Participant(Arc<Participant>),
     Message(Arc<Message>),
     Mention(Arc<Mention>),
+    MessageAttachment(Arc<MessageAttachment>),
     Job(Arc<Job>),
     Invitation(Arc<Invitation>),
     ApiKey(Arc<ApiKey>),
@@ -53,6 +56,7 @@ pub enum Node {
     Team(Arc<Team>),
     TeamMember(Arc<TeamMember>),
     File(Arc<File>),
+    UserContact(Arc<UserContact>),
 }
 
 /// An event of a feed.
@@ -132,13 +136,15 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         Participant,
         Message,
         Mention,
+        MessageAttachment,
         Job,
         Invitation,
         ApiKey,
         CustomRole,
         Team,
         TeamMember,
-        File
+        File,
+        UserContact
     );
     Ok(found)
 }

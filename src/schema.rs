@@ -113,6 +113,8 @@ diesel::table! {
         archived_at -> Nullable<Timestamptz>,
         /// Public: every member but guests may find it and join; only who is in it reads.
         visibility -> Text,
+        /// Of a direct one: one of the two has blocked the other. Follows from user_contacts, under the lock of both members.
+        blocked -> Bool,
     }
 }
 
@@ -352,6 +354,22 @@ diesel::table! {
         message_id -> Uuid,
         kind -> Text,
         member_id -> Nullable<Uuid>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
+    /// The files that messages bring along; a deleted message has none.
+    message_attachments (organization_id, id) {
+        organization_id -> Uuid,
+        /// Of one message they fall in the order in which the files were given: newest first shows that order.
+        id -> Uuid,
+        conversation_id -> Uuid,
+        message_id -> Uuid,
+        file_id -> Uuid,
         created_by -> Nullable<Uuid>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
@@ -626,6 +644,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Whom members have in their contact lists. A pair has a row for each side; nobody sees the other's.
+    user_contacts (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        /// Whose list it is.
+        owner_id -> Uuid,
+        member_id -> Uuid,
+        /// How they stand but for a block, which hides it from its owner and changes nothing for the other.
+        relation -> Text,
+        blocked_at -> Nullable<Timestamptz>,
+        /// How they stand, as the owner sees it; none: not in the list, the row only remembers.
+        status -> Text,
+        /// When the owner last asked; kept when it comes to nothing, so that nobody asks all day.
+        requested_at -> Nullable<Timestamptz>,
+        nickname -> Nullable<Text>,
+        favourite -> Bool,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// Who people are at other providers (OpenID Connect), by which they sign in here. Not a tenant table.
     user_identities (id) {
         id -> Uuid,
@@ -702,6 +744,7 @@ diesel::joinable!(leads -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(mentions -> organizations (organization_id));
+diesel::joinable!(message_attachments -> organizations (organization_id));
 diesel::joinable!(message_versions -> organizations (organization_id));
 diesel::joinable!(messages -> organizations (organization_id));
 diesel::joinable!(oidc_attempts -> users (user_id));
@@ -715,6 +758,7 @@ diesel::joinable!(streams -> organizations (organization_id));
 diesel::joinable!(team_members -> organizations (organization_id));
 diesel::joinable!(teams -> organizations (organization_id));
 diesel::joinable!(thread_followers -> organizations (organization_id));
+diesel::joinable!(user_contacts -> organizations (organization_id));
 diesel::joinable!(user_identities -> users (user_id));
 diesel::joinable!(user_tokens -> users (user_id));
 
@@ -734,6 +778,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     login_attempts,
     memberships,
     mentions,
+    message_attachments,
     message_versions,
     messages,
     oidc_attempts,
@@ -750,6 +795,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     team_members,
     teams,
     thread_followers,
+    user_contacts,
     user_identities,
     user_tokens,
     users,

@@ -15,7 +15,8 @@
 //! - `has_many(contacts: Contact.account_id, …)`: the records of another table that name this one;
 //! - `with(Part, …)`: more computed fields, each part a `#[ComplexObject] impl Part<'_, T>` with an `ahead` that fetches
 //!   them for a page of records;
-//! - `filters(own: OwnFilter, …)`: more conditions in the filter, of a type that is a `kit::filter::Filter`.
+//! - `filters(own: OwnFilter, search: Search = "What it is.", …)`: more conditions in the filter, of a type that is a
+//!   `kit::filter::Filter`.
 //!
 //! On a field: `#[entity(create, update, filter, order, group, sum, search, …)]`
 //! - `create`, `update`: stands in these inputs; required in the first unless its type is `Option` or it has `default`;

@@ -4,8 +4,8 @@ use heck::{ToLowerCamelCase, ToShoutySnakeCase, ToSnakeCase, ToUpperCamelCase};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
-    Attribute, Error, Expr, Fields, ItemStruct, LitInt, Result, Token, Type, ext::IdentExt, meta::ParseNestedMeta,
-    parse::Parser, parse_quote, parse2,
+    Attribute, Error, Expr, Fields, ItemStruct, LitInt, LitStr, Result, Token, Type, ext::IdentExt,
+    meta::ParseNestedMeta, parse::Parser, parse_quote, parse2,
 };
 
 /// An entity as its struct describes it.
@@ -23,7 +23,7 @@ pub struct Entity {
     pub no_queries: bool,
     pub has_many: Vec<HasMany>,
     pub with: Vec<syn::Path>,
-    pub filters: Vec<(Ident, syn::Path)>,
+    pub filters: Vec<(Ident, syn::Path, Option<LitStr>)>,
     pub newest: Option<Ident>,
     pub fields: Vec<Field>,
 }
@@ -106,7 +106,8 @@ impl Entity {
     /// `a lead` in prose, or `an account`.
     pub fn a_noun(&self) -> String {
         let noun = self.noun();
-        let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        // As in `user`, no entity's name begins with another u.
+        let article = if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
         format!("{article} {noun}")
     }
 
@@ -181,7 +182,9 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
             "filters" => meta.parse_nested_meta(|filter| {
                 let name = filter.path.require_ident()?.clone();
                 filter.input.parse::<Token![:]>()?;
-                filters.push((name, filter.input.parse()?));
+                let of = filter.input.parse()?;
+                let doc = if filter.input.peek(Token![=]) { Some(filter.value()?.parse()?) } else { None };
+                filters.push((name, of, doc));
                 Ok(())
             })?,
             other => return Err(unknown(&meta, other, ON_STRUCTS)),

@@ -74,11 +74,12 @@ pub fn expand(entity: &Entity) -> TokenStream {
             }
         }
     });
-    let more_fields = entity.filters.iter().map(|(ident, of)| {
-        let doc = format!("Conditions on what a record of type {name} is to you.");
+    let more_fields = entity.filters.iter().map(|(ident, of, doc)| {
+        let own = || format!("Conditions on what a record of type {name} is to you.");
+        let doc = doc.as_ref().map_or_else(own, syn::LitStr::value);
         quote!(#[doc = #doc] pub #ident: Option<#of>,)
     });
-    let more_conditions = entity.filters.iter().map(|(ident, _)| {
+    let more_conditions = entity.filters.iter().map(|(ident, ..)| {
         quote! {
             if let Some(inner) = self.#ident {
                 all.push(crate::kit::filter::Filter::predicate(inner, budget)?);

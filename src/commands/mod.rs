@@ -2,6 +2,7 @@
 //! Invariant: exit code 0 for done, 1 for failed (with one line that says why), 2 for wrong arguments or settings.
 
 mod doctor;
+mod jobs;
 mod keys;
 pub mod migrate;
 mod schema;
@@ -49,6 +50,11 @@ enum Command {
     User {
         #[command(subcommand)]
         action: user::Action,
+    },
+    /// Look after jobs of no organization: list them, run them again, give them up; also while Stoa runs
+    Jobs {
+        #[command(subcommand)]
+        action: jobs::Action,
     },
     /// Print the GraphQL schema
     Schema,
@@ -136,6 +142,7 @@ pub fn run() -> ExitCode {
         Command::Seed => finish(in_runtime(&config, seed::run(&config))),
         Command::Keys { action } => finish(keys::run(&config, action)),
         Command::User { action } => finish(in_runtime(&config, user::run(&config, action))),
+        Command::Jobs { action } => finish(in_runtime(&config, jobs::run(&config, action))),
         Command::Schema => finish(schema::run()),
         Command::Doctor { live: true } => finish(in_runtime(&config, doctor::live(&config))),
         Command::Doctor { live: false } => finish(in_runtime(&config, doctor::run(&config, file))),

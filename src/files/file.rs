@@ -75,7 +75,15 @@ pub fn path(organization: Uuid, file: Uuid) -> String {
     format!("/files/{organization}/{file}")
 }
 
-/// The wall: one's own. What comes to refer to files (the attachments of messages) adds here who reads them by it.
+/// The wall: one's own, and what is attached to a message in one's conversations. What else comes to refer to files adds here
+/// who reads them by it.
 fn readable(actor: &Actor, sql: &mut Sql, alias: &'static str) {
-    sql.push(" AND (").push(alias).push(".created_by = ").bind(Bind::Uuid(Some(actor.member))).push(")");
+    let me = || Bind::Uuid(Some(actor.member));
+    sql.push(" AND (").push(alias).push(".created_by = ").bind(me());
+    sql.push(
+        " OR EXISTS (SELECT FROM message_attachments a JOIN participants p ON p.organization_id = a.organization_id
+            AND p.conversation_id = a.conversation_id WHERE a.organization_id = ",
+    );
+    sql.push(alias).push(".organization_id AND a.file_id = ").push(alias).push(".id AND p.member_id = ").bind(me());
+    sql.push(" AND p.left_at IS NULL))");
 }

@@ -1,6 +1,7 @@
 //! Conversations: direct ones, of which every pair of members has exactly one, groups and channels.
 
 use super::{
+    block,
     message::*,
     open::{ConversationCreateInput, create},
     participant::*,
@@ -213,6 +214,12 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
         let mut errors = UserErrors::default();
         errors.add("expectedVersion", UserErrorCode::Conflict, "Somebody changed the conversation in the meantime.");
         return Err(Stop::Rejected(write::Rejection { errors, current: Some(old.id.0) }));
+    }
+    // What a direct one is about is said to the other.
+    if old.kind == ConversationKind::Direct
+        && let Some(closed) = block::closed(&tx.scope, tx.reader(), old.id.0, "id").await?
+    {
+        return Err(closed);
     }
     let mut new = old.clone();
     let mut errors = UserErrors::default();

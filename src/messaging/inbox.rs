@@ -8,6 +8,7 @@ use super::{
     own::{Standing, standing_of},
     participant::is_participant,
     settings::ConversationSettings,
+    user_contact::{CHANGED, UserContactChanged},
 };
 use crate::{
     error::{Code, Error, Result},
@@ -30,6 +31,7 @@ use futures_util::{
     Stream, StreamExt,
     stream::{self, AbortHandle, BoxStream, SelectAll},
 };
+use serde::Deserialize;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -85,6 +87,7 @@ pub enum InboxEvent {
     Entered(ConversationEntered),
     Gone(ConversationGone),
     Settings(ConversationSettingsChanged),
+    Contact(UserContactChanged),
 }
 
 /// Subscriptions.
@@ -264,6 +267,11 @@ impl Inbox {
                     let settings = own.settings();
                     InboxEvent::Settings(ConversationSettingsChanged { conversation_id: conversation.into(), settings })
                 }));
+            }
+            CHANGED => {
+                let member = event.payload.get("member_id").and_then(|id| Uuid::deserialize(id).ok());
+                let member = member.ok_or_else(|| Error::ours("an event of a contact list without a member"))?;
+                self.first.push_back(InboxEvent::Contact(UserContactChanged::of(&self.scope, member).await?));
             }
             _ => {}
         }

@@ -3,6 +3,8 @@
 //! that was put to it.
 
 use super::{
+    attachment::{self, *},
+    block,
     conversation::{Conversation, change},
     mention::{self, *},
     participant::{Participant, ParticipantRole, hold_own, in_own_conversations, may_talk},
@@ -12,6 +14,7 @@ use super::{
 };
 use crate::{
     events::Change,
+    files::file::File,
     identity::Member,
     kit::{
         entity::{self, Entity},
@@ -26,7 +29,7 @@ use crate::{
         value::Bind,
         write::{Rejection, Stop, Tx},
     },
-    schema::{conversations, messages, reactions},
+    schema::{messages, reactions},
 };
 use async_graphql::{ComplexObject, Context, InputObject, Object, SimpleObject};
 use diesel::prelude::*;
@@ -38,7 +41,8 @@ use uuid::Uuid;
 
 /// Something that was said.
 #[entity(resource = Conversation, plural = messages, visible_by = in_own_conversations, read_only, no_queries, computed, newest = seq,
-    with(super::seen::Seen),    has_many(replies: Message.thread_root_id, mentions: Mention.message_id))]
+    with(super::seen::Seen), has_many(replies: Message.thread_root_id, mentions: Mention.message_id,
+    attachments: MessageAttachment.message_id))]
 pub struct Message {
     pub id: Id<Message>,
     /// The id of the conversation.
@@ -69,7 +73,7 @@ pub struct Message {
     #[entity(filter)]
     pub last_reply_at: Option<DateTime>,
     /// What was said, in Markdown, at most 40 000 characters; `<@ID>` names a member, `<@channel>` everybody here, `<@here>`
-    /// those who are online. Null: it was deleted.
+    /// those who are online. Empty: it only brings files along (`attachments`). Null: it was deleted.
     #[entity(filter, search)]
     pub body: Option<String>,
     /// When it was last edited; null: it is as it was sent.
@@ -125,9 +129,11 @@ impl Computed<'_, Message> {
 pub struct MessageSendInput {
     /// To which conversation.
     pub conversation_id: Id<Conversation>,
-    /// What to say, in Markdown: 1 to 40 000 characters. `<@ID>` mentions a member of the conversation (at most 50), by the
-    /// member's id; `<@channel>` all of them; `<@here>` those who are online.
-    pub body: String,
+    /// What to say, in Markdown: 1 to 40 000 characters, or nothing beside files. `<@ID>` mentions a member of the conversation
+    /// (at most 50), by the member's id; `<@channel>` all of them; `<@here>` those who are online.
+    pub body: Option<String>,
+    /// Files to bring along, in this order: at most 10, uploaded by yourself and READY.
+    pub file_ids: Option<Vec<Id<File>>>,
     /// The message that it replies to: of the same conversation, no reply itself and not deleted. Null: it is no reply.
     pub thread_root_id: Option<Id<Message>>,
     /// The sender's own key for this message, 1 to 100 characters: sending the same one again returns the message
@@ -142,7 +148,7 @@ pub struct MessageEditInput {
     pub id: Id<Message>,
     /// The version that the change is based on; with another by now nothing is written (user error CONFLICT).
     pub expected_version: Option<i32>,
-    /// What to say instead, in Markdown: 1 to 40 000 characters.
+    /// What to say instead, in Markdown: 1 to 40 000 characters, or nothing beside the message's files.
     pub body: String,
 }
 
@@ -171,7 +177,8 @@ pub struct MessageMutation;
 #[Object]
 impl MessageMutation {
     /// Sends a message, or a reply. An answer with a message means that it is stored: every participant will see it once
-    /// and in order. An archived conversation takes none (STATE_INVALID).
+    /// and in order. An archived conversation takes none, nor does a direct one with a member who cannot be written to at
+    /// present, be it that they are suspended (STATE_INVALID).
     async fn message_send(
         &self,
         ctx: &Context<'_>,
@@ -189,8 +196,8 @@ impl MessageMutation {
         Box::pin(or_null(ctx, run(scope(ctx), async move |tx| edit(tx, input).await))).await
     }
 
-    /// Deletes a message: its body goes, with earlier versions, reactions, mentions and pin; its place stays, and so do replies
-    /// to it. Deleting it again changes nothing.
+    /// Deletes a message: its body goes, with earlier versions, reactions, mentions, attachments and pin; its place stays, and so
+    /// do replies to it. Files that it brought along stay with whoever uploaded them. Deleting it again changes nothing.
     async fn message_delete(
         &self,
         ctx: &Context<'_>,
@@ -231,13 +238,17 @@ impl From<UserErrors> for MessagePayload {
     }
 }
 
-pub(super) fn checked(mut body: String) -> Result<String, UserErrors> {
-    let mut errors = UserErrors::default();
-    tidy_text(&mut body, "body", &Rule { max: 40_000, multiline: true, ..Rule::DEFAULT }, &mut errors);
-    if body.is_empty() {
-        errors.add("body", UserErrorCode::Required, "A message has at least one character.");
+/// A body as it is stored. Whether it says enough, `demand_content` knows.
+pub(super) fn tidied(mut body: String, errors: &mut UserErrors) -> String {
+    tidy_text(&mut body, "body", &Rule { max: 40_000, multiline: true, ..Rule::DEFAULT }, errors);
+    body
+}
+
+/// REQUIRED for a message that would say nothing and bring nothing along.
+pub(super) fn demand_content(body: &str, has_files: bool, errors: &mut UserErrors) {
+    if body.is_empty() && !has_files {
+        errors.add("body", UserErrorCode::Required, "A message has at least one character, or a file.");
     }
-    if errors.is_empty() { Ok(body) } else { Err(errors) }
 }
 
 /// What is told of a message that does not exist, or not for the caller.
@@ -259,17 +270,20 @@ async fn lock(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participan
     Ok((message, me))
 }
 
-/// As `lock`, of a conversation that is not archived. Who writes at the very moment of the archiving may still come behind it:
-/// to hold the conversation would hold up whoever sends.
+/// As `lock`, of a conversation that takes something: not archived, nor closed by a block. Who writes at that very moment may
+/// still come behind it: to hold the conversation would hold up whoever sends.
 pub(super) async fn lock_open(tx: &mut Tx, id: Uuid, field: &str) -> Result<(Message, Participant), Stop> {
     let (message, me) = lock(tx, id, field).await?;
-    let place = conversations::table.find((tx.scope.actor.organization, message.conversation_id.0));
-    let archived = place.select(conversations::archived_at.is_not_null()).first::<bool>(tx.conn()).await?;
-    if archived { Err(send::archived(field)) } else { Ok((message, me)) }
+    let closed = block::closed(&tx.scope, tx.reader(), message.conversation_id.0, field).await?;
+    closed.map_or(Ok((message, me)), Err)
 }
 
 async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
-    let body = checked(input.body)?;
+    let mut errors = UserErrors::default();
+    let body = tidied(input.body, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
     let (mut message, _) = lock_open(tx, input.id.0, "id").await?;
     if message.sender_id.0 != tx.scope.actor.member {
         return Err(crate::Error::forbidden("Only the sender may edit a message.").into());
@@ -278,12 +292,15 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
         return Err(Stop::at("id", UserErrorCode::StateInvalid, "The message was deleted."));
     }
     if input.expected_version.is_some_and(|expected| expected != message.version) {
-        let mut errors = UserErrors::default();
         errors.add("expectedVersion", UserErrorCode::Conflict, "The message was changed in the meantime.");
         return Err(Stop::Rejected(Rejection { errors, current: Some(message.id.0) }));
     }
     if message.body.as_ref() == Some(&body) {
         return Ok(message);
+    }
+    demand_content(&body, body.is_empty() && attachment::has_any(tx, message.id.0).await?, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors.into());
     }
     version::keep(tx, &message).await?;
     let before = message.body.replace(body).map(|body| Named::by(&body)).unwrap_or_default();
@@ -305,6 +322,7 @@ async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
     let before = message.body.take().map(|body| Named::by(&body)).unwrap_or_default();
     mention::renew(tx, &message, &before).await?;
     version::forget(tx, &message, message.version).await?;
+    attachment::forget(tx, message.id.0).await?;
     let reactions = reactions::table
         .filter(reactions::organization_id.eq(tx.scope.actor.organization))
         .filter(reactions::message_id.eq(message.id.0));

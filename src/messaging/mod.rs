@@ -2,6 +2,8 @@
 //! conversation does not know that it exists.
 
 mod archive;
+pub mod attachment;
+pub mod block;
 pub mod channel;
 pub mod conversation;
 pub mod feed;
@@ -23,6 +25,7 @@ mod seen;
 mod send;
 pub mod settings;
 pub mod thread;
+pub mod user_contact;
 mod version;
 
 use async_graphql::MergedObject;
@@ -33,8 +36,10 @@ pub struct MessagingQuery(
     conversation::ConversationQuery,
     channel::ChannelQuery,
     mention::MentionQuery,
+    attachment::MessageAttachmentQuery,
     history::HistoryQuery,
     search::SearchQuery,
+    user_contact::UserContactQuery,
 );
 
 /// The wing's mutations.
@@ -50,4 +55,5 @@ pub struct MessagingMutation(
     pin::PinMutation,
     position::PositionMutation,
     settings::SettingsMutation,
+    user_contact::UserContactMutation,
 );

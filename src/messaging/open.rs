@@ -1,9 +1,11 @@
 //! Opening conversations. Invariant: a pair of members has one direct conversation, whoever opens it and however often.
 
 use super::{
+    block,
     conversation::{Conversation, ConversationKind, ConversationVisibility, tell_of, tidy},
     participant::ParticipantRole,
     seat::join,
+    user_contact::hold_members,
 };
 use crate::{
     identity::Member,
@@ -41,7 +43,8 @@ pub struct ConversationCreateInput {
     pub title: Option<String>,
     /// What it is about, at most 1 000 characters.
     pub topic: Option<String>,
-    /// The other members; who creates it is in it anyway. At most 200.
+    /// The other members; who creates it is in it anyway. At most 200. STATE_INVALID for one who cannot be written to at
+    /// present, be it that they are suspended.
     #[graphql(default)]
     pub member_ids: Vec<Id<Member>>,
 }
@@ -94,11 +97,15 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    let direct_key = (input.kind == ConversationKind::Direct).then(|| {
-        let mut pair: Vec<Uuid> = others.iter().copied().chain([actor.member]).collect();
-        pair.sort_unstable();
-        pair.iter().map(Uuid::to_string).collect::<Vec<_>>().join(":")
-    });
+    let direct_with = match (input.kind, others.as_slice()) {
+        (ConversationKind::Direct, [other]) => Some(*other),
+        _ => None,
+    };
+    if let Some(other) = direct_with {
+        // Who blocks at this moment comes before or after.
+        hold_members(tx, [actor.member, other]).await?;
+    }
+    let direct_key = direct_with.map(|other| block::direct_key(actor.member, other));
     let (id, now) = (input.id.unwrap_or_else(Id::fresh), tx.now);
     let made = diesel::insert_into(conversations::table)
         .values((
@@ -118,6 +125,12 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
         .await?;
     if made == 0 {
         return existing(tx, direct_key).await;
+    }
+    // Behind the insertion: a direct conversation that exists is answered as it is, to whomever.
+    let path = |index| format!("memberIds.{index}");
+    block::check_reachable(tx, &input.member_ids, direct_with.is_some(), path, &mut errors).await?;
+    if !errors.is_empty() {
+        return Err(errors.into());
     }
     join(tx, (id, 0), actor.member.into(), ParticipantRole::Owner).await?;
     let role = match input.kind {

@@ -2,6 +2,7 @@
 //! always has an owner as long as somebody is in it.
 
 use super::{
+    block,
     conversation::{Conversation, ConversationKind, lock_conversation},
     seat::{all_here, here, join, own_role, tell_of},
 };
@@ -17,7 +18,7 @@ use crate::{
         scalars::DateTime,
         scope::{Actor, Scope},
         sql::Sql,
-        user_error::{UserError, UserErrorCode},
+        user_error::{UserError, UserErrorCode, UserErrors},
         value::Bind,
         write::{self, Stop, Tx},
     },
@@ -146,6 +147,7 @@ pub struct ParticipantMutation;
 #[Object]
 impl ParticipantMutation {
     /// Adds a member to a group; owners and moderators may. Who is in it already stays as they are.
+    /// STATE_INVALID for one who cannot be written to at present, be it that they are suspended.
     ///
     /// Errors: FORBIDDEN when you are neither in this group.
     async fn participant_add(
@@ -237,6 +239,11 @@ async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> 
     }
     if let Some(already) = here(tx, conversation.id.0, input.member_id.0).await? {
         return Ok(already);
+    }
+    let mut errors = UserErrors::default();
+    block::check_reachable(tx, &[input.member_id], false, |_| "memberId".to_owned(), &mut errors).await?;
+    if !errors.is_empty() {
+        return Err(errors.into());
     }
     let added = join(tx, (conversation.id, conversation.last_seq), input.member_id, ParticipantRole::Member).await?;
     tell_of(tx, &added, "participant_added")?;

@@ -55,8 +55,9 @@ impl PositionMutation {
     }
 }
 
+/// How far a message has come to a participant.
 #[derive(Clone, Copy, PartialEq)]
-enum Reached {
+pub enum Reached {
     Delivered,
     Read,
 }

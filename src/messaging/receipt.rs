@@ -1,4 +1,4 @@
-//! Receipts: telling a conversation who has read it how far. Positions are gathered for a second and told in one event,
+//! Receipts: telling a conversation who has read it how far. Positions are coalesced for a second and told in one event,
 //! so that a thousand who read one message are one event and not a thousand. Invariant: what all see of a position moves
 //! with the event that tells it, in one statement; a position that is not told yet is found in the database, whoever
 //! has died meanwhile.
@@ -73,9 +73,9 @@ impl ReceiptsMoved {
 
 /// Lets the others know soon that a member has come further.
 pub fn note(app: &App, organization: Uuid, conversation: Uuid, member: Uuid) {
-    // Not the application itself, which has what is gathered.
+    // Not the application itself, which holds the coalescer.
     let (database, hub) = (app.database.clone(), app.hub.clone());
-    app.gather.note((organization, conversation), member, move |members| {
+    app.coalescer.note((organization, conversation), member, move |members| {
         let (database, hub) = (database.clone(), hub.clone());
         async move { tell(&database, &hub, organization, conversation, members).await }
     });

@@ -1,7 +1,7 @@
 //! Who has received and read a message, and when. Invariant: it follows from how far each participant has come and from
 //! when they came there; nothing is stored for a message, and a page of messages costs one query for a field.
 
-use super::message::Message;
+use super::{message::Message, position::Reached};
 use crate::{
     error::{Error, Result},
     identity::Member,
@@ -120,12 +120,6 @@ impl Seen<'_, Message> {
         }
         Ok(())
     }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Reached {
-    Delivered,
-    Read,
 }
 
 impl Reached {

@@ -1,17 +1,19 @@
 //! Sending a message: one statement that is a transaction of its own. Invariant: the number, the message and its event
-//! are stored together or not at all, and an answer with a message means that they are. A reply's number in its thread and
-//! those who are mentioned belong to it.
+//! are stored together or not at all, and an answer with a message means that they are. A reply's number in its thread,
+//! those who are mentioned and the files that come along belong to it.
 
 use super::{
+    attachment, block,
     conversation::not_found,
     mention::{Named, not_here, outsiders, push_outside},
-    message::{Message, MessagePayload, MessageSendInput, checked, no_message, payload},
+    message::{Message, MessagePayload, MessageSendInput, demand_content, no_message, payload, tidied},
     participant::{is_participant, may_talk},
     thread::NO_ROOT,
 };
 use crate::{
     error::Result,
     events::{NUMBER_AND_STORE, event_id},
+    files::file::File,
     kit::{
         id::Id,
         scalars::DateTime,
@@ -21,7 +23,7 @@ use crate::{
         value::Bind,
         write::{Rejection, Stop},
     },
-    schema::{conversations, messages},
+    schema::messages,
 };
 use chrono::Utc;
 use diesel::{
@@ -31,20 +33,28 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+/// What a message has beside its columns.
+struct Along {
+    named: Named,
+    files: Vec<Id<File>>,
+}
+
 pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePayload> {
-    let body = match checked(input.body) {
-        Ok(body) => body,
-        Err(errors) => return Ok(errors.into()),
-    };
+    scope.actor.demand_verified()?;
+    may_talk(scope)?;
+    let mut errors = UserErrors::default();
+    let body = tidied(input.body.unwrap_or_default(), &mut errors);
+    let along = Along { named: Named::by(&body), files: input.file_ids.unwrap_or_default() };
+    if !errors.has("body") {
+        demand_content(&body, !along.files.is_empty(), &mut errors);
+    }
+    along.named.check(&mut errors);
+    attachment::check(&along.files, &mut errors);
     let key = input.client_id.as_deref();
     if key.is_some_and(|key| key.is_empty() || key.chars().count() > 100 || key.chars().any(char::is_control)) {
-        let mut errors = UserErrors::default();
         let message = "The key has 1 to 100 characters and no control characters.";
         errors.add("clientId", UserErrorCode::Invalid, message);
-        return Ok(errors.into());
     }
-    let (named, mut errors) = (Named::by(&body), UserErrors::default());
-    named.check(&mut errors);
     if !errors.is_empty() {
         return Ok(errors.into());
     }
@@ -69,7 +79,7 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
         updated_at: now,
         version: 1,
     };
-    match store(scope, message, &named).await {
+    match store(scope, message, &along).await {
         Ok(message) => payload(scope, Ok(message)).await,
         Err(Stop::Rejected(rejection)) => payload(scope, Err(rejection)).await,
         Err(Stop::Failed(fault)) => Err(fault),
@@ -77,11 +87,9 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
 }
 
 /// Stores the message and tells of it.
-async fn store(scope: &Scope, mut message: Message, named: &Named) -> Result<Message, Stop> {
-    scope.actor.demand_verified()?;
-    may_talk(scope)?;
+async fn store(scope: &Scope, mut message: Message, along: &Along) -> Result<Message, Stop> {
     let event = event_id();
-    let statement = insertion(scope, &message, named, event)?;
+    let statement = insertion(scope, &message, along, event)?;
     let mut conn = scope.reader().await?;
     let stored = match statement.load::<Stored>(&mut *conn).await {
         Ok(stored) => stored.into_iter().next(),
@@ -89,11 +97,13 @@ async fn store(scope: &Scope, mut message: Message, named: &Named) -> Result<Mes
         Err(DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if message.client_id.is_some() => None,
         // Removed, or the root was deleted, while the statement waited.
         Err(DatabaseError(DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation, _)) => None,
+        // A file was deleted at this moment.
+        Err(DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)) if !along.files.is_empty() => None,
         Err(fault) => return Err(fault.into()),
     };
     let Some(stored) = stored else {
         drop(conn);
-        return Err(not_stored(scope, &message, named).await);
+        return Err(not_stored(scope, &message, along).await);
     };
     (message.seq, message.created_at, message.updated_at) = (stored.seq, DateTime(stored.at), DateTime(stored.at));
     message.thread_seq = stored.thread_seq;
@@ -112,7 +122,7 @@ async fn store(scope: &Scope, mut message: Message, named: &Named) -> Result<Mes
 /// the message is there: without a sender it violates NOT NULL, which takes the number back. So does a root that was deleted
 /// meanwhile, by the check of replies. Who sends has read what was there before; a receipt of that is kept if they had not.
 /// A key that somebody else takes at this moment is a violation of its index.
-fn insertion(scope: &Scope, message: &Message, named: &Named, event: Uuid) -> Result<Sql> {
+fn insertion(scope: &Scope, message: &Message, along: &Along, event: Uuid) -> Result<Sql> {
     let id = |id: Uuid| Bind::Uuid(Some(id));
     let text = |text: Option<&str>| Bind::Text(text.map(Into::into));
     let root = message.thread_root_id.map(|root| root.0);
@@ -128,8 +138,10 @@ fn insertion(scope: &Scope, message: &Message, named: &Named, event: Uuid) -> Re
           UPDATE conversations c SET last_seq = c.last_seq + 1, last_message_at = greatest(c.last_message_at, ",
     );
     sql.bind(Bind::Time(Some(message.created_at.0))).push(
-        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND c.archived_at IS NULL
-            AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
+        ") FROM mine WHERE c.organization_id = mine.organization AND c.id = mine.conversation AND c.archived_at IS NULL AND ",
+    );
+    sql.push(block::OPEN).push(
+        " AND EXISTS (SELECT 1 FROM participants p WHERE p.organization_id = mine.organization
               AND p.conversation_id = mine.conversation AND p.member_id = mine.member AND p.left_at IS NULL)
             AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.organization_id = mine.organization
               AND m.sender_id = mine.member AND m.client_id = mine.client_id)",
@@ -141,11 +153,14 @@ fn insertion(scope: &Scope, message: &Message, named: &Named, event: Uuid) -> Re
             .bind(id(root))
             .push(")");
     }
-    if !named.members.is_empty() {
-        sql.push(" AND NOT EXISTS (SELECT 1 FROM unnest(").bind(Bind::Uuids(named.members.clone()));
+    if !along.named.members.is_empty() {
+        sql.push(" AND NOT EXISTS (SELECT 1 FROM unnest(").bind(Bind::Uuids(along.named.members.clone()));
         sql.push(") AS m (id) WHERE ");
         push_outside(scope, message.conversation_id.0, &mut sql);
         sql.push(")");
+    }
+    if !along.files.is_empty() {
+        attachment::push_attachable(scope, &along.files, &mut sql);
     }
     sql.push(
         " RETURNING c.organization_id, c.id, c.last_seq, c.last_message_at
@@ -214,8 +229,11 @@ fn insertion(scope: &Scope, message: &Message, named: &Named, event: Uuid) -> Re
     if root.is_some() {
         sql.push(FOLLOWED);
     }
-    if !named.is_nobody() {
-        named.push_stored(&mut sql);
+    if !along.named.is_nobody() {
+        along.named.push_stored(&mut sql);
+    }
+    if !along.files.is_empty() {
+        attachment::push_stored(&along.files, &mut sql);
     }
     sql.push(
         " SELECT sent.seq, sent.thread_seq, sent.created_at AS at, head.head_seq AS event_seq, head.at AS told_at
@@ -251,12 +269,13 @@ struct Stored {
 }
 
 /// Why nothing was stored: the sender is not in the conversation, has sent it before or has used the key elsewhere; or the
-/// conversation takes nothing more, there is nothing to reply to, or somebody is mentioned who is not there.
-async fn not_stored(scope: &Scope, message: &Message, named: &Named) -> Stop {
-    reason(scope, message, named).await.unwrap_or_else(Into::into)
+/// conversation takes nothing more, of anybody or between these two, there is nothing to reply to, somebody is mentioned who
+/// is not there, or a file cannot be attached.
+async fn not_stored(scope: &Scope, message: &Message, along: &Along) -> Stop {
+    reason(scope, message, along).await.unwrap_or_else(Into::into)
 }
 
-async fn reason(scope: &Scope, message: &Message, named: &Named) -> Result<Stop> {
+async fn reason(scope: &Scope, message: &Message, along: &Along) -> Result<Stop> {
     let (organization, place) = (scope.actor.organization, message.conversation_id.0);
     let mut conn = scope.reader().await?;
     if !is_participant(scope, &conn, place).await? {
@@ -280,9 +299,8 @@ async fn reason(scope: &Scope, message: &Message, named: &Named) -> Result<Stop>
         }
         None => {}
     }
-    let archived_at = conversations::table.find((organization, place)).select(conversations::archived_at.is_not_null());
-    if archived_at.first::<bool>(&mut *conn).await? {
-        return Ok(archived("conversationId"));
+    if let Some(closed) = block::closed(scope, &conn, place, "conversationId").await? {
+        return Ok(closed);
     }
     if let Some(root) = message.thread_root_id {
         let root = messages::table.find((organization, root.0)).filter(messages::conversation_id.eq(place));
@@ -297,9 +315,12 @@ async fn reason(scope: &Scope, message: &Message, named: &Named) -> Result<Stop>
             Some((false, false)) => {}
         }
     }
-    let outside = outsiders(scope, &conn, place, &named.members).await?;
+    let outside = outsiders(scope, &conn, place, &along.named.members).await?;
     if !outside.is_empty() {
         return Ok(not_here(&outside));
+    }
+    if let Some(refused) = attachment::refused(scope, &conn, &along.files).await? {
+        return Ok(refused);
     }
     // Taken out and put back in between the two statements, or the like.
     Ok(not_found("conversationId"))

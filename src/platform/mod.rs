@@ -1,9 +1,9 @@
 //! The outside world, a small type each.
 
 pub mod aside;
+pub mod coalesce;
 pub mod database;
 pub mod files;
-pub mod gather;
 pub mod jobs;
 pub mod key_file;
 pub mod mail;

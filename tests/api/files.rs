@@ -15,20 +15,20 @@ use stoa::{
 };
 use uuid::Uuid;
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
+pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
 
-fn input(name: &str, content: &[u8], kind: &str) -> Value {
+pub fn input(name: &str, content: &[u8], kind: &str) -> Value {
     json!({ "name": name, "size": content.len(), "contentType": kind })
 }
 
-async fn begin(server: &Server, token: &str, input: Value) -> Value {
+pub async fn begin(server: &Server, token: &str, input: Value) -> Value {
     let query = "mutation($input: UploadCreateInput!) { done: uploadCreate(input: $input) {
         file { id name size contentType state checksum url uploadUntil createdBy version }
         upload { method url headers { name value } expiresAt } userErrors { field code message } } }";
     server.graphql(query, json!({ "input": input }), Some(token)).await
 }
 
-async fn run(server: &Server, token: &str, mutation: &str, id: &Value) -> Value {
+pub async fn run(server: &Server, token: &str, mutation: &str, id: &Value) -> Value {
     let query = format!(
         "mutation($id: ID!) {{ done: {mutation}(input: {{ id: $id }}) {{
             file {{ id name state checksum url uploadUntil version }} userErrors {{ field code message }} }} }}"
@@ -37,13 +37,13 @@ async fn run(server: &Server, token: &str, mutation: &str, id: &Value) -> Value 
 }
 
 /// What was begun, to be sent.
-struct Begun {
-    id: Value,
+pub struct Begun {
+    pub id: Value,
     url: String,
     kind: String,
 }
 
-async fn begun(server: &Server, token: &str, input: Value) -> Begun {
+pub async fn begun(server: &Server, token: &str, input: Value) -> Begun {
     let answer = begin(server, token, input).await;
     assert_eq!(user_errors(&answer, "done"), [""; 0], "{answer}");
     let done = data(&answer, "done");
@@ -66,7 +66,7 @@ impl Begun {
 }
 
 /// The URL of a file that went all the way.
-async fn uploaded(server: &Server, token: &str, name: &str, content: &'static [u8], kind: &str) -> (Value, String) {
+pub async fn uploaded(server: &Server, token: &str, name: &str, content: &'static [u8], kind: &str) -> (Value, String) {
     let begun = begun(server, token, input(name, content, kind)).await;
     assert_eq!(begun.put(content).await.status(), 204);
     let answer = run(server, token, "uploadComplete", &begun.id).await;
@@ -75,7 +75,7 @@ async fn uploaded(server: &Server, token: &str, name: &str, content: &'static [u
     (begun.id, format!("{}{url}", server.url()))
 }
 
-async fn fetch(url: &str, headers: &[(&str, &str)]) -> Response {
+pub async fn fetch(url: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Client::new().get(url);
     for (name, value) in headers {
         request = request.header(*name, *value);

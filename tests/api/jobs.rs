@@ -2,7 +2,9 @@
 //! jobs of the tests' own, since those of Stoa neither hang nor panic when one wants it.
 
 use crate::kit::{
-    Server, code, data,
+    Server, code,
+    command::stoa,
+    data,
     mail::{until, working},
     user_errors,
 };
@@ -451,5 +453,40 @@ async fn the_wall_opens_for_the_worker_as_far_as_the_queue() {
             assert_eq!(found.count, sees, "{table}");
         }
     }
+    server.stop().await;
+}
+
+/// The jobs of no organization are nobody's by the API: whoever runs the server has a command.
+#[tokio::test]
+async fn jobs_of_no_organization_are_looked_after_by_command() {
+    let (server, seen) = (server().await, Seen::default());
+    let ada = server.founder().await;
+    let list = async || stoa(&server, &["jobs", "list"], "").await.1;
+    leave(&server, None, Task { failures: 1, how: "never".into(), ..task("mend", 0) }).await;
+    leave(&server, None, task("give up", 0)).await;
+    leave(&server, Some(ada.organization), task("of Ada's", 0)).await;
+    let ids = async |name: &str| server.text(&format!("SELECT id::text FROM jobs WHERE about = 'about {name}'")).await;
+    let (mend, give_up, adas) = (ids("mend").await, ids("give up").await, ids("of Ada's").await);
+    let said = list().await;
+    assert!(said.contains(&format!("{mend}  waiting  task (about mend), attempt 0 of 3, next 2")), "{said}");
+    assert!(said.contains(&give_up) && !said.contains(&adas), "{said}");
+
+    // All or none; an organization's are out of reach, and a word is no id.
+    let (code, said) = stoa(&server, &["jobs", "discard", &give_up, &adas], "").await;
+    assert_eq!(code, 1);
+    assert!(said.contains(&adas) && !said.contains(&give_up), "{said}");
+    assert_eq!(stoa(&server, &["jobs", "retry", "all"], "").await.0, 2);
+    assert_eq!(stoa(&server, &["jobs", "discard", &give_up], "").await, (0, "1 job is given up\n".into()));
+    let given_up = format!("SELECT status || (payload IS NULL) FROM jobs WHERE id = '{give_up}'");
+    assert_eq!(server.text(&given_up).await, "discardedtrue");
+
+    let _worker = worker(&server, &seen);
+    let dead = format!("SELECT count(*) FROM jobs WHERE id = '{mend}' AND status = 'dead'");
+    until("an end", async || (server.count(&dead).await == 1).then_some(())).await;
+    let said = list().await;
+    assert!(said.contains("dead     task (about mend), attempt 1 of 3: It never will."), "{said}");
+    assert_eq!(stoa(&server, &["jobs", "retry", "--dead"], "").await, (0, "1 job is due again\n".into()));
+    until("a success", async || (seen.runs("mend").ended == 1).then_some(())).await;
+    until("an end", async || (!list().await.contains(&mend)).then_some(())).await;
     server.stop().await;
 }

@@ -204,7 +204,7 @@ async fn a_token_that_is_no_token_is_refused_in_words() {
 
 #[tokio::test]
 async fn what_takes_too_long_is_stopped() {
-    let server = Server::with(|config| config.http.timeout_ms = 300).await;
+    let server = Server::with(|config| config.http.timeout_ms = 2000).await;
     let ada = server.founder().await;
     // Somebody holds the table: the query would wait for as long as that.
     let mut holder = crate::kit::connect(&server.database).await;

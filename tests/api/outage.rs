@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use stoa::config::DatabaseConfig;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, UnixStream},
@@ -82,7 +83,7 @@ const CREATE: &str =
 
 async fn goes_away_and_comes_back(how: Wire) {
     let (state, url) = wire().await;
-    let server = Arc::new(Server::on(&url, |_| ()).await);
+    let server = Arc::new(Server::on(&url, |config| config.database.wait_ms = DatabaseConfig::default().wait_ms).await);
     let ada = server.founder().await;
     let login = format!(
         r#"mutation {{ login(input: {{ email: "{}", password: "nine purple otters juggle" }}) {{ session {{ accessToken }} }} }}"#,

@@ -1,35 +1,15 @@
 //! `stoa user` beside a server that runs: accounts that are made sign in, those that are reset are out, roles change;
 //! all of it stands in the trail as the system's.
 
-use crate::kit::{self, Founder, Server, data, server, user_errors};
+use crate::kit::{self, Founder, Server, command::stoa, data, server, user_errors};
 use serde_json::{Value, json};
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
 
 const PASSWORD: &str = "nine purple otters juggle";
 const OTHER_PASSWORD: &str = "eleven yellow badgers waltz";
 
 /// Runs the command; whether it has worked, and all that it said.
 async fn user(server: &Server, arguments: &[&str], stdin: &str) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stoa"));
-    command
-        .arg("user")
-        .args(arguments)
-        .args(["--log", "warn", "--data-dir"])
-        .arg(server.app.config.data_dir.join("cli"));
-    command.env("DATABASE_URL", &server.database).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let stdin = stdin.to_owned();
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn().unwrap();
-        // Whoever refuses the arguments does not read.
-        _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        child.wait_with_output().unwrap()
-    });
-    let ended = ended.await.unwrap();
-    let said = String::from_utf8(ended.stdout).unwrap() + &String::from_utf8(ended.stderr).unwrap();
-    (ended.status.code().unwrap(), said)
+    stoa(server, &[&["user"], arguments].concat(), stdin).await
 }
 
 async fn login(server: &Server, email: &str, password: &str) -> Option<String> {

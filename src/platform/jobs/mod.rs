@@ -4,8 +4,9 @@
 //!
 //! A job is a struct beside its feature: it implements [`Job`] and [`Run`] and stands in the one list, in
 //! `src/upkeep.rs`. In reading order: `queue` is the table, `registry` which kinds there are and what recurs, `worker`
-//! takes and runs.
+//! takes and runs, `by_hand` is for whoever runs the server.
 
+pub mod by_hand;
 mod queue;
 mod registry;
 mod worker;

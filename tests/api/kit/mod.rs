@@ -1,6 +1,7 @@
 //! The server that tests talk to: one for all, on a PostgreSQL of the run's own, over HTTP and WebSocket as clients do.
 //! Every test makes organizations of its own, so that all run at once and each proves the wall as well.
 
+pub mod command;
 pub mod introspection;
 pub mod mail;
 pub mod mirror;
@@ -62,7 +63,8 @@ impl Server {
         Self::with(|_| ()).await
     }
 
-    /// A server with other settings. Limits of sign-ins are out of the way unless set.
+    /// A server with other settings. Limits of sign-ins are out of the way unless set, and hundreds at once on a machine that is
+    /// busy with other tests get their connections.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::on(&postgres::url().await, change).await
     }
@@ -74,6 +76,7 @@ impl Server {
         config.identity.argon2_memory_kib = 64;
         config.identity.argon2_passes = 1;
         config.database.pool = 8;
+        config.database.wait_ms = 10_000;
         // Servers share a database: jobs are for those tests that have one of their own.
         config.jobs.workers = 0;
         change(&mut config);

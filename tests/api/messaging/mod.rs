@@ -1,5 +1,7 @@
 //! Conversations, as members see them.
 
+mod attachment;
+mod block;
 mod channel;
 mod conversation;
 mod feed;
@@ -15,6 +17,7 @@ mod reaction;
 mod settings;
 mod snapshot;
 mod thread;
+mod user_contact;
 mod version;
 
 use crate::kit::{Founder, Server, data};
@@ -23,7 +26,7 @@ use serde_json::{Value, json};
 
 /// All that a message says of itself.
 pub const MESSAGE: &str = "id conversationId seq senderId clientId threadRootId threadSeq replyCount lastReplyAt body
-    editedAt deletedAt pinnedAt pinnedBy createdAt updatedAt version";
+    editedAt deletedAt pinnedAt pinnedBy attachments { nodes { fileId } } createdAt updatedAt version";
 
 /// What belongs to a message beside its columns.
 pub const PARTS: &str =

@@ -131,6 +131,7 @@ impl Shown {
         if !message["deletedAt"].is_null() {
             old["reactions"] = json!([]);
             old["versions"] = json!([]);
+            old["attachments"]["nodes"] = json!([]);
         }
     }
 

@@ -22,6 +22,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("threadRoot", "Message"),
     ("replies", "Message"),
     ("partner", "Member"),
+    ("userContact", "UserContact"),
     ("user", "User"),
     ("session", "Session"),
     ("oidcUnlink", "LinkedIdentity"),

@@ -1,5 +1,5 @@
-//! Each built-in role, and one of an organization's own: what its table of permissions does not name is neither shown nor changed, by whatever way one
-//! comes, and what it names is.
+//! Each built-in role, and one of an organization's own: what its table of permissions does not name is neither shown nor
+//! changed, by whatever way one comes, and what it names is.
 
 use super::{
     feed::Feed,
@@ -172,14 +172,7 @@ impl<'a> Stage<'a> {
         world.ids.insert("ApiKey".to_owned(), vec![key]);
         others.push((word, permissions.reach(Resource::ApiKey, Action::Read) == Some(Reach::All)));
         let word = format!("f{nonce}");
-        let made = world
-            .ask(
-                server,
-                "mutation($input: UploadCreateInput!) { uploadCreate(input: $input) { file { id } } }",
-                json!({ "input": { "name": word, "size": 1, "contentType": "text/plain" } }),
-            )
-            .await;
-        let file = data(&made, "uploadCreate.file.id").as_str().unwrap().to_owned();
+        let file = upload(&world, server, &word).await;
         world.ids.insert("File".to_owned(), vec![file]);
         // Whatever the role: until it belongs to something it is for who has uploaded it.
         others.push((word, false));
@@ -198,13 +191,22 @@ impl<'a> Stage<'a> {
                     json!({ "input": { "conversationId": id, "memberId": with } })).await;
                 assert_eq!(data(&left, "participantRemove.userErrors"), &json!([]));
             }
+            let attached = format!("a{nonce}{where_}");
+            let file = upload(&world, server, &attached).await;
+            server
+                .sql(&format!(
+                    "UPDATE files SET state = 'ready', object = id::text, checksum = '', upload_until = NULL WHERE id = '{file}'"
+                ))
+                .await;
             let sent = world
                 .ask(
                     server,
                     "mutation($input: MessageSendInput!) { messageSend(input: $input) { message { id } } }",
-                    json!({ "input": { "conversationId": id, "body": format!("{word} <@channel>") } }),
+                    json!({ "input": { "conversationId": id, "body": format!("{word} <@channel>"), "fileIds": [file] } }),
                 )
                 .await;
+            world.ids.entry("File".to_owned()).or_default().push(file);
+            others.push((attached, seen && permissions.reach(Resource::File, Action::Read).is_some()));
             world
                 .ids
                 .entry("Message".to_owned())
@@ -215,6 +217,8 @@ impl<'a> Stage<'a> {
         }
         let found = world.ask(server, "{ mentions { nodes { id } } }", json!({})).await.to_string();
         world.ids.insert("Mention".to_owned(), super::world::uuids(&found).map(str::to_owned).collect());
+        let found = world.ask(server, "{ messageAttachments { nodes { id } } }", json!({})).await.to_string();
+        world.ids.insert("MessageAttachment".to_owned(), super::world::uuids(&found).map(str::to_owned).collect());
         let found = world.ask(server, "{ conversations { nodes { participants { nodes { id } } } } }", json!({})).await;
         let text = found.to_string();
         world.ids.insert("Participant".to_owned(), super::world::uuids(&text).map(str::to_owned).collect());
@@ -426,6 +430,14 @@ impl<'a> Stage<'a> {
             }
         }
     }
+}
+
+/// A file of the founder's with that name, whose content is still to come.
+async fn upload(world: &World, server: &Server, name: &str) -> String {
+    let mutation = "mutation($input: UploadCreateInput!) { uploadCreate(input: $input) { file { id } } }";
+    let input = json!({ "name": name, "size": 1, "contentType": "text/plain" });
+    let made = world.ask(server, mutation, json!({ "input": input })).await;
+    data(&made, "uploadCreate.file.id").as_str().expect("an id").to_owned()
 }
 
 /// A member with a role of the organization's own that allows this.

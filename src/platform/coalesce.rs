@@ -1,5 +1,5 @@
 //! Work that is done together for what comes in little by little, such as telling a conversation who has read it: the
-//! first is handed on at once, what follows within a second together. Invariant: nothing depends on what is gathered
+//! first is handed on at once, what follows within a second together. Invariant: nothing depends on what waits
 //! here; it says where in the database something is left to do, so that a crash, a stop or a full house costs time only.
 
 use crate::error::Result;
@@ -18,22 +18,22 @@ const PERIOD: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// Things at once, each with a task of its own: some 2 KB each.
 const MOST_THINGS: usize = 10_000;
-/// What is gathered for one thing at most.
+/// Items of one thing at most.
 const MOST_ITEMS: usize = 10_000;
 
 /// An organization, and something in it.
 pub type Thing = (Uuid, Uuid);
 type Waiting = Mutex<HashMap<Thing, HashSet<Uuid>>>;
 
-/// What is gathered on this node, and the tasks that work on it: they end with the last clone.
+/// What waits on this node, and the tasks that work on it: they end with the last clone.
 #[derive(Clone, Default)]
-pub struct Gather {
+pub struct Coalescer {
     waiting: Arc<Waiting>,
     tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
-impl Gather {
-    /// Notes an item for a thing. `work` is handed what has been gathered, and answers what is left to be tried again.
+impl Coalescer {
+    /// Notes an item for a thing. `work` is handed what waits, and answers what is left to be tried again.
     /// It must be the same for all items of a thing, and hold nothing that holds this.
     pub fn note<F>(&self, thing: Thing, item: Uuid, work: impl Fn(Vec<Uuid>) -> F + Send + 'static)
     where
@@ -70,7 +70,7 @@ where
                 left
             }
             Err(fault) => {
-                tracing::debug!(?fault, "what was gathered could not be worked on; it is tried again");
+                tracing::debug!(?fault, "what waits could not be worked on; it is tried again");
                 pause = (pause * 2).min(LONGEST);
                 items
             }
@@ -82,7 +82,7 @@ where
     }
 }
 
-/// What has been gathered; None: nothing, and the thing is forgotten.
+/// What waits; None: nothing, and the thing is forgotten.
 fn take(waiting: &Waiting, thing: Thing) -> Option<Vec<Uuid>> {
     let mut waiting = waiting.lock();
     let items = waiting.get_mut(&thing)?;
@@ -101,12 +101,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_goes_at_once_and_the_rest_together() {
-        let gather = Gather::default();
+        let coalescer = Coalescer::default();
         let (told, mut heard) = mpsc::unbounded_channel();
         let (thing, begin) = ((Uuid::nil(), Uuid::nil()), Instant::now());
         let note = |item: u128| {
             let told = told.clone();
-            gather.note(thing, Uuid::from_u128(item), move |items| {
+            coalescer.note(thing, Uuid::from_u128(item), move |items| {
                 told.send((items.len(), begin.elapsed().as_secs())).expect("somebody listens");
                 // The second time it fails.
                 let failed = items.len() == 3;
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(heard.recv().await, Some((3, 1)));
         note(5);
         assert_eq!(heard.recv().await, Some((4, 3)), "with what failed, and a little later");
-        while !gather.waiting.lock().is_empty() {
+        while !coalescer.waiting.lock().is_empty() {
             sleep(PERIOD).await;
         }
         note(6);

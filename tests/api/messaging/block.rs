@@ -1,0 +1,200 @@
+//! What a block does: the blocked one notices nothing that could not be otherwise.
+
+use super::{
+    Talk, text,
+    user_contact::{act, acted, inbox, list, set, stands, three},
+};
+use crate::kit::{Founder, Server, data, server, user_errors, verdict};
+use futures_util::future::{join, join_all};
+use serde_json::{Value, json};
+
+/// The direct conversation of two, or why there is none.
+pub async fn open(server: &Server, by: &Founder, with: &Founder) -> Result<Talk, Vec<String>> {
+    let query = "mutation($input: ConversationCreateInput!) { done: conversationCreate(input: $input) {
+        conversation { id cursor } userErrors { field code message } } }";
+    let input = json!({ "kind": "DIRECT", "memberIds": [with.member] });
+    let answer = server.graphql(query, json!({ "input": input }), Some(by)).await;
+    let made = data(&answer, "done.conversation");
+    match made["id"].as_str() {
+        Some(id) => Ok(Talk { id: id.to_owned(), cursor: text(made, "cursor").to_owned() }),
+        None => Err(told(data(&answer, "done"))),
+    }
+}
+
+/// User errors with their words.
+fn told(payload: &Value) -> Vec<String> {
+    let errors = payload["userErrors"].as_array().expect("user errors");
+    errors.iter().map(|error| format!("{} {}", error["code"], error["message"])).collect()
+}
+
+/// All that a member can do about another, and what they see of it: the same whether they are blocked or not.
+#[tokio::test]
+async fn the_blocked_one_sees_what_they_would_see_unblocked() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let mut seen = Vec::new();
+    for blocked in [false, true] {
+        let (bob, eve) = (server.member(&ada, "admin", None).await, server.member(&ada, "member", None).await);
+        if blocked {
+            assert_eq!(acted(server, &eve, "Block", &bob).await, "BLOCKED");
+        }
+        let mut saw = Vec::new();
+        for what in ["Request", "Request", "Remove", "Request", "Accept", "Decline", "Block", "Unblock"] {
+            let answer = act(server, &bob, what, eve.member).await;
+            let mut shown = answer["data"]["done"].clone();
+            let contact = &mut shown["userContact"];
+            if contact.is_object() {
+                assert_eq!(contact["member"]["id"], json!(eve.member));
+                for own in ["id", "memberId", "member", "blockedAt"] {
+                    contact[own] = Value::Null;
+                }
+            }
+            let audit = server
+                .graphql(
+                    "{ auditEvents(first: 1, filter: { entity: { eq: \"UserContact\" } }) { nodes { id } } }",
+                    json!({}),
+                    Some(&bob),
+                )
+                .await;
+            saw.push(json!([what, shown, answer["errors"], list(server, &bob).await.len(), audit["data"]]));
+        }
+        seen.push(saw);
+        assert_eq!(list(server, &eve).await.len(), usize::from(blocked));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0][3][1]["userErrors"][0]["code"], "LIMIT_EXCEEDED", "asked twice in a day: {:#}", seen[0][3]);
+}
+
+#[tokio::test]
+async fn what_was_done_beneath_a_block_stands_when_it_ends() {
+    let server = server().await;
+    let (ada, bob, eve) = three(server).await;
+    acted(server, &bob, "Request", &ada).await;
+    acted(server, &ada, "Accept", &bob).await;
+    set(server, &ada, json!({ "memberId": bob.member, "nickname": "Bobby" })).await;
+    let mut to_bob = inbox(server, &bob).await;
+    assert_eq!(acted(server, &ada, "Block", &bob).await, "BLOCKED");
+    assert_eq!(acted(server, &ada, "Block", &bob).await, "BLOCKED", "again changes nothing");
+    assert_eq!(list(server, &bob).await, [stands(&ada, "ACCEPTED")], "nobody is told");
+    for what in ["Request", "Accept", "Decline", "Remove"] {
+        assert_eq!(verdict(&act(server, &ada, what, bob.member).await), "memberId STATE_INVALID", "{what}");
+    }
+    assert_eq!(acted(server, &ada, "Unblock", &bob).await, "ACCEPTED", "as it was");
+    acted(server, &ada, "Block", &bob).await;
+    acted(server, &bob, "Remove", &ada).await;
+    let contact = act(server, &ada, "Block", bob.member).await;
+    assert_eq!(data(&contact, "done.userContact.nickname"), "Bobby");
+    assert_eq!(acted(server, &ada, "Unblock", &bob).await, Value::Null);
+    assert_eq!(acted(server, &ada, "Unblock", &bob).await, Value::Null, "again changes nothing");
+    // Asked while blocked: it is there when the block ends, and was not told before.
+    acted(server, &ada, "Block", &eve).await;
+    let before = format!(
+        "SELECT count(*) FROM events WHERE stream_id = '{}' AND kind = 'user_contact_changed'",
+        stoa::events::stream_of_member(ada.member)
+    );
+    let count = server.count(&before).await;
+    acted(server, &eve, "Request", &ada).await;
+    assert_eq!(server.count(&before).await, count, "whoever blocks is not bothered");
+    assert_eq!(acted(server, &ada, "Unblock", &eve).await, "RECEIVED");
+    // All that bob has heard: that he is out himself.
+    let heard = to_bob.next().await;
+    assert_eq!((&heard["memberId"], &heard["userContact"]), (&json!(ada.member), &Value::Null));
+    acted(server, &bob, "Request", &eve).await;
+    assert_eq!(to_bob.next().await["memberId"], json!(eve.member), "and nothing in between");
+}
+
+pub const AWAY: &str = "\"STATE_INVALID\" \"This member cannot be written to at present.\"";
+const OWN: &str = "\"STATE_INVALID\" \"You have blocked this member: unblock them first.\"";
+
+/// What is refused is refused in the words in which it is towards a suspended member.
+#[tokio::test]
+async fn a_block_closes_what_is_between_the_two_as_a_suspension_does() {
+    let server = server().await;
+    let (ada, bob, eve) = three(server).await;
+    let talk = open(server, &bob, &ada).await.expect("a conversation");
+    let hello = server.say(&bob, &talk, "hello").await;
+    let root = server.say(&ada, &talk, "hello yourself").await;
+    let tries = async |who: &Founder| {
+        let mut refused = Vec::new();
+        let again = server.send(who, json!({ "conversationId": talk.id, "body": "are you there?" })).await;
+        refused.extend(told(data(&again, "messageSend")));
+        let reply = json!({ "conversationId": talk.id, "body": "are you there?", "threadRootId": root["id"] });
+        refused.extend(told(data(&server.send(who, reply).await, "messageSend")));
+        for (what, input) in [
+            ("messageEdit", json!({ "id": hello["id"], "body": "you" })),
+            ("messagePin", json!({ "id": root["id"] })),
+            ("reactionAdd", json!({ "messageId": root["id"], "emoji": "🎉" })),
+        ] {
+            refused.push(verdict(&server.change(who, what, input).await));
+        }
+        let query = "mutation($id: ID!) { done: conversationUpdate(input: { id: $id, topic: \"you\" }) {
+            userErrors { field code } } }";
+        refused.push(verdict(&server.graphql(query, json!({ "id": talk.id }), Some(who)).await));
+        refused
+    };
+    let quiet = [AWAY, AWAY, "id STATE_INVALID", "id STATE_INVALID", "messageId STATE_INVALID", "id STATE_INVALID"];
+    let suspend = format!("UPDATE memberships SET status = 'suspended' WHERE id = '{}'", ada.member);
+    server.sql(&suspend).await;
+    assert_eq!(tries(&bob).await, quiet);
+    assert_eq!(open(server, &eve, &ada).await.err(), Some(vec![AWAY.to_owned()]));
+    server.sql(&suspend.replace("suspended", "active")).await;
+    server.forget();
+    acted(server, &ada, "Block", &bob).await;
+    acted(server, &ada, "Block", &eve).await;
+    assert_eq!(tries(&bob).await, quiet);
+    assert_eq!(open(server, &eve, &ada).await.err(), Some(vec![AWAY.to_owned()]));
+    assert_eq!(open(server, &bob, &ada).await.expect("as it is").id, talk.id, "one that exists is answered as ever");
+    assert_eq!(tries(&ada).await[..2], [OWN, OWN], "whoever blocks does not speak either");
+    assert_eq!(open(server, &ada, &eve).await.err(), Some(vec![OWN.to_owned()]));
+    let query = "mutation($input: ConversationCreateInput!) { done: conversationCreate(input: $input) { userErrors { field code } } }";
+    let input = json!({ "title": "Us", "memberIds": [bob.member, ada.member] });
+    let answer = server.graphql(query, json!({ "input": input }), Some(&eve)).await;
+    assert_eq!(verdict(&answer), "memberIds.1 STATE_INVALID", "nor by way of a group");
+    let group = server.group(&eve, &[&bob]).await;
+    let of = json!({ "conversationId": group.id, "memberId": ada.member });
+    let answer = server.participant(&eve, "participantAdd", of).await;
+    assert_eq!(user_errors(&answer, "participantAdd"), ["memberId STATE_INVALID"]);
+    let both = server.group(&ada, &[&bob]).await;
+    server.say(&bob, &both, "in groups we meet as before").await;
+    // Both block each other, and one takes it back: closed as long as one does.
+    acted(server, &bob, "Block", &ada).await;
+    acted(server, &ada, "Unblock", &bob).await;
+    assert_eq!(tries(&ada).await[0], AWAY);
+    assert_eq!(tries(&bob).await[0], OWN);
+    acted(server, &bob, "Unblock", &ada).await;
+    server.say(&bob, &talk, "here we are again").await;
+    assert_eq!(server.numbers(&ada, &talk).await, [1, 2, 3], "nothing of it took a number");
+    let sent_before = json!({ "conversationId": talk.id, "body": "mine", "clientId": "k" });
+    let sent = server.send(&bob, sent_before.clone()).await;
+    acted(server, &ada, "Block", &bob).await;
+    let again = server.send(&bob, sent_before).await;
+    assert_eq!(data(&again, "messageSend.message"), data(&sent, "messageSend.message"), "what was sent was sent");
+}
+
+/// What is sent at once with a block comes before it, or not at all.
+#[tokio::test]
+async fn nothing_comes_through_behind_a_block() {
+    let server = server().await;
+    let (ada, bob, eve) = three(server).await;
+    let talk = open(server, &bob, &ada).await.expect("a conversation");
+    for round in 0..4 {
+        let sends = join_all((0..8).map(|_| server.send(&bob, json!({ "conversationId": talk.id, "body": "quick" }))));
+        let blocked = async {
+            acted(server, &ada, "Block", &bob).await;
+            server.numbers(&ada, &talk).await.len()
+        };
+        let (sent, then) = join(sends, blocked).await;
+        let stored = sent.iter().filter(|answer| data(answer, "messageSend.message").is_object()).count();
+        let all = server.numbers(&ada, &talk).await;
+        assert_eq!(all.len(), then, "round {round}: something came behind the block");
+        assert!(all.iter().copied().eq(1..=all.len() as i64), "{all:?}");
+        assert!(stored <= all.len());
+        acted(server, &ada, "Unblock", &bob).await;
+    }
+    // Opened and blocked at once: there is none, or it is closed.
+    let (opened, _) = join(open(server, &eve, &ada), act(server, &ada, "Block", eve.member)).await;
+    if let Ok(talk) = opened {
+        let answer = server.send(&eve, json!({ "conversationId": talk.id, "body": "hello" })).await;
+        assert_eq!(told(data(&answer, "messageSend")), [AWAY]);
+    }
+}
