@@ -119,7 +119,7 @@ pub struct AuditEventFilter {
 }
 
 const fn column(name: &'static str, field: &'static str, kind: Kind, nullable: bool) -> Column {
-    Column { name, field, kind, nullable, is_enum: false, computed: false }
+    Column { name, field, kind, nullable, is_enum: false, computed: false, unshown: false }
 }
 
 const AT: &Column = &column("at", "at", Kind::Time, false);

@@ -495,6 +495,8 @@ diesel::table! {
         notification_level -> Text,
         /// What the member has begun to write; never in the log.
         draft -> Nullable<Text>,
+        /// The last message that they have sent; 0: none since this is noted.
+        sent_seq -> Int8,
     }
 }
 

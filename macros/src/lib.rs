@@ -22,6 +22,7 @@
 //! - `create`, `update`: stands in these inputs; required in the first unless its type is `Option` or it has `default`;
 //! - `filter`, `order`, `group`, `sum`, `search`: stands in the filter, the order, `groupBy`, the sums, the search;
 //! - `unindexed`: no index serves the order, which its description says;
+//! - `unshown`: stands in rows and in the log, and is no field; one of its name is computed (`with`);
 //! - `max = 120`, `multiline`, `range(0, 100)`: limits that `Tidy` checks;
 //! - `default = expr`: for a new record; may use `scope`;
 //! - `belongs_to = Member` (`as owner`): the record that the id names, as a field, a filter and a preload.

@@ -22,7 +22,10 @@ pub fn expand(entity: &Entity) -> TokenStream {
     let name = &entity.name;
     let mut item = entity.item.clone();
     if let Fields::Named(fields) = &mut item.fields {
-        for field in &mut fields.named {
+        for (field, known) in fields.named.iter_mut().zip(&entity.fields) {
+            if known.unshown {
+                field.attrs.push(syn::parse_quote!(#[graphql(skip)]));
+            }
             if field.ident.as_ref().is_some_and(|ident| ident == "id") {
                 field
                     .attrs

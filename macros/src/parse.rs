@@ -38,6 +38,7 @@ pub struct Field {
     pub filter: bool,
     pub order: bool,
     pub unindexed: bool,
+    pub unshown: bool,
     pub group: bool,
     pub sum: bool,
     pub search: bool,
@@ -232,8 +233,7 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
 }
 
 const ON_STRUCTS: &str = "resource, plural, wall, visible_by, crm, read_only, computed, no_queries, newest, has_many(…), with(…) and filters(…)";
-const ON_FIELDS: &str =
-    "create, update, filter, order, unindexed, group, sum, search, multiline, max, range(…), default and belongs_to";
+const ON_FIELDS: &str = "create, update, filter, order, unindexed, unshown, group, sum, search, multiline, max, range(…), default and belongs_to";
 
 fn unknown(meta: &ParseNestedMeta<'_>, word: &str, known: &str) -> Error {
     meta.error(format!("`{word}` is not known here; known are {known}"))
@@ -306,6 +306,7 @@ fn field(field: &mut syn::Field) -> Result<Field> {
         filter: false,
         order: false,
         unindexed: false,
+        unshown: false,
         group: false,
         sum: false,
         search: false,
@@ -327,6 +328,7 @@ fn field(field: &mut syn::Field) -> Result<Field> {
                 "filter" => read.filter = true,
                 "order" => read.order = true,
                 "unindexed" => read.unindexed = true,
+                "unshown" => read.unshown = true,
                 "group" => read.group = true,
                 "sum" => read.sum = true,
                 "search" => read.search = true,

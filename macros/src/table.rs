@@ -20,6 +20,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
     let constants = entity.fields.iter().map(|field| {
         let (constant, column, graphql, ty, docs) =
             (field.constant(), field.sql(), field.graphql(), &field.ty, &field.docs);
+        let unshown = field.unshown;
         quote! {
             #(#docs)*
             pub const #constant: &'static crate::kit::table::Column = &crate::kit::table::Column {
@@ -29,6 +30,7 @@ pub fn expand(entity: &Entity) -> TokenStream {
                 nullable: <#ty as crate::kit::value::Value>::NULLABLE,
                 is_enum: <#ty as crate::kit::value::Value>::ENUM,
                 computed: <#ty as crate::kit::value::Value>::COMPUTED,
+                unshown: #unshown,
             };
         }
     });

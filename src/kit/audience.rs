@@ -74,7 +74,8 @@ impl Audience {
 /// Whether nothing but columns is selected below the field of that name: they are the same whoever asks.
 pub fn only_columns(selections: &[SelectionField<'_>], name: &str, table: &Table) -> bool {
     let is_column = |field: SelectionField<'_>| {
-        field.name() == "__typename" || table.columns.iter().any(|column| column.field == field.name())
+        field.name() == "__typename"
+            || table.columns.iter().any(|column| column.field == field.name() && !column.unshown)
     };
     selections.iter().filter(|field| field.name() == name).all(|field| field.selection_set().all(is_column))
 }

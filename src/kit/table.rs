@@ -19,6 +19,8 @@ pub struct Column {
     pub is_enum: bool,
     /// Computed in SQL when it is read; not in the table, and not shown as it came.
     pub computed: bool,
+    /// In the table and in the log; what is shown under its name is computed for whoever asks.
+    pub unshown: bool,
 }
 
 /// The record that a column names.

@@ -171,3 +171,15 @@ pub fn push_hiding(scope: &Scope, sql: &mut Sql) {
     sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND member_id = ");
     sql.bind(Bind::Uuid(Some(scope.actor.member))).push(")");
 }
+
+/// How far the participant `p` has read, as the caller is told: `h` is their row of `hiding`, if any. Who hides has come
+/// as far as they had then, and as their messages since tell; who joined later, as far as they were when they joined.
+pub const READ: &str = "CASE WHEN h.since IS NULL THEN p.last_read_seq ELSE least(p.last_read_seq, greatest(p.joined_seq,
+    p.sent_seq, (SELECT max(a.upto_seq) FROM position_advances a WHERE a.organization_id = p.organization_id
+      AND a.conversation_id = p.conversation_id AND a.member_id = p.member_id AND a.kind = 'read' AND a.at <= h.since))) END";
+
+/// As `READ`, of what has reached them.
+pub const DELIVERED: &str = "CASE WHEN h.since IS NULL THEN p.last_delivered_seq ELSE least(p.last_delivered_seq,
+    greatest(p.joined_seq, p.sent_seq, (SELECT max(a.upto_seq) FROM position_advances a
+      WHERE a.organization_id = p.organization_id AND a.conversation_id = p.conversation_id
+        AND a.member_id = p.member_id AND a.at <= h.since))) END";

@@ -5,7 +5,7 @@ use super::{
     message::Message,
     participant::{Participant, is_participant},
     reaction::Reaction,
-    receipt::ReceiptsMoved,
+    receipt::{self, ReceiptsMoved},
     thread::ThreadFollower,
 };
 use crate::{
@@ -166,7 +166,7 @@ impl MessagingSubscription {
         let mut receipts = selections.iter().filter(|field| field.name() == "receipts");
         let plain = receipts.all(|field| field.selection_set().all(|below| below.name() != "member"));
         let alike = move |event: &Event| match event.kind.as_str() {
-            "receipts_moved" => plain,
+            "receipts_moved" => plain && !receipt::apart(event),
             kind => common && kind.starts_with("message_"),
         };
         Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, alike, move |event| show(&event, me)))
@@ -185,7 +185,10 @@ pub(super) fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEv
         "reaction_removed" => Is::ReactionRemoved(ReactionRemoved::of(event)?),
         "thread_followed" => Is::ThreadFollowed(ThreadFollowed::of(event)?),
         "thread_unfollowed" => Is::ThreadUnfollowed(ThreadUnfollowed::of(event)?),
-        "receipts_moved" => Is::ReceiptsMoved(ReceiptsMoved::of(event)?),
+        "receipts_moved" => match ReceiptsMoved::of(event, me)? {
+            Some(moved) => Is::ReceiptsMoved(moved),
+            None => return Ok(Shown::Nothing),
+        },
         "participant_added" => Is::ParticipantAdded(ParticipantAdded::of(event)?),
         "participant_updated" => Is::ParticipantUpdated(ParticipantUpdated::of(event)?),
         "participant_removed" => {

@@ -25,6 +25,7 @@ mod seen;
 mod send;
 pub mod settings;
 pub mod thread;
+mod told;
 pub mod user_contact;
 mod version;
 

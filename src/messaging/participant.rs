@@ -46,7 +46,8 @@ db_enum! {
 }
 
 /// A member in a conversation.
-#[entity(resource = Conversation, plural = participants, visible_by = in_own_conversations, read_only, no_queries)]
+#[entity(resource = Conversation, plural = participants, visible_by = in_own_conversations, read_only, no_queries,
+    with(super::told::Told))]
 pub struct Participant {
     pub id: Id<Participant>,
     /// The id of the conversation.
@@ -64,21 +65,20 @@ pub struct Participant {
     /// When they left or were removed; null: they are here.
     #[entity(filter, order)]
     pub left_at: Option<DateTime>,
-    /// The number of the last message that they have read, as all have been told; 0: none. Sending is reading, too:
-    /// `MessageSent` moves its sender's; all else that moves it is told by `ReceiptsMoved`, within about a second.
-    #[entity()]
+    /// The number of the last message that they have read, as all have been told; 0: none. `told::Told` shows it.
+    #[entity(unshown)]
     #[serde(default)]
     pub last_read_seq: i64,
-    /// When they read it; null: they have read none, or long ago.
-    #[entity()]
+    /// When they read it.
+    #[entity(unshown)]
     #[serde(default)]
     pub last_read_at: Option<DateTime>,
-    /// The number of the last message that has reached one of their devices, as `lastReadSeq`; never less than that.
-    #[entity()]
+    /// The number of the last message that has reached one of their devices.
+    #[entity(unshown)]
     #[serde(default)]
     pub last_delivered_seq: i64,
-    /// When it did; null: none has, or long ago.
-    #[entity()]
+    /// When it did.
+    #[entity(unshown)]
     #[serde(default)]
     pub last_delivered_at: Option<DateTime>,
 }

@@ -50,6 +50,10 @@ pub struct Receipt {
     pub delivered_up_to: i64,
     /// When it did; null: none has, or long ago.
     pub delivered_at: Option<DateTime>,
+    /// Whom the member had blocked then.
+    #[graphql(skip)]
+    #[serde(default)]
+    hidden_from: Vec<Uuid>,
 }
 
 #[ComplexObject]
@@ -61,14 +65,19 @@ impl Receipt {
 }
 
 impl ReceiptsMoved {
-    pub fn of(event: &Event) -> Result<Self> {
+    /// As a member is told; None: all of it is hidden from them.
+    pub fn of(event: &Event, me: Uuid) -> Result<Option<Self>> {
         let receipts = event.payload.get("receipts").ok_or_else(|| Error::ours("an event without receipts"))?;
-        Ok(ReceiptsMoved {
-            cursor: event.cursor().encode(),
-            occurred_at: DateTime(event.at),
-            receipts: Vec::deserialize(receipts)?,
-        })
+        let mut receipts: Vec<Receipt> = Vec::deserialize(receipts)?;
+        receipts.retain(|receipt| !receipt.hidden_from.contains(&me));
+        let (cursor, occurred_at) = (event.cursor().encode(), DateTime(event.at));
+        Ok((!receipts.is_empty()).then_some(ReceiptsMoved { cursor, occurred_at, receipts }))
     }
+}
+
+/// Whether some see of it what others do not.
+pub fn apart(event: &Event) -> bool {
+    event.payload.get("apart").is_some_and(|apart| *apart == Json::Bool(true))
 }
 
 /// Lets the others know soon that a member has come further.
@@ -81,7 +90,8 @@ pub fn note(app: &App, organization: Uuid, conversation: Uuid, member: Uuid) {
     });
 }
 
-/// Tells a conversation where these members are. Who is held by somebody else at this moment is left for the next time
+/// Tells a conversation where these members are; of one who has blocked the other in a direct one, nothing until they take
+/// it back: not even that there is something that is not told. Who is held by somebody else at this moment is left for the next time
 /// and is in the answer: so nobody waits here, and nobody waits for each other.
 async fn tell(
     database: &Database,
@@ -120,10 +130,14 @@ struct Told {
 /// the event.
 fn telling(organization: Uuid, conversation: Uuid, members: Vec<Uuid>, event: Uuid) -> Sql {
     let id = |id: Uuid| Bind::Uuid(Some(id));
-    let mut sql = Sql::new("WITH behind AS (SELECT id FROM participants WHERE organization_id = ");
+    let mut sql = Sql::new("WITH behind AS (SELECT id FROM participants p WHERE organization_id = ");
     sql.bind(id(organization)).push(" AND conversation_id = ").bind(id(conversation)).push(" AND member_id = ANY(");
     sql.bind(Bind::Uuids(members)).push(
         ") AND left_at IS NULL AND (read_seq > last_read_seq OR delivered_seq > last_delivered_seq)
+            AND NOT EXISTS (SELECT 1 FROM conversations c JOIN participants o ON o.organization_id = c.organization_id
+                AND o.conversation_id = c.id JOIN user_contacts b ON b.organization_id = c.organization_id
+                AND b.owner_id = p.member_id AND b.member_id = o.member_id AND b.blocked_at IS NOT NULL
+              WHERE c.organization_id = p.organization_id AND c.id = p.conversation_id AND c.blocked)
         ), held AS (
           SELECT * FROM participants WHERE organization_id = ",
     );
@@ -147,8 +161,14 @@ fn telling(organization: Uuid, conversation: Uuid, members: Vec<Uuid>, event: Uu
         ), told AS (
           SELECT organization_id, conversation_id, jsonb_build_object('receipts', jsonb_agg(jsonb_build_object(
             'member_id', member_id, 'read_up_to', read_seq, 'read_at', read_at,
-            'delivered_up_to', delivered_seq, 'delivered_at', delivered_at) ORDER BY member_id)) AS payload
-          FROM moved GROUP BY 1, 2
+            'delivered_up_to', delivered_seq, 'delivered_at', delivered_at) || hidden.hidden ORDER BY member_id),
+            'apart', bool_or(hidden.hidden <> '{}')) AS payload
+          FROM moved, LATERAL (
+            SELECT CASE WHEN count(*) = 0 THEN '{}'::jsonb ELSE jsonb_build_object('hidden_from', jsonb_agg(b.member_id)) END
+              AS hidden
+            FROM user_contacts b WHERE b.organization_id = moved.organization_id AND b.owner_id = moved.member_id
+              AND b.blocked_at IS NOT NULL) hidden
+          GROUP BY 1, 2
         ), wanted AS (
           SELECT organization_id AS organization, conversation_id AS stream, 'conversation' AS kind, 1::bigint AS count
           FROM told

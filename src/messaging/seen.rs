@@ -1,7 +1,7 @@
 //! Who has received and read a message, and when. Invariant: it follows from how far each participant has come and from
 //! when they came there; nothing is stored for a message, and a page of messages costs one query for a field.
 
-use super::{message::Message, position::Reached};
+use super::{block, message::Message, position::Reached};
 use crate::{
     error::{Error, Result},
     identity::Member,
@@ -174,7 +174,8 @@ async fn receipts_of(
 }
 
 /// Whom the message `m` is for.
-const RECIPIENTS: &str = "participants p WHERE p.organization_id = m.organization_id
+const RECIPIENTS: &str =
+    "participants p LEFT JOIN hiding h ON h.member = p.member_id WHERE p.organization_id = m.organization_id
     AND p.conversation_id = m.conversation_id AND p.left_at IS NULL AND p.joined_seq < m.seq
     AND p.member_id <> m.sender_id";
 
@@ -197,13 +198,19 @@ async fn statuses(
     mut conn: &AsyncPgConnection,
     messages: Vec<Uuid>,
 ) -> Result<HashMap<Uuid, MessageStatus>> {
-    let mut sql = Sql::new("WITH m AS (SELECT * FROM messages WHERE organization_id = ");
+    let mut sql = Sql::new("WITH");
+    block::push_hiding(scope, &mut sql);
+    sql.push(", m AS (SELECT * FROM messages WHERE organization_id = ");
     sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND id = ANY(").bind(Bind::Uuids(messages));
     sql.push(
         ")), last AS (
-          SELECT p.conversation_id, min(p.last_read_seq) AS read, min(p.last_delivered_seq) AS delivered
+          SELECT p.conversation_id, min(",
+    );
+    sql.push(block::READ).push(") AS read, min(").push(block::DELIVERED).push(
+        ") AS delivered
           FROM (SELECT DISTINCT organization_id, conversation_id FROM m) c JOIN participants p
             ON p.organization_id = c.organization_id AND p.conversation_id = c.conversation_id
+          LEFT JOIN hiding h ON h.member = p.member_id
           WHERE p.left_at IS NULL GROUP BY 1
         )
         SELECT m.id, EXISTS (SELECT FROM ",
@@ -241,7 +248,7 @@ macro_rules! first_advance {
             "(SELECT a.at FROM position_advances a WHERE a.organization_id = p.organization_id
               AND a.conversation_id = p.conversation_id AND a.member_id = p.member_id AND a.kind = '",
             $kind,
-            "' AND a.upto_seq >= m.seq ORDER BY a.upto_seq LIMIT 1)"
+            "' AND a.upto_seq >= m.seq AND (h.since IS NULL OR a.at <= h.since) ORDER BY a.upto_seq LIMIT 1)"
         )
     };
 }
@@ -254,15 +261,24 @@ async fn receipts(
     reached: Reached,
     most: u32,
 ) -> Result<HashMap<Uuid, Vec<MessageReceipt>>> {
-    let mut sql =
-        Sql::new("SELECT m.id AS message, r.member_id, r.at FROM messages m CROSS JOIN LATERAL (SELECT p.member_id, ");
+    let mut sql = Sql::new("WITH");
+    block::push_hiding(scope, &mut sql);
+    sql.push(
+        " SELECT m.id AS message, r.member_id, r.at FROM messages m CROSS JOIN LATERAL (SELECT p.member_id, coalesce(",
+    );
     sql.push(match reached {
         Reached::Read => first_advance!("read"),
         // Reading is delivery, too, whichever came first.
         Reached::Delivered => concat!("least(", first_advance!("read"), ", ", first_advance!("delivered"), ")"),
     });
-    sql.push(" AS at FROM ").push(RECIPIENTS);
-    sql.push(if reached == Reached::Read { " AND p.last_read_seq" } else { " AND p.last_delivered_seq" });
+    // Of who hides from the caller: when they said something behind it.
+    sql.push(
+        ", CASE WHEN h.since IS NOT NULL THEN (SELECT n.created_at FROM messages n WHERE n.organization_id = m.organization_id
+           AND n.conversation_id = m.conversation_id AND n.sender_id = p.member_id AND n.seq > m.seq ORDER BY n.seq LIMIT 1)
+         END) AS at FROM ",
+    );
+    sql.push(RECIPIENTS).push(" AND ");
+    sql.push(if reached == Reached::Read { block::READ } else { block::DELIVERED });
     sql.push(" >= m.seq ORDER BY p.member_id LIMIT ").number(most).push(") r WHERE m.organization_id = ");
     sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND m.id = ANY(");
     sql.bind(Bind::Uuids(messages)).push(") ORDER BY r.member_id");

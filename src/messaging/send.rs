@@ -167,7 +167,7 @@ fn insertion(scope: &Scope, message: &Message, along: &Along, event: Uuid) -> Re
         ), sender AS (
           UPDATE participants p SET read_seq = place.last_seq, read_at = place.last_message_at,
             delivered_seq = place.last_seq, delivered_at = place.last_message_at, last_read_seq = place.last_seq,
-            last_read_at = place.last_message_at, last_delivered_seq = place.last_seq,
+            last_read_at = place.last_message_at, sent_seq = place.last_seq, last_delivered_seq = place.last_seq,
             last_delivered_at = place.last_message_at
           FROM place, mine, participants old
           WHERE p.organization_id = place.organization_id AND p.conversation_id = place.id AND p.member_id = mine.member

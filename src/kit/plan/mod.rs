@@ -131,7 +131,7 @@ fn object(table: &'static Table, selected: &ast::SelectionSet) -> Option<Object>
                 Field::Typename
             } else if let Some(column) = table.columns.iter().find(|column| column.field == name) {
                 // What Rust makes of it, or an object in a column, of which parts are selected.
-                if column.computed || !below.items.is_empty() {
+                if column.computed || column.unshown || !below.items.is_empty() {
                     return None;
                 }
                 Field::Column(place(column))

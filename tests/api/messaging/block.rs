@@ -1,10 +1,12 @@
 //! What a block does: the blocked one notices nothing that could not be otherwise.
 
 use super::{
-    Talk, text,
+    Talk,
+    position::mark,
+    text,
     user_contact::{act, acted, inbox, list, set, stands, three},
 };
-use crate::kit::{Founder, Server, data, server, user_errors, verdict};
+use crate::kit::{Founder, Server, data, mail::until, server, user_errors, verdict};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
@@ -171,24 +173,34 @@ async fn a_block_closes_what_is_between_the_two_as_a_suspension_does() {
     assert_eq!(data(&again, "messageSend.message"), data(&sent, "messageSend.message"), "what was sent was sent");
 }
 
+/// The number of the newest message.
+async fn last_seq(server: &Server, talk: &Talk) -> i64 {
+    server.count(&format!("SELECT last_seq FROM conversations WHERE id = '{}'", talk.id)).await
+}
+
 /// What is sent at once with a block comes before it, or not at all.
 #[tokio::test]
 async fn nothing_comes_through_behind_a_block() {
     let server = server().await;
     let (ada, bob, eve) = three(server).await;
     let talk = open(server, &bob, &ada).await.expect("a conversation");
-    for round in 0..4 {
-        let sends = join_all((0..8).map(|_| server.send(&bob, json!({ "conversationId": talk.id, "body": "quick" }))));
+    for round in 0..2 {
+        // Each says on until it is refused.
+        let sending = join_all((0..4).map(async |_| {
+            for _ in 0..40 {
+                let answer = server.send(&bob, json!({ "conversationId": talk.id, "body": "quick" })).await;
+                if data(&answer, "messageSend.message").is_null() {
+                    assert_eq!(told(data(&answer, "messageSend")), [AWAY]);
+                    break;
+                }
+            }
+        }));
         let blocked = async {
             acted(server, &ada, "Block", &bob).await;
-            server.numbers(&ada, &talk).await.len()
+            last_seq(server, &talk).await
         };
-        let (sent, then) = join(sends, blocked).await;
-        let stored = sent.iter().filter(|answer| data(answer, "messageSend.message").is_object()).count();
-        let all = server.numbers(&ada, &talk).await;
-        assert_eq!(all.len(), then, "round {round}: something came behind the block");
-        assert!(all.iter().copied().eq(1..=all.len() as i64), "{all:?}");
-        assert!(stored <= all.len());
+        let (_, then) = join(sending, blocked).await;
+        assert_eq!(last_seq(server, &talk).await, then, "round {round}: something came behind the block");
         acted(server, &ada, "Unblock", &bob).await;
     }
     // Opened and blocked at once: there is none, or it is closed.
@@ -197,4 +209,88 @@ async fn nothing_comes_through_behind_a_block() {
         let answer = server.send(&eve, json!({ "conversationId": talk.id, "body": "hello" })).await;
         assert_eq!(told(data(&answer, "messageSend")), [AWAY]);
     }
+}
+
+/// What a member is told of how far others have come: of a message, and of the participants.
+async fn positions(server: &Server, who: &Founder, talk: &Talk, message: &Value) -> Value {
+    let query = "query($talk: ID!, $message: ID!) {
+        conversation(id: $talk) { participants { nodes { memberId lastReadSeq lastReadAt lastDeliveredSeq } } }
+        node(id: $message) { ... on Message { status deliveredTo { memberId at } readBy { memberId at } } } }";
+    let answer = server.graphql(query, json!({ "talk": talk.id, "message": message["id"] }), Some(who)).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    answer["data"].clone()
+}
+
+/// A member has read up to there, and all who are told of it have been.
+async fn reads(server: &Server, who: &Founder, talk: &Talk, up_to: i64) {
+    let answer = mark(server, who, "conversationMarkRead", &talk.id, up_to).await;
+    assert!(user_errors(&answer, "conversationMarkRead").is_empty());
+}
+
+/// Waits until a position has been told.
+async fn told_of(server: &Server, who: &Founder, talk: &Talk, up_to: i64) {
+    let told = format!(
+        "SELECT last_read_seq FROM participants WHERE conversation_id = '{}' AND member_id = '{}'",
+        talk.id, who.member
+    );
+    until("the position is told", async || (server.count(&told).await >= up_to).then_some(())).await;
+}
+
+#[tokio::test]
+async fn how_far_the_blocker_reads_is_hidden_as_if_they_did_not() {
+    let server = server().await;
+    let (ada, bob, eve) = three(server).await;
+    let direct = open(server, &bob, &ada).await.expect("a conversation");
+    let group = server.group(&eve, &[&ada, &bob]).await;
+    let mut last = Vec::new();
+    for talk in [&direct, &group] {
+        server.say(&bob, talk, "one").await;
+        last.push(server.say(&bob, talk, "two").await);
+        reads(server, &ada, talk, 1).await;
+        told_of(server, &ada, talk, 1).await;
+    }
+    let query = "query($id: ID!) { conversation(id: $id) { cursor } }";
+    let behind = server.graphql(query, json!({ "id": group.id }), Some(&bob)).await;
+    let mut feed = server.follow(&bob, &group.id, data(&behind, "conversation.cursor").as_str()).await;
+    let before = [positions(server, &bob, &direct, &last[0]).await, positions(server, &bob, &group, &last[1]).await];
+    acted(server, &ada, "Block", &bob).await;
+    let cursor = async || {
+        let query = "query($id: ID!) { conversation(id: $id) { cursor version updatedAt } }";
+        server.graphql(query, json!({ "id": direct.id }), Some(&bob)).await
+    };
+    let stood = cursor().await;
+    for talk in [&direct, &group] {
+        reads(server, &ada, talk, 2).await;
+    }
+    told_of(server, &ada, &group, 2).await;
+    let after = [positions(server, &bob, &direct, &last[0]).await, positions(server, &bob, &group, &last[1]).await];
+    assert_eq!(after, before, "as if she had not looked since");
+    let read = positions(server, &eve, &group, &last[1]).await;
+    assert_eq!(read["node"]["readBy"][0]["memberId"], json!(ada.member), "others are told as ever: {read:#}");
+    // Her role changes: that is told to bob, and not how far she is.
+    let role = json!({ "conversationId": group.id, "memberId": ada.member, "role": "MODERATOR" });
+    server.participant(&eve, "participantUpdate", role).await;
+    reads(server, &eve, &group, 2).await;
+    let updated = feed.next().await;
+    assert_eq!(updated["__typename"], "ParticipantUpdated", "what she read is not told: {updated:#}");
+    assert_eq!(updated["participant"]["lastReadSeq"], 1);
+    let moved = feed.next().await;
+    assert_eq!(moved["receipts"].as_array().map(Vec::len), Some(1), "{moved:#}");
+    assert_eq!(moved["receipts"][0]["memberId"], json!(eve.member));
+    // What she says tells where she is anyway.
+    let said = server.say(&ada, &group, "three").await;
+    let shown = positions(server, &bob, &group, &last[1]).await;
+    let her = json!({ "memberId": ada.member, "at": said["createdAt"] });
+    assert!(shown["node"]["readBy"].as_array().expect("a list").contains(&her), "{shown:#}");
+    let nodes = shown["conversation"]["participants"]["nodes"].as_array().expect("nodes");
+    let hers = nodes.iter().find(|node| node["memberId"] == json!(ada.member)).expect("ada");
+    assert_eq!((&hers["lastReadSeq"], &hers["lastReadAt"]), (&json!(3), &said["createdAt"]));
+    assert_eq!(cursor().await, stood, "not even that something happened between the two");
+    // Bob is no less told of than before.
+    reads(server, &bob, &direct, 2).await;
+    acted(server, &ada, "Unblock", &bob).await;
+    reads(server, &ada, &direct, 2).await;
+    told_of(server, &ada, &direct, 2).await;
+    let shown = positions(server, &bob, &direct, &last[0]).await;
+    assert_eq!(shown["node"]["status"], "READ", "{shown:#}");
 }

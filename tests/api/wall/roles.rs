@@ -176,6 +176,20 @@ impl<'a> Stage<'a> {
         world.ids.insert("File".to_owned(), vec![file]);
         // Whatever the role: until it belongs to something it is for who has uploaded it.
         others.push((word, false));
+        let word = format!("u{nonce}");
+        let made = world
+            .ask(
+                server,
+                "mutation($id: ID!, $name: String!) {
+                    userContactRequest(input: { memberId: $id }) { userErrors { message } }
+                    userContactUpdate(input: { memberId: $id, nickname: $name }) { userContact { id } } }",
+                json!({ "id": other.member, "name": word }),
+            )
+            .await;
+        let contact = data(&made, "userContactUpdate.userContact.id").as_str().unwrap().to_owned();
+        world.ids.insert("UserContact".to_owned(), vec![contact]);
+        // A list is its owner's alone.
+        others.push((word, false));
         world.marker = format!("n{nonce}");
         let everyone: Vec<String> = members.iter().map(|(_, member)| member.member.to_string()).collect();
         world.ids.insert("Member".to_owned(), everyone);
