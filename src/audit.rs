@@ -179,7 +179,7 @@ async fn list(scope: &Scope, slice: Slice, filter: AuditEventFilter) -> Result<L
     // The condition on the kind is that of the indexes, which have no messages in them, word for word.
     let mut from = Sql::new(" FROM events t0 WHERE t0.kind <> 'message_sent' AND t0.organization_id = ");
     from.bind(Bind::Uuid(Some(scope.actor.organization)))
-        .push(" AND t0.kind NOT IN ('receipts_moved', 'settings_changed', 'conversation_entered')");
+        .push(" AND t0.kind NOT IN ('receipts_moved', 'settings_changed', 'presence_changed', 'conversation_entered')");
     let fits = filter.predicate()?;
     if !fits.is_always() {
         from.push(" AND ");

@@ -4,7 +4,10 @@ use crate::{
     audit::AuditQuery,
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
     files::{FilesMutation, FilesQuery, file::File},
-    identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
+    identity::{
+        IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation,
+        presence::PresenceSubscription,
+    },
     kit::{entity::Entity, plan::TableOf},
     messaging::{
         MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription,
@@ -36,7 +39,7 @@ pub struct Mutation(IdentityMutation, FilesMutation, CrmMutation, MessagingMutat
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(CrmSubscription, MessagingSubscription, InboxSubscription);
+pub struct Subscription(CrmSubscription, MessagingSubscription, InboxSubscription, PresenceSubscription);
 
 /// What is known without signing in.
 #[derive(Default)]

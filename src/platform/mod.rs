@@ -13,6 +13,7 @@ pub mod oidc;
 pub mod outbound;
 pub mod password;
 pub mod postgres;
+pub mod presence;
 pub mod random;
 pub mod signed_url;
 pub mod standing;

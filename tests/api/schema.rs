@@ -174,6 +174,7 @@ const VERBS: &[&str] = &[
     "Revoke",
     "Rotate",
     "Send",
+    "Set",
     "Suspend",
     "Switch",
     "Test",
