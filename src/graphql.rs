@@ -11,7 +11,7 @@ use crate::{
     kit::{entity::Entity, plan::TableOf},
     messaging::{
         MessagingMutation, MessagingQuery, conversation::Conversation, feed::MessagingSubscription,
-        inbox::InboxSubscription, mention::Mention,
+        inbox::InboxSubscription, mention::Mention, typing::TypingSubscription,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -39,7 +39,13 @@ pub struct Mutation(IdentityMutation, FilesMutation, CrmMutation, MessagingMutat
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(CrmSubscription, MessagingSubscription, InboxSubscription, PresenceSubscription);
+pub struct Subscription(
+    CrmSubscription,
+    MessagingSubscription,
+    InboxSubscription,
+    PresenceSubscription,
+    TypingSubscription,
+);
 
 /// What is known without signing in.
 #[derive(Default)]

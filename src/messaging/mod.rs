@@ -23,6 +23,7 @@ mod seen;
 mod send;
 pub mod settings;
 pub mod thread;
+pub mod typing;
 mod version;
 
 use async_graphql::MergedObject;
@@ -50,4 +51,5 @@ pub struct MessagingMutation(
     pin::PinMutation,
     position::PositionMutation,
     settings::SettingsMutation,
+    typing::TypingMutation,
 );

@@ -7,6 +7,7 @@ use crate::{
         Talk,
         live::{Feed, Socket},
         text,
+        typing::who,
     },
 };
 use serde_json::{Value, json};
@@ -244,6 +245,24 @@ async fn who_is_here_crosses(way: Way) {
     }
 }
 
+async fn who_types_crosses(way: Way) {
+    let (here, there) = way.two().await;
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "member", None).await;
+    let talk = here.group(&ada, &[&bob]).await;
+    let mut feed = there.overhear(&ada, &talk).await;
+    let bobs = [&bob];
+    assert_eq!(feed.next().await, who(&talk, &[]));
+    for types in [true, false, true] {
+        here.typing(&bob, &talk.id, types).await;
+        assert_eq!(feed.next().await, who(&talk, &bobs[..usize::from(types)]));
+    }
+    here.say(&bob, &talk, "here it is").await;
+    assert_eq!(feed.next().await, who(&talk, &[]), "a message is the end of it");
+    here.stop().await;
+    there.stop().await;
+}
+
 async fn who_was_with_a_node_that_died_is_gone(way: Way) {
     let (here, dying) = (way.node().await, way.listener());
     until(|| !here.app.nodes.alone() && !dying.alone()).await;
@@ -287,5 +306,6 @@ both!(
     a_cut_way_loses_nothing("cut"),
     hints_go_together_and_nobody_waits,
     who_is_here_crosses,
+    who_types_crosses,
     who_was_with_a_node_that_died_is_gone
 );

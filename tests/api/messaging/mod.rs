@@ -15,6 +15,7 @@ mod reaction;
 mod settings;
 mod snapshot;
 mod thread;
+pub mod typing;
 mod version;
 
 use crate::kit::{Founder, Server, data};
