@@ -2,7 +2,7 @@
 //! Invariant: nothing in here belongs to a request or an organization.
 
 use crate::{
-    config::Config,
+    config::{Config, millis},
     error::{Error, Result},
     events::Hub,
     kit::relation::Lookups,
@@ -17,6 +17,7 @@ use crate::{
         oidc::Oidc,
         password::Passwords,
         picture::Pictures,
+        presence::Presence,
         signed_url::SignedUrls,
         standing::Standings,
         throttle::Throttle,
@@ -32,6 +33,7 @@ pub struct App {
     pub database: Database,
     pub nodes: Nodes,
     pub hub: Hub,
+    pub presence: Presence,
     pub tokens: Tokens,
     pub vault: Vault,
     pub passwords: Passwords,
@@ -61,6 +63,7 @@ impl App {
         };
         Ok(Arc::new(App {
             hub: Hub::new(&config.events, database.clone(), &nodes),
+            presence: Presence::new(&config.presence, millis(config.socket.ping_ms), database.clone(), &nodes),
             tokens: Tokens::open(&config)?,
             urls: SignedUrls::new(&config, &vault)?,
             vault,

@@ -13,6 +13,7 @@ mod jobs;
 mod load;
 mod mail;
 mod oidc;
+mod presence;
 mod redis;
 mod secret;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use jobs::JobConfig;
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use mail::{MailConfig, MailTransport, SmtpSecurity};
 pub use oidc::{OidcProvider, is_safe};
+pub use presence::PresenceConfig;
 pub use secret::Secret;
 
 use check::Check;
@@ -56,6 +58,7 @@ pub struct Config {
     pub socket: SocketConfig,
     pub documents: DocumentConfig,
     pub events: EventConfig,
+    pub presence: PresenceConfig,
     pub identity: IdentityConfig,
     pub api_keys: ApiKeyConfig,
     pub jobs: JobConfig,
@@ -80,6 +83,7 @@ impl Default for Config {
             socket: SocketConfig::default(),
             documents: DocumentConfig::default(),
             events: EventConfig::default(),
+            presence: PresenceConfig::default(),
             identity: IdentityConfig::default(),
             api_keys: ApiKeyConfig::default(),
             jobs: JobConfig::default(),
@@ -119,6 +123,7 @@ impl Config {
         self.socket.check(check.section("socket"));
         self.documents.check(check.section("documents"));
         self.events.check(check.section("events"));
+        self.presence.check(check.section("presence"));
         self.identity.check(check.section("identity"), self.production);
         self.api_keys.check(check.section("api_keys"));
         self.jobs.check(check.section("jobs"));

@@ -4,11 +4,15 @@ use crate::{
     audit::{AuditQuery, export::AuditMutation},
     crm::{CrmMutation, CrmQuery, account::Account, contact::Contact, feed::CrmSubscription, lead::Lead},
     files::{FilesMutation, FilesQuery, file::File},
-    identity::{IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation},
+    identity::{
+        IdentityMutation, IdentityQuery, Member, api_key::ApiKey, invitation::Invitation,
+        presence::PresenceSubscription,
+    },
     kit::{entity::Entity, plan::TableOf},
     messaging::{
         MessagingMutation, MessagingQuery, attachment::MessageAttachment, conversation::Conversation,
-        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, user_contact::UserContact,
+        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, typing::TypingSubscription,
+        user_contact::UserContact,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -36,7 +40,13 @@ pub struct Mutation(AuditMutation, IdentityMutation, FilesMutation, CrmMutation,
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(CrmSubscription, MessagingSubscription, InboxSubscription);
+pub struct Subscription(
+    CrmSubscription,
+    MessagingSubscription,
+    InboxSubscription,
+    PresenceSubscription,
+    TypingSubscription,
+);
 
 /// What is known without signing in.
 #[derive(Default)]

@@ -513,6 +513,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What members show of themselves. Whether they are here is in no table: nodes know it.
+    presences (organization_id, member_id) {
+        organization_id -> Uuid,
+        member_id -> Uuid,
+        /// What is shown while the member is here.
+        status -> Text,
+        text -> Nullable<Text>,
+        /// From then on as if status were online and text NULL.
+        expires_at -> Nullable<Timestamptz>,
+        hidden -> Bool,
+        /// When the member last came or left; written a moment later, in batches.
+        last_seen_at -> Nullable<Timestamptz>,
+        /// Grows with what the member sets; 0: nothing so far.
+        version -> Int4,
+    }
+}
+
+diesel::table! {
     /// Emojis that members have put to messages: each once. A deleted message has none.
     reactions (organization_id, message_id, member_id, emoji) {
         organization_id -> Uuid,
@@ -752,6 +770,7 @@ diesel::joinable!(messages -> organizations (organization_id));
 diesel::joinable!(oidc_attempts -> users (user_id));
 diesel::joinable!(participants -> organizations (organization_id));
 diesel::joinable!(position_advances -> organizations (organization_id));
+diesel::joinable!(presences -> organizations (organization_id));
 diesel::joinable!(reactions -> organizations (organization_id));
 diesel::joinable!(refresh_tokens -> organizations (organization_id));
 diesel::joinable!(roles -> organizations (organization_id));
@@ -787,6 +806,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     organizations,
     participants,
     position_advances,
+    presences,
     reactions,
     refresh_tokens,
     roles,

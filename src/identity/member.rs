@@ -34,7 +34,7 @@ db_enum! {
 
 /// A user in an organization.
 #[entity(resource = Member, plural = memberships, visible_by = known_to, read_only, computed,
-    has_many(teams: TeamMember.member_id))]
+    with(super::presence::Shows), has_many(teams: TeamMember.member_id))]
 pub struct Member {
     pub id: Id<Member>,
     /// The id of the user; the same in every organization.

@@ -26,6 +26,7 @@ mod organization_update;
 mod own_sessions;
 mod password_change;
 mod password_reset;
+pub mod presence;
 mod profile;
 pub mod purge;
 mod register;
@@ -99,6 +100,7 @@ pub struct OwnAccountMutation(
     email_verification::EmailVerificationMutation,
     email_change::EmailChangeMutation,
     profile::ProfileMutation,
+    presence::PresenceMutation,
     api_key::ApiKeyMutation,
     oidc::OidcLinkMutation,
 );

@@ -26,6 +26,7 @@ mod send;
 pub mod settings;
 pub mod thread;
 mod told;
+pub mod typing;
 pub mod user_contact;
 mod version;
 
@@ -57,4 +58,5 @@ pub struct MessagingMutation(
     position::PositionMutation,
     settings::SettingsMutation,
     user_contact::UserContactMutation,
+    typing::TypingMutation,
 );

@@ -14,6 +14,7 @@ pub mod outbound;
 pub mod password;
 pub mod picture;
 pub mod postgres;
+pub mod presence;
 pub mod random;
 pub mod signed_url;
 pub mod standing;

@@ -140,7 +140,8 @@ async fn one(
         OperationKind::Subscription => {
             let permit = server.limits.stream(&caller)?;
             let answers = server.engine.subscribe(prepared, caller.clone());
-            Ok(sse::stream(answers, server.draining.clone(), sse::session(caller), permit))
+            let here = sse::here(&caller);
+            Ok(sse::stream(answers, server.draining.clone(), sse::session(caller), (permit, here)))
         }
         OperationKind::Query | OperationKind::Mutation => Ok(finish(media, &server.execute(prepared, caller).await)),
     }

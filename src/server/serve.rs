@@ -34,8 +34,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// closes first must be the proxy, or it sends a request into a connection that is just being closed (502).
 /// hyper knows one timer for both, so this is also what a later head may take.
 const IDLE: Duration = Duration::from_secs(75);
-/// How long written bytes may stay unread before the connection counts as dead (RFC 5482).
-const UNREAD: Duration = Duration::from_secs(30);
+/// How long written bytes may stay unread before the connection counts as dead (RFC 5482): an event stream that shows every
+/// twelve seconds that it lives has then ended within half a minute after its reader, and with it the member's presence.
+const UNREAD: Duration = Duration::from_secs(12);
 /// The head of a request: room for a query string that a GET carries.
 const MAX_HEAD: usize = 64 * 1024;
 /// Pause after the system has refused a connection, out of file descriptors for instance.

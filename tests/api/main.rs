@@ -36,6 +36,7 @@ mod oidc;
 mod organizations;
 mod outage;
 mod plan;
+mod presence;
 mod revocation;
 mod roles;
 mod schema;

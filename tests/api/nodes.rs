@@ -3,14 +3,20 @@
 
 use crate::{
     kit::{Founder, Server, connect, database, redis::Redis, server},
-    messaging::{Talk, live::Feed, text},
+    messaging::{
+        Talk,
+        live::{Feed, Socket},
+        text,
+        typing::who,
+    },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 use stoa::{
+    config::PresenceConfig,
     events::{Event, StreamId},
     platform::{
         database::address::Address,
@@ -49,6 +55,7 @@ impl Way {
         Server::on(&self.database, |config| {
             config.redis.url = self.redis.as_ref().map(Redis::url);
             config.events.sweep_ms = NEVER;
+            config.presence = PresenceConfig { lease_ms: 1000, renew_ms: 300, grace_ms: 60, typing_ms: 60_000 };
         })
         .await
     }
@@ -210,6 +217,68 @@ async fn hints_go_together_and_nobody_waits(way: Way) {
     here.stop().await;
 }
 
+async fn who_is_here_crosses(way: Way) {
+    let (here, there) = way.two().await;
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "member", None).await;
+    let mut feed = there.watch(&ada, &[&bob]).await;
+    assert_eq!(feed.next().await[0]["status"], "OFFLINE");
+    let socket = Socket::open(&here.ws_url(), &bob).await.expect("a socket");
+    feed.until(&bob, |told| told["status"] == "ONLINE").await;
+    here.show(&bob, json!({ "status": "AWAY", "text": "elsewhere" })).await;
+    feed.until(&bob, |told| told["status"] == "AWAY" && told["text"] == "elsewhere").await;
+    let moved = Socket::open(&there.ws_url(), &bob).await.expect("a socket");
+    drop(socket);
+    here.show(&bob, json!({ "status": "DO_NOT_DISTURB" })).await;
+    feed.until(&bob, |told| told["status"] == "DO_NOT_DISTURB").await;
+    // A node that has just come knows nobody, and is told.
+    let third = way.node().await;
+    let mut late = third.watch(&ada, &[&bob]).await;
+    late.until(&bob, |told| told["status"] == "DO_NOT_DISTURB").await;
+    drop(moved);
+    for feed in [&mut feed, &mut late] {
+        let gone = feed.until(&bob, |told| told["status"] == "OFFLINE").await;
+        assert!(gone["lastSeenAt"].is_string(), "{gone}");
+    }
+    for node in [here, there, third] {
+        node.stop().await;
+    }
+}
+
+async fn who_types_crosses(way: Way) {
+    let (here, there) = way.two().await;
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "member", None).await;
+    let talk = here.group(&ada, &[&bob]).await;
+    let mut feed = there.overhear(&ada, &talk).await;
+    let bobs = [&bob];
+    assert_eq!(feed.next().await, who(&talk, &[]));
+    for types in [true, false, true] {
+        here.typing(&bob, &talk.id, types).await;
+        assert_eq!(feed.next().await, who(&talk, &bobs[..usize::from(types)]));
+    }
+    here.say(&bob, &talk, "here it is").await;
+    assert_eq!(feed.next().await, who(&talk, &[]), "a message is the end of it");
+    here.stop().await;
+    there.stop().await;
+}
+
+async fn who_was_with_a_node_that_died_is_gone(way: Way) {
+    let (here, dying) = (way.node().await, way.listener());
+    until(|| !here.app.nodes.alone() && !dying.alone()).await;
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "member", None).await;
+    let mut feed = here.watch(&ada, &[&bob]).await;
+    // What a node says of those who are with it.
+    let said = [&[0][..], ada.organization.as_bytes(), bob.member.as_bytes()].concat();
+    dying.say(Topic::Presence, &said).await;
+    feed.until(&bob, |told| told["status"] == "ONLINE").await;
+    drop(dying);
+    let gone = feed.until(&bob, |told| told["status"] == "OFFLINE").await;
+    assert!(gone["lastSeenAt"].is_string(), "{gone}");
+    here.stop().await;
+}
+
 macro_rules! both {
     ($($name:ident $(($own:literal))?),+) => {
         mod by_notify {
@@ -232,4 +301,11 @@ macro_rules! both {
     };
 }
 
-both!(a_message_crosses_at_once, a_cut_way_loses_nothing("cut"), hints_go_together_and_nobody_waits);
+both!(
+    a_message_crosses_at_once,
+    a_cut_way_loses_nothing("cut"),
+    hints_go_together_and_nobody_waits,
+    who_is_here_crosses,
+    who_types_crosses,
+    who_was_with_a_node_that_died_is_gone
+);

@@ -178,6 +178,7 @@ const VERBS: &[&str] = &[
     "Revoke",
     "Rotate",
     "Send",
+    "Set",
     "Suspend",
     "Switch",
     "Test",

@@ -35,12 +35,13 @@ impl Kind {
             Kind::Came => 1,
             Kind::About(Topic::Hints) => 2,
             Kind::About(Topic::Endings) => 3,
+            Kind::About(Topic::Presence) => 4,
         }
     }
 
     fn of(number: u8) -> Option<Self> {
-        let all = [Kind::Here, Kind::Came, Kind::About(Topic::Hints), Kind::About(Topic::Endings)];
-        all.into_iter().find(|kind| kind.number() == number)
+        let topics = [Topic::Hints, Topic::Endings, Topic::Presence].map(Kind::About);
+        [Kind::Here, Kind::Came].into_iter().chain(topics).find(|kind| kind.number() == number)
     }
 }
 
@@ -70,7 +71,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comes_back_as_it_went(kind in 0u8..4, from: u128, body: Vec<u8>) {
+        fn comes_back_as_it_went(kind in 0u8..5, from: u128, body: Vec<u8>) {
             let (kind, from) = (Kind::of(kind).unwrap(), Uuid::from_u128(from));
             let packed = pack(kind, from, &body);
             prop_assert_eq!(unpack(&packed), Some(Frame { kind, from, body: &body }));
@@ -88,7 +89,7 @@ mod tests {
     fn another_version_kind_or_length_is_none() {
         let good = pack(Kind::Here, Uuid::nil(), b"");
         assert!(unpack(&good).is_some());
-        for (place, value) in [(0, 0), (0, 2), (1, 4), (1, 255)] {
+        for (place, value) in [(0, 0), (0, 2), (1, 5), (1, 255)] {
             let mut bad = good.clone();
             bad[place] = value;
             assert_eq!(unpack(&bad), None);

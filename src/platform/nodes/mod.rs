@@ -57,6 +57,8 @@ pub enum Topic {
     Hints,
     /// Something has ended that somebody may rely on.
     Endings,
+    /// Who is here, and who types.
+    Presence,
 }
 
 /// What a node hears.

@@ -6,7 +6,10 @@ use crate::{
     error::Code,
     identity,
     kit::scope::{Caller, Scope},
-    platform::standing::{AGAIN, SPREAD},
+    platform::{
+        presence::Here,
+        standing::{AGAIN, SPREAD},
+    },
     server::{
         engine::Answer,
         fault::{Media, respond},
@@ -38,10 +41,22 @@ const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 /// Ends when who subscribed may listen no more, with the last answer.
 pub type Session = BoxFuture<'static, Answer>;
 
+/// What goes with the stream: its place, and that the caller is here.
+type Held = (StreamPermit, Option<Here>);
+
 /// The session of a caller; strangers have none to lose.
 pub fn session(caller: Caller) -> Option<Session> {
     match caller {
         Caller::Member(scope) => Some(Box::pin(revoked(scope))),
+        Caller::Stranger { .. } => None,
+    }
+}
+
+/// Says that a caller is here as long as the stream is: it has no answers to listen for. Whoever does not take what it
+/// writes to show that it lives is cut off.
+pub fn here(caller: &Caller) -> Option<Here> {
+    match caller {
+        Caller::Member(scope) => identity::presence::arrive(scope).map(Here::for_good),
         Caller::Stranger { .. } => None,
     }
 }
@@ -76,10 +91,10 @@ pub fn stream(
     answers: BoxStream<'static, Answer>,
     draining: CancellationToken,
     session: Option<Session>,
-    permit: StreamPermit,
+    held: Held,
 ) -> Response {
     let session = session.unwrap_or_else(|| pending().boxed());
-    let live = Live { answers, draining, session, keepalive: keepalive(), ended: false, _permit: permit };
+    let live = Live { answers, draining, session, keepalive: keepalive(), ended: false, _held: held };
     // The first comment carries the head through proxies that wait for a body.
     let events = stream::iter([COMMENT]).chain(stream::unfold(live, Live::event)).map(Ok::<_, Infallible>);
     let mut response = respond(StatusCode::OK, Media::EventStream, Bytes::new());
@@ -100,7 +115,7 @@ struct Live {
     session: Session,
     keepalive: Interval,
     ended: bool,
-    _permit: StreamPermit,
+    _held: Held,
 }
 
 impl Live {
@@ -160,7 +175,7 @@ mod tests {
         session: Option<Session>,
     ) -> (Response, Limits) {
         let limits = Limits::new(&HttpConfig::default(), 1);
-        (stream(answers, draining.clone(), session, permit(&limits)), limits)
+        (stream(answers, draining.clone(), session, (permit(&limits), None)), limits)
     }
 
     async fn all(response: Response) -> String {

@@ -309,6 +309,9 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
 
     fn on_message(&mut self, message: Message) -> Result<(), End> {
         self.unanswered = 0;
+        if let Phase::Member(Member { here: Some(here), .. }) = &self.phase {
+            here.answers();
+        }
         if !self.budget.take(Instant::now()) {
             return Err(Close::again("Too many messages").into());
         }

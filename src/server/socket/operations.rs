@@ -7,7 +7,7 @@ use crate::{
     error::{Code, Error, Result},
     identity,
     kit::scope::{Actor, Caller, RequestInfo, Scope},
-    platform::standing::Watch,
+    platform::{presence::Here, standing::Watch},
     server::{
         Server,
         engine::{Answer, GraphqlRequest, OperationKind},
@@ -49,6 +49,8 @@ pub(super) trait Operations: Clone + Send + Sync + 'static {
     fn authenticate(&self, token: String, request: RequestInfo) -> impl Future<Output = Result<Self::Member>> + Send;
     /// Tells when what the member may do here has to be asked again.
     fn watch(&self, member: &Self::Member) -> Watch;
+    /// One more connection of the member; None for a program.
+    fn arrive(&self, member: &Self::Member) -> Option<Here>;
     fn recheck(&self, member: Self::Member) -> impl Future<Output = Result<()>> + Send;
     /// The list of errors that says why something was not executed.
     fn refusal(&self, error: &Error, request: &RequestInfo) -> Bytes;
@@ -86,6 +88,10 @@ impl Operations for Arc<Server> {
 
     fn watch(&self, member: &Scope) -> Watch {
         identity::watch(member)
+    }
+
+    fn arrive(&self, member: &Scope) -> Option<Here> {
+        identity::presence::arrive(member)
     }
 
     async fn recheck(&self, member: Scope) -> Result<()> {

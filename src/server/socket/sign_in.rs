@@ -5,7 +5,7 @@ use super::{operations::Operations, protocol::Close, seats::Seat};
 use crate::{
     error::{Code, Error},
     kit::scope::RequestInfo,
-    platform::standing::Watch,
+    platform::{presence::Here, standing::Watch},
 };
 use tokio::time::Instant;
 
@@ -27,6 +27,8 @@ pub(super) struct Member<M> {
     pub watch: Watch,
     /// When to look whether it has.
     pub recheck_at: Option<Instant>,
+    /// Says that the member is here, as long as it answers.
+    pub here: Option<Here>,
     seat: Seat,
 }
 
@@ -48,6 +50,7 @@ impl<M> Member<M> {
             expires_at: now.checked_add(left).unwrap_or(now),
             watch: operations.watch(&who),
             recheck_at: None,
+            here: operations.arrive(&who),
             who,
             seat,
         })

@@ -17,6 +17,7 @@ mod reaction;
 mod settings;
 mod snapshot;
 mod thread;
+pub mod typing;
 mod user_contact;
 mod version;
 

@@ -19,7 +19,7 @@ use stoa::{
 };
 
 /// Mutations for the person alone: of their own account, and what asks for a proof of who they are.
-const PERSONAL: [&str; 22] = [
+const PERSONAL: [&str; 23] = [
     "apiKeyCreate",
     "apiKeyRevoke",
     "apiKeyRotate",
@@ -35,6 +35,7 @@ const PERSONAL: [&str; 22] = [
     "organizationSwitch",
     "ownershipTransfer",
     "passwordChange",
+    "presenceSet",
     "profileUpdate",
     "reauthenticate",
     "sessionRevoke",

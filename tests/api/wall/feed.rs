@@ -84,16 +84,17 @@ pub async fn nothing_crosses(
     let types = filler.types;
     let mut open = Vec::new();
     for field in types.fields("Subscription") {
-        let afters: Vec<Option<String>> =
-            std::iter::once(None).chain(theirs.cursors("changes").into_iter().take(24).map(Some)).collect();
+        let takes = |wanted: &str| list(&field["args"]).iter().any(|argument| name(argument) == wanted);
+        // What is ephemeral has no cursor.
+        let cursors = if takes("after") || takes("positions") { theirs.cursors("changes") } else { Vec::new() };
+        let afters = std::iter::once(None).chain(cursors.into_iter().take(24).map(Some));
         for after in afters {
             let mut input = filler.arguments(field, Extent::Needed, &[], theirs).expect("values");
             if let Some(after) = after {
-                if list(&field["args"]).iter().any(|argument| name(argument) == "after") {
+                if takes("after") {
                     input.insert("after".to_owned(), json!(after));
                 } else {
-                    let position = input.get_mut("positions").expect("a feed without after or positions");
-                    position[0]["after"] = json!(after);
+                    input["positions"][0]["after"] = json!(after);
                 }
             }
             let (document, variables) =

@@ -4,7 +4,7 @@
 
 mod api_keys;
 mod catalog;
-mod feed;
+pub mod feed;
 mod fill;
 mod neighbour;
 mod plans;

@@ -13,7 +13,10 @@ use crate::{
         permission,
         scope::{Actor, Credential, RequestInfo},
     },
-    platform::standing::{Standings, Watch},
+    platform::{
+        presence::Here,
+        standing::{Standings, Watch},
+    },
     server::engine::OperationKind,
 };
 use axum::http::Request;
@@ -25,7 +28,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -53,6 +56,8 @@ pub struct Inner {
     /// Whether identity is away.
     pub away: AtomicBool,
     pub standings: Standings,
+    /// When a member was heard last; each connection holds one.
+    pub here: Arc<AtomicU64>,
     /// How often a session was rechecked.
     pub rechecks: AtomicUsize,
     /// Lets `slow` operations answer.
@@ -76,6 +81,7 @@ impl Fake {
             revoked: AtomicBool::new(false),
             away: AtomicBool::new(false),
             standings: Standings::unread(),
+            here: Arc::default(),
             rechecks: AtomicUsize::new(0),
             release: Notify::new(),
             pulled: AtomicUsize::new(0),
@@ -151,6 +157,10 @@ impl Operations for Fake {
 
     fn watch(&self, member: &Arc<Actor>) -> Watch {
         self.0.standings.watch([member.organization, member.member, member.user, member.credential.id()])
+    }
+
+    fn arrive(&self, _: &Arc<Actor>) -> Option<Here> {
+        Some(Here::observed(self.0.here.clone()))
     }
 
     async fn recheck(&self, _: Arc<Actor>) -> Result<()> {

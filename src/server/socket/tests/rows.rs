@@ -2,7 +2,10 @@
 
 use super::fake::{Client, Fake, until};
 use serde_json::{Value, json};
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 fn plain() -> Fake {
@@ -35,6 +38,23 @@ async fn queries_and_mutations_answer_next_and_complete() {
     assert_eq!(client.hear().await, complete("1"));
     let started = fake.0.started.lock().clone();
     assert_eq!(started, [("socket-1".to_owned(), Some(1)), ("socket-2".to_owned(), Some(1))]);
+}
+
+#[tokio::test]
+async fn whatever_a_client_says_shows_that_its_member_is_here() {
+    let fake = plain();
+    let connections = || Arc::strong_count(&fake.0.here) - 1;
+    let _stranger = Client::open(&fake, None).await;
+    assert_eq!(connections(), 0);
+    let mut client = Client::open(&fake, Some("alice")).await;
+    assert_eq!(connections(), 1);
+    for message in [Message::Pong("".into()), Message::text("{\"type\":\"ping\"}")] {
+        fake.0.here.store(u64::MAX, SeqCst);
+        client.send(message).await;
+        until(|| fake.0.here.load(SeqCst) < u64::MAX).await;
+    }
+    drop(client);
+    until(|| connections() == 0).await;
 }
 
 #[tokio::test]
