@@ -523,6 +523,8 @@ diesel::table! {
         /// From then on as if status were online and text NULL.
         expires_at -> Nullable<Timestamptz>,
         hidden -> Bool,
+        /// Whom the member has blocked. Follows from user_contacts, under the lock of both members.
+        hidden_from -> Array<Nullable<Uuid>>,
         /// When the member last came or left; written a moment later, in batches.
         last_seen_at -> Nullable<Timestamptz>,
         /// Grows with what the member sets; 0: nothing so far.

@@ -2,9 +2,9 @@
 //! who does; it is never stored, ends by itself, and nobody who sends or reads a message waits for it.
 
 use super::{
+    block,
     conversation::{Conversation, not_found},
     participant::{is_participant, may_talk},
-    send::archived,
 };
 use crate::{
     error::{Error, Result},
@@ -19,7 +19,6 @@ use crate::{
         user_error::UserError,
         write::Stop,
     },
-    schema::conversations,
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject, Subscription};
 use futures_util::{
@@ -64,7 +63,8 @@ impl TypingMutation {
     /// they have taken back what they wrote. Who hides their presence is shown typing all the same, as their message will
     /// be: whoever does not want that does not say it.
     ///
-    /// User errors: NOT_FOUND where you are not in it; STATE_INVALID where it is archived. Errors: FORBIDDEN for an API
+    /// User errors: NOT_FOUND where you are not in it; STATE_INVALID where nothing can be said: it is archived,
+    /// or a direct one with a member who cannot be written to at present. Errors: FORBIDDEN for an API
     /// key without the permission UPDATE on CONVERSATION; RATE_LIMITED for more than 120 times in a minute.
     async fn typing_set(
         &self,
@@ -89,21 +89,17 @@ async fn run(scope: &Scope, input: &TypingSetInput) -> Result<TypingPayload> {
 }
 
 async fn say(scope: &Scope, input: &TypingSetInput) -> Result<(), Stop> {
-    use diesel::{ExpressionMethods, QueryDsl};
-    use diesel_async::RunQueryDsl;
     let (presence, conversation) = (&scope.app.presence, input.conversation_id.0);
     let (organization, me) = (scope.actor.organization, scope.actor.member);
     if input.typing && presence.has_just_said(organization, conversation, me) {
         return Ok(());
     }
-    let mut conn = scope.reader().await?;
+    let conn = scope.reader().await?;
     if !is_participant(scope, &conn, conversation).await? {
         return Err(not_found("conversationId"));
     }
-    let closed =
-        conversations::table.find((organization, conversation)).select(conversations::archived_at.is_not_null());
-    if closed.first::<bool>(&mut *conn).await? {
-        return Err(archived("conversationId"));
+    if let Some(closed) = block::closed(scope, &conn, conversation, "conversationId").await? {
+        return Err(closed);
     }
     drop(conn);
     if input.typing {

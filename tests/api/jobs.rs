@@ -464,9 +464,9 @@ async fn jobs_of_no_organization_are_looked_after_by_command() {
     let list = async || stoa(&server, &["jobs", "list"], "").await.1;
     leave(&server, None, Task { failures: 1, how: "never".into(), ..task("mend", 0) }).await;
     leave(&server, None, task("give up", 0)).await;
-    leave(&server, Some(ada.organization), task("of Ada's", 0)).await;
+    leave(&server, Some(ada.organization), task("of an organization", 0)).await;
     let ids = async |name: &str| server.text(&format!("SELECT id::text FROM jobs WHERE about = 'about {name}'")).await;
-    let (mend, give_up, adas) = (ids("mend").await, ids("give up").await, ids("of Ada's").await);
+    let (mend, give_up, adas) = (ids("mend").await, ids("give up").await, ids("of an organization").await);
     let said = list().await;
     assert!(said.contains(&format!("{mend}  waiting  task (about mend), attempt 0 of 3, next 2")), "{said}");
     assert!(said.contains(&give_up) && !said.contains(&adas), "{said}");

@@ -2,7 +2,10 @@
 
 use crate::{
     kit::{Founder, Server, code, data, server, user_errors},
-    messaging::live::{Feed, Said, Socket},
+    messaging::{
+        live::{Feed, Said, Socket},
+        user_contact::acted,
+    },
     wall::feed::Feed as EventStream,
 };
 use chrono::{TimeDelta, Utc};
@@ -263,4 +266,30 @@ async fn a_program_is_nobodys_presence() {
     let bobs = server.watch(&ada, &[&ada]).await;
     assert_eq!(feed.until(&ada, is("ONLINE")).await["lastSeenAt"], Value::Null);
     drop(bobs);
+}
+
+#[tokio::test]
+async fn who_is_blocked_sees_nobody_there() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let mut bobs = server.watch(&bob, &[&bob]).await;
+    bobs.until(&bob, is("ONLINE")).await;
+    server.show(&bob, json!({ "text": "here" })).await;
+    let (mut adas, mut eves) = (server.watch(&ada, &[&bob]).await, server.watch(&eve, &[&bob]).await);
+    for feed in [&mut adas, &mut eves] {
+        feed.until(&bob, |told| told["text"] == "here").await;
+    }
+    acted(server, &bob, "Block", &eve).await;
+    let nothing = json!({ "memberId": bob.member, "status": "OFFLINE", "text": null, "expiresAt": null,
+                          "lastSeenAt": null, "hidden": null });
+    assert_eq!(eves.until(&bob, is("OFFLINE")).await, nothing);
+    assert_eq!(server.presence(&eve, &bob).await, nothing);
+    // The others see him as before, and she hears nothing more, also not when what he set ends or is changed.
+    server.show(&bob, json!({ "text": "still here", "status": "AWAY" })).await;
+    adas.until(&bob, |told| told["text"] == "still here").await;
+    assert_eq!(server.presence(&eve, &bob).await, nothing);
+    acted(server, &bob, "Unblock", &eve).await;
+    let back = eves.next().await;
+    assert_eq!((&back[0]["text"], &back[0]["status"]), (&json!("still here"), &json!("AWAY")), "{back}");
 }

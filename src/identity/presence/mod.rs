@@ -1,5 +1,5 @@
-//! Presence: who is here, and what they show of themselves. Invariant: of a member who hides it others see nothing but
-//! OFFLINE, and of one whom they may not see nothing at all; whatever a page of members, what is stored costs one query.
+//! Presence: who is here, and what they show of themselves. Invariant: of a member who hides it, or has blocked them, others see nothing
+//! but OFFLINE, and of one whom they may not see nothing at all; whatever a page of members, what is stored costs one query.
 
 mod feed;
 mod set;
@@ -81,8 +81,9 @@ pub struct Presence {
 impl Presence {
     /// As the viewer sees it.
     fn seen_by(viewer: &Scope, member: Uuid, here: bool, stored: &Stored) -> Self {
-        let own = member == viewer.actor.member;
-        if stored.hidden && !own {
+        let me = viewer.actor.member;
+        let own = member == me;
+        if !own && (stored.hidden || stored.hidden_from.contains(&Some(me))) {
             return Presence {
                 member_id: member.into(),
                 status: PresenceStatus::Offline,

@@ -126,8 +126,8 @@ async fn store(tx: &mut Tx, input: PresenceSetInput) -> Result<Stored, Stop> {
 /// What is to be stored.
 fn changed(mut stored: Stored, input: PresenceSetInput, now: DateTime) -> Result<Stored, UserErrors> {
     if stored.expires_at.is_some_and(|at| at <= now.0) {
-        let Stored { hidden, last_seen, version, .. } = stored;
-        stored = Stored { hidden, last_seen, version, ..Stored::default() };
+        let Stored { hidden, hidden_from, last_seen, version, .. } = stored;
+        stored = Stored { hidden, hidden_from, last_seen, version, ..Stored::default() };
     }
     let mut errors = UserErrors::new();
     let mut status = PresenceStatus::of(&stored.status);

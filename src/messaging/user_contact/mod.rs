@@ -198,7 +198,7 @@ impl UserContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to block.")] input: UserContactInput,
     ) -> Option<UserContactPayload> {
-        change(ctx, input.member_id, async move |tx| pair::block(tx, input.member_id, true).await).await
+        block(ctx, input.member_id, true).await
     }
 
     /// Takes a block back: the member stands in your list as if there had been none, also as to what they have done
@@ -210,7 +210,7 @@ impl UserContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to unblock.")] input: UserContactInput,
     ) -> Option<UserContactPayload> {
-        change(ctx, input.member_id, async move |tx| pair::block(tx, input.member_id, false).await).await
+        block(ctx, input.member_id, false).await
     }
 
     /// Changes what you have set for a contact. Your other devices hear of it, and nobody else.
@@ -250,6 +250,14 @@ async fn change(
         }))
     }))
     .await
+}
+
+async fn block(ctx: &Context<'_>, member: Id<Member>, blocked: bool) -> Option<UserContactPayload> {
+    let payload = change(ctx, member, async move |tx| pair::block(tx, member, blocked).await).await;
+    if let Ok(Scope { app, actor, .. }) = scope(ctx) {
+        app.presence.changed(actor.organization, actor.member);
+    }
+    payload
 }
 
 /// How a member stands in the caller's list; None: they are not in it.

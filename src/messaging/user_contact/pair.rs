@@ -18,6 +18,7 @@ use crate::{
         write::{self, Rejection, Stop, Tx, patch, patch_required},
     },
     messaging::block,
+    platform::presence,
     schema::user_contacts,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -207,7 +208,10 @@ pub async fn block(tx: &mut Tx, other: Id<Member>, blocked: bool) -> Result<(), 
     let mine = Side { blocked_at: blocked.then_some(tx.now.0), ..pair.mine.clone() };
     let theirs = pair.theirs.clone();
     block::close(tx, other.0, blocked || theirs.blocks()).await?;
-    store(tx, &pair, mine, theirs).await
+    store(tx, &pair, mine, theirs).await?;
+    let actor = &tx.scope.actor;
+    presence::store::hide_from_blocked(tx.reader(), actor.organization, actor.member).await?;
+    Ok(())
 }
 
 pub async fn update(tx: &mut Tx, input: UserContactUpdateInput) -> Result<(), Stop> {

@@ -23,6 +23,8 @@ pub struct Stored {
     pub expires_at: Option<DateTime<Utc>>,
     /// Whether others are to see nothing of it.
     pub hidden: bool,
+    /// To whom the same goes; never NULL within.
+    pub hidden_from: Vec<Option<Uuid>>,
     #[diesel(column_name = last_seen_at)]
     pub last_seen: Option<DateTime<Utc>>,
     pub version: i32,
@@ -32,7 +34,15 @@ impl Default for Stored {
     /// Of who has never set anything.
     fn default() -> Self {
         let status = "online".to_owned();
-        Stored { status, text: None, expires_at: None, hidden: false, last_seen: None, version: 0 }
+        Stored {
+            status,
+            text: None,
+            expires_at: None,
+            hidden: false,
+            hidden_from: Vec::new(),
+            last_seen: None,
+            version: 0,
+        }
     }
 }
 
@@ -51,6 +61,21 @@ pub async fn read(mut conn: &AsyncPgConnection, organization: Uuid, members: &[U
         .filter(presences::member_id.eq_any(members))
         .select((presences::member_id, Stored::as_select()));
     Ok(rows.load::<(Uuid, Stored)>(&mut conn).await?.into_iter().collect())
+}
+
+/// Whom a member has blocked, as it is by now.
+const HIDE: &str = "
+    INSERT INTO presences AS p (organization_id, member_id, hidden_from, version)
+    SELECT $1, $2, ARRAY(SELECT member_id FROM user_contacts
+        WHERE organization_id = $1 AND owner_id = $2 AND blocked_at IS NOT NULL), 1
+    ON CONFLICT (organization_id, member_id)
+    DO UPDATE SET hidden_from = excluded.hidden_from, version = p.version + 1";
+
+/// Hides a member from those whom they have blocked, and from nobody else. Nodes are to be told after the commit
+/// (`Presence::changed`).
+pub async fn hide_from_blocked(mut conn: &AsyncPgConnection, organization: Uuid, member: Uuid) -> Result<()> {
+    sql_query(HIDE).bind::<SqlUuid, _>(organization).bind::<SqlUuid, _>(member).execute(&mut conn).await?;
+    Ok(())
 }
 
 /// In one order everywhere: two nodes may notice the end of a third at the same moment.

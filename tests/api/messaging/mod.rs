@@ -18,7 +18,7 @@ mod settings;
 mod snapshot;
 mod thread;
 pub mod typing;
-mod user_contact;
+pub mod user_contact;
 mod version;
 
 use crate::kit::{Founder, Server, data};
