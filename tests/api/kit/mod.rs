@@ -75,6 +75,7 @@ impl Server {
         config.identity.sign_ins_per_minute = 100_000;
         config.identity.argon2_memory_kib = 64;
         config.identity.argon2_passes = 1;
+        config.identity.hash_queue = 1000;
         config.database.pool = 8;
         config.database.wait_ms = 10_000;
         // Servers share a database: jobs are for those tests that have one of their own.
