@@ -1,18 +1,14 @@
 //! `stoa jobs`: what is to be done for no organization, looked at and mended while the server runs. Invariant: nothing of an
 //! organization is seen here; its administrators have the API for that.
 
+use super::administer;
 use crate::{
     app::App,
     config::Config,
     error::Result,
-    platform::{
-        jobs::by_hand::{self, Open},
-        migrations,
-        postgres::Postgres,
-    },
+    platform::jobs::by_hand::{self, Open},
 };
 use clap::Subcommand;
-use std::io::{self, Write};
 use uuid::Uuid;
 
 #[derive(Debug, Subcommand)]
@@ -37,34 +33,27 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: &Config, action: Action) -> Result<()> {
-    let (server, url) = Postgres::given_or_shared(config).await?;
-    let done = act(config, &url, action).await;
-    if let Some(server) = server {
-        server.stop().await;
-    }
-    // Whoever does not read it does not need it.
-    done.map(|words| _ = writeln!(io::stdout(), "{words}"))
+    administer(config, async |app| act(&app, action).await).await
 }
 
 /// What was done, in words.
-async fn act(config: &Config, url: &str, action: Action) -> Result<String> {
-    migrations::up(url).await?;
-    let database = App::new(config.clone(), url).await?.database.clone();
+async fn act(app: &App, action: Action) -> Result<String> {
+    let database = &app.database;
     Ok(match action {
         Action::List => {
-            let lines: Vec<String> = by_hand::open(&database).await?.iter().map(line).collect();
+            let lines: Vec<String> = by_hand::open(database).await?.iter().map(line).collect();
             if lines.is_empty() { "nothing waits, runs or is dead".to_owned() } else { lines.join("\n") }
         }
         Action::Retry { mut ids, dead } => {
             if dead {
-                let open = by_hand::open(&database).await?;
+                let open = by_hand::open(database).await?;
                 ids = open.iter().filter(|job| job.status == "dead").map(|job| job.id).collect();
             }
-            by_hand::retry(&database, &ids).await?;
+            by_hand::retry(database, &ids).await?;
             format!("{} due again", jobs(ids.len()))
         }
         Action::Discard { ids } => {
-            by_hand::discard(&database, &ids).await?;
+            by_hand::discard(database, &ids).await?;
             format!("{} given up", jobs(ids.len()))
         }
     })

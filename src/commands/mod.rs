@@ -11,12 +11,19 @@ mod serve;
 mod user;
 
 use crate::{
+    app::App,
     config::{self, Config, Flag, Loaded, Sources},
     error::{Error, Result},
-    platform::telemetry,
+    platform::{migrations, postgres::Postgres, telemetry},
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
-use std::{future::Future, path::PathBuf, process::ExitCode};
+use std::{
+    future::Future,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 /// Stoa: a self-hosted GraphQL server for a company's customers, work and conversations.
 ///
@@ -161,6 +168,21 @@ fn in_runtime<T>(config: &Config, future: impl Future<Output = Result<T>>) -> Re
         .build()
         .map_err(Error::ours)?
         .block_on(future)
+}
+
+/// Does something in the database of these settings, also beside a Stoa that runs on it, and prints what was done.
+async fn administer(config: &Config, act: impl AsyncFnOnce(Arc<App>) -> Result<String>) -> Result<()> {
+    let (server, url) = Postgres::given_or_shared(config).await?;
+    let done = async {
+        migrations::up(&url).await?;
+        act(App::new(config.clone(), &url).await?).await
+    };
+    let done = done.await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    // Whoever does not read it does not need it.
+    done.map(|words| _ = writeln!(io::stdout(), "{words}"))
 }
 
 /// How large the stack of a thread that executes documents must be, in bytes. Resolvers are polled within each other, as

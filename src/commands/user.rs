@@ -1,16 +1,16 @@
 //! `stoa user`: accounts as whoever runs the server makes and mends them, also while it runs. Invariant: no secret is an
 //! argument, which other users of the machine see: passwords are read from standard input, or chosen by a link.
 
+use super::administer;
 use crate::{
     app::App,
     config::Config,
     error::{Error, Result},
     identity::administration::{self, NewUser},
     kit::permission::Role,
-    platform::{migrations, postgres::Postgres},
 };
 use clap::{Args, Subcommand};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 /// Bytes of a password on standard input at most.
 const LONGEST: u64 = 1024;
@@ -94,19 +94,11 @@ impl Password {
 }
 
 pub(super) async fn run(config: &Config, action: Action) -> Result<()> {
-    let (server, url) = Postgres::given_or_shared(config).await?;
-    let done = act(config, &url, action).await;
-    if let Some(server) = server {
-        server.stop().await;
-    }
-    // Whoever does not read it does not need it.
-    done.map(|words| _ = writeln!(io::stdout(), "{words}"))
+    administer(config, async |app| act(&app, action).await).await
 }
 
 /// What was done, in words.
-async fn act(config: &Config, url: &str, action: Action) -> Result<String> {
-    migrations::up(url).await?;
-    let app = App::new(config.clone(), url).await?;
+async fn act(app: &App, action: Action) -> Result<String> {
     let by_link = |link: Option<String>| match link {
         Some(link) => format!("; the password is chosen here, once and within an hour:\n{link}"),
         None => String::new(),
@@ -117,14 +109,14 @@ async fn act(config: &Config, url: &str, action: Action) -> Result<String> {
             let password = password.read()?;
             let done = format!("{email} is {} of {organization}", role.as_str());
             let new = NewUser { email, full_name: name, organization, found, role, password };
-            Ok(done + &by_link(administration::create(&app, new).await?))
+            Ok(done + &by_link(administration::create(app, new).await?))
         }
         Action::Reset { email, forget_authenticator, password } => {
-            let link = administration::reset(&app, &email, password.read()?, forget_authenticator).await?;
+            let link = administration::reset(app, &email, password.read()?, forget_authenticator).await?;
             Ok(format!("{email} is signed out everywhere, and the old password is good for nothing{}", by_link(link)))
         }
         Action::Promote { email, organization, role } => {
-            administration::promote(&app, &email, organization.as_deref(), role).await?;
+            administration::promote(app, &email, organization.as_deref(), role).await?;
             Ok(format!("{email} is {} from the next second on", role.as_str()))
         }
     }

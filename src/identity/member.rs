@@ -13,10 +13,13 @@ use crate::{
         scope::Actor,
         sql::Sql,
         value::Bind,
+        write::Tx,
     },
 };
 use async_graphql::{ComplexObject, Context};
+use diesel_async::RunQueryDsl;
 use stoa_macros::entity;
+use uuid::Uuid;
 
 db_enum! {
     /// Whether a member can sign in.
@@ -89,4 +92,14 @@ fn known_to(actor: &Actor, sql: &mut Sql, alias: &'static str) {
     sql.push("WHERE mine.organization_id = ").push(alias).push(".organization_id AND mine.left_at IS NULL ");
     sql.push("AND theirs.member_id = ").push(alias).push(".id AND mine.member_id = ");
     sql.bind(Bind::Uuid(Some(actor.member))).push("))");
+}
+
+/// Holds two members against whatever else is done about both. In sorted order, so that nobody waits in a circle, and before
+/// anything of a conversation.
+pub async fn hold_members(tx: &mut Tx, members: [Uuid; 2]) -> crate::Result<()> {
+    let mut sql = Sql::new("SELECT id FROM memberships WHERE organization_id = ");
+    sql.bind(Bind::Uuid(Some(tx.scope.actor.organization))).push(" AND id = ANY(");
+    sql.bind(Bind::Uuids(members.to_vec())).push(") ORDER BY id FOR NO KEY UPDATE");
+    sql.execute(tx.conn()).await?;
+    Ok(())
 }

@@ -90,6 +90,18 @@ impl Loads {
     pub fn put_list<T: Any + Send + Sync>(&self, key: ListKey, list: Arc<T>) {
         self.lists.lock().insert(key, list);
     }
+
+    /// Keeps what was found ahead of each row of a page, as `Option<T>`: of some there is nothing.
+    pub fn put_each<T: Any + Send + Sync>(
+        &self,
+        rows: impl IntoIterator<Item = Uuid>,
+        key: impl Fn(Uuid) -> ListKey,
+        mut found: HashMap<Uuid, T>,
+    ) {
+        for row in rows {
+            self.put_list(key(row), Arc::new(found.remove(&row)));
+        }
+    }
 }
 
 /// Records by id, where nothing was fetched ahead: those that are asked for at the same moment in one query.

@@ -51,8 +51,7 @@ pub async fn close(tx: &mut Tx, other: Uuid, closed: bool) -> Result<()> {
     Ok(())
 }
 
-/// Pushes that in the conversation `c` nobody has blocked the other, and that it is no direct one with somebody who cannot
-/// sign in: for the caller `member`, both of them columns or binds of the statement.
+/// That in the conversation `c` nobody has blocked the other, and that it is no direct one with somebody who cannot sign in.
 pub const OPEN: &str = "NOT c.blocked AND (c.direct_key IS NULL OR NOT EXISTS (
     SELECT 1 FROM participants o JOIN memberships om ON om.organization_id = o.organization_id AND om.id = o.member_id
     WHERE o.organization_id = c.organization_id AND o.conversation_id = c.id AND om.status IN ('suspended', 'removed')))";

@@ -5,10 +5,9 @@ use super::{
     conversation::{Conversation, ConversationKind, ConversationVisibility, tell_of, tidy},
     participant::ParticipantRole,
     seat::join,
-    user_contact::hold_members,
 };
 use crate::{
-    identity::Member,
+    identity::member::{Member, hold_members},
     kit::{
         entity::{self, Entity},
         feed::Place,

@@ -91,8 +91,8 @@ pub fn note(app: &App, organization: Uuid, conversation: Uuid, member: Uuid) {
 }
 
 /// Tells a conversation where these members are; of one who has blocked the other in a direct one, nothing until they take
-/// it back: not even that there is something that is not told. Who is held by somebody else at this moment is left for the next time
-/// and is in the answer: so nobody waits here, and nobody waits for each other.
+/// it back: not even that there is something that is not told. Who is held by somebody else at this moment is left for the
+/// next time and is in the answer: so nobody waits here, and nobody waits for each other.
 async fn tell(
     database: &Database,
     hub: &Hub,

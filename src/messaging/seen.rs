@@ -99,10 +99,8 @@ impl Seen<'_, Message> {
     ) -> Result<()> {
         let ids = || rows.iter().map(|row| row.id.0).collect::<Vec<_>>();
         if selections.iter().any(|field| field.name() == "status") {
-            let mut found = statuses(scope, conn, ids()).await?;
-            for id in ids() {
-                scope.loads.put_list(status_key(id), Arc::new(found.remove(&id)));
-            }
+            let found = statuses(scope, conn, ids()).await?;
+            scope.loads.put_each(ids(), status_key, found);
         }
         for field in selections {
             let Some(reached) = Reached::of(field.name()) else { continue };

@@ -104,10 +104,9 @@ impl Told<'_, Participant> {
         if !selections.iter().any(|field| FIELDS.contains(&field.name())) {
             return Ok(());
         }
-        let mut found = read(scope, conn, rows.iter().map(|row| row.id.0).collect()).await?;
-        for row in rows {
-            scope.loads.put_list(key(row.id.0), Arc::new(found.remove(&row.id.0)));
-        }
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+        let found = read(scope, conn, ids.clone()).await?;
+        scope.loads.put_each(ids, key, found);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! gives more than they have, an organization keeps an owner, and what is taken is gone within a second.
 
 use crate::{
-    kit::{self, Founder, Server, code, data, server, user_errors},
+    kit::{self, Founder, Server, code, connect, data, mail::until, server, user_errors},
     socket::Client,
 };
 use serde_json::{Value, json};
@@ -154,6 +154,33 @@ async fn the_last_owner_stays() {
     assert_eq!(data(&viewer(server, &ada).await, "viewer.role"), "ADMIN");
     assert_eq!(verdict(server, &ada, "memberRoleChange", promote).await, "FORBIDDEN");
     assert_eq!(owners(server, &ada).await, 1);
+}
+
+/// Whoever is named first: what else is done about both of them holds them in the same order.
+#[tokio::test]
+async fn two_members_are_held_in_one_order() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let heir = loop {
+        let heir = server.member(&ada, "admin", None).await;
+        if heir.member > ada.member {
+            break heir;
+        }
+    };
+    let hold = |member: Uuid| format!("SELECT FROM memberships WHERE id = '{member}' FOR NO KEY UPDATE NOWAIT");
+    let mut other = connect(&server.database).await;
+    let held = other.transaction().await.expect("a transaction");
+    held.batch_execute(&hold(ada.member)).await.expect("nobody holds her");
+    let process: i32 = held.query_one("SELECT pg_backend_pid()", &[]).await.expect("a process").get(0);
+    let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE {process} = ANY(pg_blocking_pids(pid))");
+    let looking = async {
+        until("somebody who waits", async || (server.count(&waits).await == 1).then_some(())).await;
+        held.batch_execute(&hold(heir.member)).await.expect("who waits for the first does not hold the second");
+        held.rollback().await.expect("an end");
+    };
+    let transfer = change(server, &ada, "ownershipTransfer", json!({ "memberId": heir.member }));
+    let (answer, ()) = futures_util::future::join(transfer, looking).await;
+    assert_eq!(data(&answer, "done.member")["role"], "OWNER", "{answer}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Presence as members see it: who is here, what they show, and what of it is nobody's business.
 
 use crate::{
-    kit::{Founder, Server, code, data, server, user_errors},
+    kit::{Founder, Server, code, data, mail::until, server, user_errors},
     messaging::{
         live::{Feed, Said, Socket},
         user_contact::acted,
@@ -10,12 +10,9 @@ use crate::{
 };
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Duration;
 
 const FIELDS: &str = "memberId status text expiresAt lastSeenAt hidden";
-/// How long anything may take that has to come.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Server {
     /// A member as somebody sees them.
@@ -95,15 +92,10 @@ async fn all_devices_of_a_member_are_one() {
     assert!(seen > before && seen < Utc::now() + TimeDelta::seconds(1), "{gone}");
     assert_eq!(gone["text"], "by stream", "who is away may say why");
     // It is kept, in a batch a moment later; the second later than whoever came.
-    let began = Instant::now();
-    loop {
-        let kept = server.presence(&ada, &bob).await["lastSeenAt"].as_str().map(str::to_owned);
-        if kept.as_deref() == gone["lastSeenAt"].as_str() {
-            break;
-        }
-        assert!(began.elapsed() < PATIENCE, "{kept:?} of {gone}");
-        sleep(Duration::from_millis(10)).await;
-    }
+    until("the time that was told", async || {
+        (server.presence(&ada, &bob).await["lastSeenAt"] == gone["lastSeenAt"]).then_some(())
+    })
+    .await;
     server.stop().await;
 }
 

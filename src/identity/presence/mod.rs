@@ -1,5 +1,6 @@
-//! Presence: who is here, and what they show of themselves. Invariant: of a member who hides it, or has blocked them, others see nothing
-//! but OFFLINE, and of one whom they may not see nothing at all; whatever a page of members, what is stored costs one query.
+//! Presence: who is here, and what they show of themselves. Invariant: of a member who hides it, or has blocked them, others
+//! see nothing but OFFLINE, and of one whom they may not see nothing at all; whatever a page of members, what is stored costs
+//! one query.
 
 mod feed;
 mod set;

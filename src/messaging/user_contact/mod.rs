@@ -31,7 +31,7 @@ use std::sync::Arc;
 use stoa_macros::entity;
 use uuid::Uuid;
 
-pub use pair::{CHANGED, hold_members};
+pub use pair::CHANGED;
 
 db_enum! {
     /// How a member stands in your contact list.
@@ -253,11 +253,11 @@ async fn change(
 }
 
 async fn block(ctx: &Context<'_>, member: Id<Member>, blocked: bool) -> Option<UserContactPayload> {
-    let payload = change(ctx, member, async move |tx| pair::block(tx, member, blocked).await).await;
-    if let Ok(Scope { app, actor, .. }) = scope(ctx) {
+    let payload = change(ctx, member, async move |tx| pair::block(tx, member, blocked).await).await?;
+    if let Some(Scope { app, actor, .. }) = scope(ctx).ok().filter(|_| payload.user_errors.is_empty()) {
         app.presence.changed(actor.organization, actor.member);
     }
-    payload
+    Some(payload)
 }
 
 /// How a member stands in the caller's list; None: they are not in it.

@@ -7,7 +7,7 @@ use super::{UserContactStatus, UserContactUpdateInput};
 use crate::{
     error::Result,
     events::{Change, StreamKind, stream_of_member},
-    identity::Member,
+    identity::member::{Member, hold_members},
     kit::{
         entity::Entity,
         id::Id,
@@ -106,16 +106,6 @@ impl Side {
 struct Pair {
     mine: Side,
     theirs: Side,
-}
-
-/// Holds these members against whatever else is done about what they are to each other. In sorted order, before anything
-/// of a conversation.
-pub async fn hold_members(tx: &mut Tx, members: [Uuid; 2]) -> Result<()> {
-    let mut sql = Sql::new("SELECT id FROM memberships WHERE organization_id = ");
-    sql.bind(Bind::Uuid(Some(tx.scope.actor.organization))).push(" AND id = ANY(");
-    sql.bind(Bind::Uuids(members.to_vec())).push(") ORDER BY id FOR NO KEY UPDATE");
-    sql.execute(tx.conn()).await?;
-    Ok(())
 }
 
 /// Both sides. NOT_FOUND for a member who is neither in the caller's list nor to be seen by them.
