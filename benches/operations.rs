@@ -142,7 +142,7 @@ fn q3(world: &World) -> String {
     )
 }
 
-/// The same writes and locks: the conversation's number, the sender's place, the message, the head of its stream, the
+/// The same writes and locks: the conversation's number, the sender's positions, the message, the head of its stream, the
 /// event.
 fn q4(world: &World) -> String {
     format!(
@@ -153,8 +153,11 @@ fn q4(world: &World) -> String {
                AND p.left_at IS NULL AND p.member_id = '{founder}')
            RETURNING c.organization_id, c.id, last_seq, last_message_at
          ), sender AS (
-           SELECT place.*, p.member_id FROM place JOIN participants p ON p.organization_id = place.organization_id
-             AND p.conversation_id = place.id AND p.member_id = '{founder}' WHERE p.left_at IS NULL FOR SHARE OF p
+           UPDATE participants p SET read_seq = last_seq, read_at = last_message_at, delivered_seq = last_seq,
+             delivered_at = last_message_at, last_read_seq = last_seq, last_read_at = last_message_at,
+             sent_seq = last_seq, last_delivered_seq = last_seq, last_delivered_at = last_message_at
+           FROM place WHERE p.organization_id = place.organization_id AND p.conversation_id = place.id
+             AND p.member_id = '{founder}' AND p.left_at IS NULL RETURNING place.*, p.member_id
          ), sent AS (
            INSERT INTO messages (organization_id, id, conversation_id, seq, sender_id, body, created_by, created_at, updated_at)
            SELECT organization_id, gen_random_uuid(), id, last_seq, member_id,

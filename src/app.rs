@@ -4,7 +4,7 @@
 use crate::{
     config::{Config, millis},
     error::{Error, Result},
-    events::Hub,
+    events::{Combiner, Hub},
     kit::relation::Lookups,
     platform::{
         aside::Aside,
@@ -42,6 +42,7 @@ pub struct App {
     pub lookups: Lookups,
     pub aside: Aside,
     pub coalescer: Coalescer,
+    pub combiner: Combiner,
     pub jobs: Jobs,
     pub mail: Mailer,
     pub oidc: Oidc,
@@ -73,6 +74,7 @@ impl App {
             lookups: Lookups::default(),
             aside: Aside::default(),
             coalescer: Coalescer::default(),
+            combiner: Combiner::default(),
             mail: Mailer::new(&config, &jobs)?,
             oidc: Oidc::new(&config)?,
             files: Files::open(&config)?,

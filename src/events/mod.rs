@@ -2,13 +2,14 @@
 //! whoever is looking. Invariant: a subscriber sees every event of its stream once and in order, or is told
 //! to start afresh.
 //!
-//! In reading order: `append` writes in the mutation's transaction; `read` is the log in the database; `cursor` a
-//! place in it that can be checked; `tail` the newest events of one live stream and `resume` one subscriber's
-//! way along it, both plain state without a clock or a socket; `hub` brings them together, `sweep` fills their
-//! gaps, `bus` tells other nodes.
+//! In reading order: `append` writes in the mutation's transaction; `combiner` does together what would wait for each
+//! other; `read` is the log in the database; `cursor` a place in it that can be checked; `tail` the newest events of one
+//! live stream and `resume` one subscriber's way along it, both plain state without a clock or a socket; `hub` brings them
+//! together, `sweep` fills their gaps, `bus` tells other nodes.
 
 mod append;
 mod bus;
+mod combiner;
 mod cursor;
 mod hub;
 mod read;
@@ -22,6 +23,7 @@ mod tests;
 use bus::{Bus, InProcess};
 
 pub use append::{NUMBER_AND_STORE, event_id};
+pub use combiner::Combiner;
 pub use cursor::Cursor;
 pub use hub::Hub;
 pub use read::histories;

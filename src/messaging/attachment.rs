@@ -7,7 +7,7 @@ use crate::{
     kit::{
         id::Id,
         rules::Rules,
-        scope::Scope,
+        scope::{Actor, Scope},
         sql::Sql,
         user_error::{UserErrorCode, UserErrors},
         value::Bind,
@@ -56,13 +56,13 @@ pub fn check(given: &[Id<File>], errors: &mut UserErrors) {
     }
 }
 
-/// Pushes ` AND …`: that the caller can attach these files.
-pub fn push_attachable(scope: &Scope, given: &[Id<File>], sql: &mut Sql) {
+/// Pushes ` AND …`: that a member can attach these files.
+pub fn push_attachable(actor: &Actor, given: &[Id<File>], sql: &mut Sql) {
     let ids = given.iter().map(|id| id.0).collect();
     sql.push(" AND NOT EXISTS (SELECT FROM unnest(").bind(Bind::Uuids(ids));
     sql.push(") AS g (id) WHERE NOT EXISTS (SELECT FROM files f WHERE f.organization_id = ");
-    sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND f.id = g.id AND f.created_by = ");
-    sql.bind(Bind::Uuid(Some(scope.actor.member))).push(" AND f.state = 'ready'))");
+    sql.bind(Bind::Uuid(Some(actor.organization))).push(" AND f.id = g.id AND f.created_by = ");
+    sql.bind(Bind::Uuid(Some(actor.member))).push(" AND f.state = 'ready'))");
 }
 
 /// Pushes a part of the statement that sends, behind `sent`: the rows. A file that is deleted at this moment violates the

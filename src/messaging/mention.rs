@@ -141,15 +141,15 @@ pub async fn outsiders(
     }
     let mut sql = Sql::new("SELECT m.id FROM unnest(");
     sql.bind(Bind::Uuids(members.to_vec())).push(") AS m (id) WHERE ");
-    push_outside(scope, conversation, &mut sql);
+    push_outside(scope.actor.organization, conversation, &mut sql);
     let found: Vec<Outsider> = sql.load(&mut conn).await?;
     Ok(found.into_iter().map(|outsider| outsider.id).collect())
 }
 
 /// Pushes that `m.id` is nobody in the conversation.
-pub fn push_outside(scope: &Scope, conversation: Uuid, sql: &mut Sql) {
+pub fn push_outside(organization: Uuid, conversation: Uuid, sql: &mut Sql) {
     sql.push("NOT EXISTS (SELECT 1 FROM participants o WHERE o.organization_id = ");
-    sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND o.conversation_id = ");
+    sql.bind(Bind::Uuid(Some(organization))).push(" AND o.conversation_id = ");
     sql.bind(Bind::Uuid(Some(conversation))).push(" AND o.member_id = m.id AND o.left_at IS NULL)");
 }
 

@@ -1,6 +1,7 @@
 //! The log put to the test: as plain state under seeded accidents, as a hub over a log in memory, and in
 //! PostgreSQL.
 
+mod combiner;
 mod database;
 mod hub;
 #[path = "../../../tests/api/kit/postgres.rs"]
