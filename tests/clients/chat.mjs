@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, chmodSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -26,17 +26,19 @@ const tell = (name, story) => report(name, story, complaints);
 
 const folder = mkdtempSync(join(tmpdir(), 'stoa-chat.'));
 chmodSync(folder, 0o755); // as root, PostgreSQL runs as another user
+const log = join(folder, 'log');
 let server;
 let listen = '127.0.0.1:0';
 
 async function start() {
   server = spawn(binary, ['serve', '--demo', '--listen', listen, '--data-dir', join(folder, 'data')], {
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', openSync(log, 'a')],
   });
+  const late = setTimeout(() => server.kill('SIGKILL'), 60_000);
   for await (const line of createInterface(server.stdout)) {
     const address = line.match(/^Stoa answers on (http:\/\/(\S+)\/graphql)$/);
     if (!address) continue;
-    server.stdout.resume();
+    clearTimeout(late);
     listen = address[2];
     return address[1];
   }
@@ -257,6 +259,10 @@ try {
   });
 
   assert.deepEqual(complaints, []);
+} catch (error) {
+  const wrong = readFileSync(log, 'utf8').split('\n').filter((line) => /"level":"(WARN|ERROR)"/.test(line));
+  console.error('of what Stoa logged meanwhile:', wrong.slice(-20).join('\n') || 'nothing went wrong');
+  throw error;
 } finally {
   await browser.close();
   await site?.close();

@@ -64,16 +64,18 @@ export class Inbox {
     switch (event.__typename) {
       case 'ConversationHappened': {
         const id = event.conversationId;
+        if (event.event.__typename === 'ResyncRequired') this.#forget(id);
         for (const journal of this.#journals) if (journal.id === id) journal.events.push(event.event);
         const talk = this.talks.get().get(id);
         if (talk) this.#put(id, apply(talk, event.event, this.me));
         break;
       }
       case 'ConversationEntered': {
-        const { conversation } = event;
-        const known = this.talks.get().get(conversation.id);
-        // One that was opened from elsewhere is known already; here the feed of it begins.
-        this.#put(conversation.id, known && !known.stale ? { ...known, cursor: conversation.cursor } : talkOf(conversation));
+        const { id, cursor } = event.conversation;
+        const known = this.talks.get().get(id);
+        this.#forget(id);
+        // One that was fetched before its feed began: what happened in between is in neither.
+        this.#put(id, known ? { ...known, cursor, stale: true } : talkOf(event.conversation));
         break;
       }
       case 'ConversationGone':
@@ -85,7 +87,7 @@ export class Inbox {
 
   /**
    * Puts an answer into a conversation. What the feed told while it was on its way is applied once more, on top; so it does
-   * not matter whether the answer knew of it. False: the conversation was left meanwhile, and the answer is of no use.
+   * not matter whether the answer knew of it. False: the feed did not tell all of that time, and the answer is of no use.
    */
   async join<T>(id: string, answer: Promise<T>, merge: (talk: Talk | undefined, answer: T) => Talk | undefined): Promise<boolean> {
     const journal = { id, events: [] as ConversationEvent[] };
@@ -105,8 +107,13 @@ export class Inbox {
   #put(id: string, talk: Talk | undefined) {
     const talks = new Map(this.talks.get());
     if (talk) talks.set(id, talk);
-    else if (talks.delete(id)) for (const journal of this.#journals) if (journal.id === id) this.#journals.delete(journal);
+    else if (talks.delete(id)) this.#forget(id);
     this.talks.set(talks);
+  }
+
+  /** Makes the answers that are on their way worthless: the feed of the conversation ends here, or begins. */
+  #forget(id: string) {
+    for (const journal of this.#journals) if (journal.id === id) this.#journals.delete(journal);
   }
 }
 

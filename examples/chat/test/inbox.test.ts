@@ -42,6 +42,13 @@ function inboxOf(...rows: ReturnType<typeof row>[]) {
   return { inbox, talk: () => inbox.talks.get().get('talk')! };
 }
 
+/** A fetch that the test answers. */
+function fetching(inbox: Inbox) {
+  let answer = (_: ReturnType<typeof opened>) => {};
+  const joined = inbox.join('talk', new Promise<ReturnType<typeof opened>>((resolve) => (answer = resolve)), reopen);
+  return { joined, answer: (talk: ReturnType<typeof opened>) => answer(talk) };
+}
+
 const bodies = (talk: { messages: readonly Message[] }) => talk.messages.map(({ body }) => body);
 
 test('a message moves the cursor, the number and what is new in one step', () => {
@@ -105,12 +112,11 @@ test('positions go forwards only; who sends has read', async () => {
 test('what happens while an answer is on its way is not lost, whether the answer knows of it or not', async () => {
   for (const known of [false, true]) {
     const { inbox, talk } = inboxOf(row(3));
-    let arrive = (_: ReturnType<typeof opened>) => {};
-    const joined = inbox.join('talk', new Promise<ReturnType<typeof opened>>((resolve) => (arrive = resolve)), reopen);
+    const { joined, answer } = fetching(inbox);
     inbox.take(sent(4));
     inbox.take(edited(2, 2, 'better')); // not shown yet
     const reacted = message(3, { reactions: [{ emoji: '👍', count: 1, reactedByMe: false }] });
-    arrive(known ? opened(4, [message(4), reacted, message(2, { version: 2, body: 'better' }), message(1)]) : opened(3));
+    answer(known ? opened(4, [message(4), reacted, message(2, { version: 2, body: 'better' }), message(1)]) : opened(3));
     assert.equal(await joined, true);
     assert.deepEqual(bodies(talk()), ['text 1', 'better', 'text 3', 'text 4']);
     assert.equal(talk().cursor, 'e2');
@@ -134,19 +140,33 @@ test('one that cannot be continued is asked for anew', async () => {
   assert.deepEqual(inbox.positions(), [{ conversationId: 'talk', after: 'c9' }]);
 });
 
-test('one that cannot be continued, and is told whole at the next connection', () => {
+test('an answer from before the feed could not be continued is of no use', async () => {
   const { inbox, talk } = inboxOf(row(3));
+  const { joined, answer } = fetching(inbox);
   inbox.take(happened({ __typename: 'ResyncRequired', cursor: 'c9' }));
-  inbox.take({ __typename: 'ConversationEntered', conversation: row(12, 2) });
-  assert.deepEqual([talk().lastSeq, unread(talk()), talk().stale], [12, 2, false]);
+  answer(opened(3));
+  assert.equal(await joined, false);
+  assert.deepEqual([talk().lastSeq, talk().stale], [3, true]);
+});
+
+test('one that was fetched before its feed begins is fetched once more, there', async () => {
+  const { inbox, talk } = inboxOf();
+  const early = fetching(inbox);
+  early.answer(opened(3));
+  assert.equal(await early.joined, true);
+  const late = fetching(inbox);
+  inbox.take({ __typename: 'ConversationEntered', conversation: row(5) });
+  late.answer(opened(4));
+  assert.deepEqual([await late.joined, talk().lastSeq, talk().stale], [false, 3, true]);
+  await inbox.join('talk', Promise.resolve(opened(5)), reopen);
+  assert.deepEqual([talk().lastSeq, talk().stale, talk().cursor], [5, false, 'c5']);
 });
 
 test('an answer for a conversation that was left meanwhile is of no use', async () => {
   const { inbox } = inboxOf(row(3));
-  let arrive = (_: ReturnType<typeof opened>) => {};
-  const joined = inbox.join('talk', new Promise<ReturnType<typeof opened>>((resolve) => (arrive = resolve)), reopen);
+  const { joined, answer } = fetching(inbox);
   inbox.take(happened({ __typename: 'ParticipantRemoved', cursor: 'c4', participant: { memberId: ME } }));
-  arrive(opened(3));
+  answer(opened(3));
   assert.equal(await joined, false);
   assert.equal(inbox.talks.get().size, 0);
 });

@@ -40,13 +40,13 @@ export function Line({ talk, message, joined, edit }: LineProps) {
             <strong className={own ? 'hidden' : undefined}>{own ? 'You' : name}</strong> <time dateTime={message.createdAt}>{timeOf(message.createdAt)}</time>
           </p>
         )}
-        <div className="bubble">
+        <div className={message.deletedAt ? 'bubble gone' : 'bubble'}>
           {message.threadRoot && (
             <p className="quote">
               <Icon name="reply" /> {message.threadRoot.sender?.name}: {plain(message.threadRoot.body, talk)}
             </p>
           )}
-          {message.deletedAt ? <p className="text gone">This message was deleted</p> : message.body && <Text body={message.body} talk={talk} />}
+          {message.deletedAt ? <p className="text">This message was deleted</p> : message.body && <Text body={message.body} talk={talk} />}
           {!message.deletedAt &&
             message.attachments?.nodes.map(({ id, file }) => (
               <a key={id} className="file" href={file?.url ?? undefined} target="_blank" rel="noreferrer">
@@ -102,17 +102,18 @@ function moveFocus(event: KeyboardEvent<HTMLElement>) {
   if (next instanceof HTMLElement) next.focus();
 }
 
-export function UnsentLine({ message, live }: { message: Unsent; live: boolean }) {
+/** `last`: of those that are on their way. */
+export function UnsentLine({ message, live, last }: { message: Unsent; live: boolean; last: boolean }) {
   const { outbox } = useChat();
   const { body, refusal, seq } = message;
   return (
-    <li className={`line own ${refusal === null ? 'sending' : 'failed'}`}>
+    <li className={`line own joined ${refusal === null ? 'sending' : 'failed'}`}>
       <div className="said">
         <div className="bubble">
           <p className="text">{body}</p>
         </div>
         {refusal === null ? (
-          <p className="receipt">{seq !== null ? 'Sent' : live ? 'Sending…' : 'Waiting for the connection'}</p>
+          <p className={last ? 'receipt' : 'hidden'}>{seq !== null ? 'Sent' : live ? 'Sending…' : 'Waiting for the connection'}</p>
         ) : (
           <p className="receipt refusal" role="alert">
             Not sent: {refusal}{' '}

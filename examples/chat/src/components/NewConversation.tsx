@@ -16,7 +16,10 @@ export function NewConversation({ close }: { close(): void }) {
   const search = useDeferredValue(words);
   const [{ data, error, fetching }] = useQuery({ query: PeopleDocument, variables: { search } });
   const people = data?.members?.nodes.filter(({ id }) => id !== chat.me.id) ?? [];
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    dialog.current?.showModal();
+    dialog.current?.querySelector('input')?.focus();
+  }, []);
 
   async function open(memberId: string) {
     try {

@@ -60,7 +60,7 @@ export function SignIn() {
         </button>
         {!challenge && (
           <p className="demo">
-            Demo:
+            <span>Or look around as one of the demo</span>
             {DEMO.map((email) => (
               <button key={email} type="button" className="link" disabled={busy} onClick={() => void enter(email, DEMO_PASSWORD)}>
                 {email}

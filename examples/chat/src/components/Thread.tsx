@@ -1,6 +1,6 @@
 // A conversation: its messages, oldest first, then what is on its way, who types, and where one writes.
 
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useLayoutEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { connection } from '../client';
 import { unread, type Message, type Talk } from '../inbox';
 import { useStore } from '../store';
@@ -14,6 +14,8 @@ import { dayOf, sameDay, since } from './time';
 
 /** Within how many milliseconds one message behind another of the same person shows neither name nor picture again. */
 const TOGETHER = 300_000;
+/** Within how many pixels of the end one is at the end. */
+const NEAR = 80;
 
 export function Thread({ id }: { id: string }) {
   const chat = useChat();
@@ -79,18 +81,34 @@ function Messages({ talk, live, edit }: { talk: Talk; live: boolean; edit(messag
   /** The first message that was new when the conversation was opened: above it stands a line. */
   const [firstNew] = useState(() => (unread(talk) ? talk.readSeq + 1 : 0));
   const { older, olderState, loadOlder } = useOlder(talk);
-  const end = useRef<HTMLDivElement>(null);
+  const scroller = useRef<HTMLDivElement>(null);
   const news = useRef<HTMLLIElement>(null);
+  const [atEnd, setAtEnd] = useState(true);
 
   useEffect(() => news.current?.scrollIntoView({ block: 'center' }), []);
+  // Whoever is at the end stays there, and whoever writes comes there.
+  useLayoutEffect(() => {
+    if (atEnd) scroller.current?.scrollTo(0, 0);
+  }, [talk.messages, atEnd]);
   useEffect(() => {
-    if (unsent.length) end.current?.scrollIntoView();
+    if (unsent.length) scroller.current?.scrollTo(0, 0);
   }, [unsent.length]);
-  useReading(talk, live, end);
+  const looks = useLooking();
+  const reads = atEnd && looks && live && unread(talk) > 0;
+  useEffect(() => {
+    if (reads) void chat.markRead(talk.id, talk.lastSeq);
+  }, [chat, talk.id, talk.lastSeq, reads]);
 
   return (
-    // Reversed, so that the browser stays at the bottom by itself; within, everything is in the order of reading.
-    <div className="scroller" tabIndex={0} role="log" aria-label="Messages">
+    // Reversed, so that its beginning is the bottom; within, everything is in the order of reading.
+    <div
+      ref={scroller}
+      className="scroller"
+      tabIndex={0}
+      role="log"
+      aria-label="Messages"
+      onScroll={(event) => setAtEnd(event.currentTarget.scrollTop > -NEAR)}
+    >
       <div>
         {talk.older ? (
           <button ref={older} className="link older" onClick={loadOlder}>
@@ -117,13 +135,12 @@ function Messages({ talk, live, edit }: { talk: Talk; live: boolean; edit(messag
               />,
             ];
           })}
-          {unsent.map((message) => (
-            <UnsentLine key={message.clientId} message={message} live={live} />
+          {unsent.map((message, place) => (
+            <UnsentLine key={message.clientId} message={message} live={live} last={place === unsent.length - 1} />
           ))}
         </ol>
         <Receipt talk={talk} pending={unsent.length > 0} />
         <Typing talk={talk} live={live} />
-        <div ref={end} />
       </div>
     </div>
   );
@@ -150,25 +167,14 @@ function useOlder(talk: Talk) {
   return { older, olderState, loadOlder };
 }
 
-/** Marks as read what is in sight of somebody who looks. */
-function useReading(talk: Talk, live: boolean, end: React.RefObject<HTMLElement | null>) {
-  const chat = useChat();
-  const [inSight, setInSight] = useState(false);
-  const [looking, setLooking] = useState(() => document.hasFocus());
-  useEffect(() => {
-    const observer = new IntersectionObserver((entries) => setInSight(entries.at(-1)!.isIntersecting), { rootMargin: '0px 0px 80px' });
-    if (end.current) observer.observe(end.current);
-    const look = () => setLooking(document.visibilityState === 'visible' && document.hasFocus());
-    for (const name of ['focus', 'blur', 'visibilitychange']) addEventListener(name, look);
-    return () => {
-      observer.disconnect();
-      for (const name of ['focus', 'blur', 'visibilitychange']) removeEventListener(name, look);
-    };
-  }, [end]);
-  const reads = inSight && looking && live && unread(talk) > 0;
-  useEffect(() => {
-    if (reads) void chat.markRead(talk.id, talk.lastSeq);
-  }, [chat, talk.id, talk.lastSeq, reads]);
+/** Whether somebody looks at the page. */
+function useLooking() {
+  const looking = () => document.visibilityState === 'visible' && document.hasFocus();
+  return useSyncExternalStore((changed) => {
+    const names = ['focus', 'blur', 'visibilitychange'];
+    for (const name of names) addEventListener(name, changed);
+    return () => names.forEach((name) => removeEventListener(name, changed));
+  }, looking);
 }
 
 /** Below one's own newest message: who has read it. */
