@@ -67,7 +67,10 @@ async function open(url, options) {
   const page = await context.newPage();
   page.on('pageerror', (error) => complaints.push(`error in the page: ${error.message}`));
   // That the server is away is told by the browser, too.
-  page.on('console', (line) => line.type() === 'error' && !/Failed to load|WebSocket/.test(line.text()) && complaints.push(line.text()));
+  page.on(
+    'console',
+    (line) => line.type() === 'error' && !/Failed to load|WebSocket/.test(line.text()) && complaints.push(line.text()),
+  );
   await page.goto(url);
   return page;
 }
@@ -84,11 +87,13 @@ async function say(page, text) {
 
 /** What stands in the conversation that is open: numbers and texts, in the order of reading. */
 const shown = (page) =>
-  page.locator('.line').evaluateAll((lines) => lines.map((line) => [Number(line.dataset.seq), line.querySelector('.text')?.textContent]));
+  page
+    .locator('.line')
+    .evaluateAll((lines) => lines.map((line) => [Number(line.dataset.seq), line.querySelector('.text')?.textContent]));
 
 /** Fails unless the page comes to show these texts last, in this order, and its messages are numbered without a gap. */
 async function expectLast(page, texts) {
-  for (const until = Date.now() + 20_000; ; ) {
+  for (const until = Date.now() + 20_000; ;) {
     const all = await shown(page);
     const last = all.slice(-texts.length).map(([, text]) => text);
     const gapless = all.every(([seq], place) => place === 0 || seq === all[place - 1][0] + 1);
@@ -149,12 +154,27 @@ try {
     await expectLast(alice, ['Thank you!', 'Good morning, Alice!']);
   });
 
+  await tell('a message whose answer is lost is there once', async () => {
+    const lose = async (route) => {
+      if (!route.request().postData()?.includes('mutation MessageSend')) return route.fallback();
+      await alice.unroute(/graphql/, lose);
+      await route.fetch();
+      await route.abort();
+    };
+    await alice.route(/graphql/, lose);
+    await say(alice, 'Good morning, Ursula!');
+    for (const page of [alice, ursula]) await expectLast(page, ['Good morning, Alice!', 'Good morning, Ursula!']);
+    await say(alice, 'Are you there?');
+    for (const page of [alice, ursula])
+      await expectLast(page, ['Good morning, Alice!', 'Good morning, Ursula!', 'Are you there?']);
+  });
+
   await tell('reactions, edits and deletions are seen by both', async () => {
-    await line(alice, 'Good morning').hover();
-    await line(alice, 'Good morning').getByRole('button', { name: 'React with 🎉' }).click();
-    await line(ursula, 'Good morning').getByRole('button', { name: '🎉 1' }).click();
-    await line(alice, 'Good morning').getByRole('button', { name: '🎉 2', pressed: true }).click();
-    await line(ursula, 'Good morning').getByRole('button', { name: '🎉 1', pressed: true }).waitFor();
+    await line(alice, 'Good morning, Alice').hover();
+    await line(alice, 'Good morning, Alice').getByRole('button', { name: 'React with 🎉' }).click();
+    await line(ursula, 'Good morning, Alice').getByRole('button', { name: '🎉 1' }).click();
+    await line(alice, 'Good morning, Alice').getByRole('button', { name: '🎉 2', pressed: true }).click();
+    await line(ursula, 'Good morning, Alice').getByRole('button', { name: '🎉 1', pressed: true }).waitFor();
     await say(alice, 'To be mended');
     await expectLast(alice, ['To be mended']);
     await alice.keyboard.press('ArrowUp');
@@ -165,7 +185,7 @@ try {
     alice.once('dialog', (dialog) => dialog.accept());
     await line(alice, 'Mended').hover();
     await line(alice, 'Mended').getByRole('button', { name: 'Delete' }).click();
-    await expectLast(ursula, ['Good morning, Alice!', 'This message was deleted']);
+    await expectLast(ursula, ['Are you there?', 'This message was deleted']);
   });
 
   await tell('a long conversation is paged back to its beginning', async () => {
@@ -177,7 +197,10 @@ try {
     }
     const all = await shown(alice);
     assert.ok(all.length > 80, `only ${all.length} messages`);
-    assert.deepEqual(all.map(([seq]) => seq), all.map((_, place) => place + 1));
+    assert.deepEqual(
+      all.map(([seq]) => seq),
+      all.map((_, place) => place + 1),
+    );
   });
 
   await tell('a conversation is begun with somebody', async () => {
@@ -197,7 +220,7 @@ try {
     await row(alice, 'Ursula').click();
   });
 
-  const before = ['Good morning, Alice!', 'This message was deleted', 'Before'];
+  const before = ['Are you there?', 'This message was deleted', 'Before'];
   const burst = ['one', 'two', 'three', 'four', 'five', 'six'];
   await tell('the server is killed while somebody writes', async () => {
     await say(ursula, 'Before');
@@ -226,7 +249,11 @@ try {
     await alice.locator('.sending').first().waitFor({ state: 'detached' });
     const texts = (await shown(alice)).map(([, text]) => text);
     const since = texts.slice(texts.indexOf('Before') + 1);
-    assert.deepEqual(since.filter((text) => text !== 'Written without a server'), burst, 'what Alice wrote: all, once, in order');
+    assert.deepEqual(
+      since.filter((text) => text !== 'Written without a server'),
+      burst,
+      'what Alice wrote: all, once, in order',
+    );
     assert.equal(since.length, burst.length + 1, 'and what Ursula wrote, once');
     await say(ursula, 'After');
     for (const page of [alice, ursula]) await expectLast(page, [...before, ...since, 'After']);
@@ -234,13 +261,24 @@ try {
   });
 
   await tell('a socket whose token is refused comes back with another', async () => {
-    const renewed = alice.waitForRequest((request) => request.postData()?.includes('SessionRefresh') ?? false);
+    const tokens = new Set();
     await alice.routeWebSocket(/graphql/, (socket) => {
       const behind = socket.connectToServer();
-      behind.onMessage((message) => (String(message).includes('connection_ack') ? socket.close({ code: 4403, reason: 'Forbidden' }) : socket.send(message)));
+      socket.onMessage((message) => {
+        const { type, payload } = JSON.parse(message);
+        if (type === 'connection_init') tokens.add(payload.authorization);
+        behind.send(message);
+      });
+      behind.onMessage((message) => {
+        if (tokens.size === 1) socket.close({ code: 4403, reason: 'Forbidden' });
+        else socket.send(message);
+      });
     });
     await alice.reload();
-    await renewed;
+    await line(alice, 'After').waitFor();
+    await say(ursula, 'And on');
+    await expectLast(alice, ['After', 'And on']);
+    assert.equal(tokens.size, 2);
   });
 
   await tell('it fits a telephone', async () => {
@@ -260,7 +298,9 @@ try {
 
   assert.deepEqual(complaints, []);
 } catch (error) {
-  const wrong = readFileSync(log, 'utf8').split('\n').filter((line) => /"level":"(WARN|ERROR)"/.test(line));
+  const wrong = readFileSync(log, 'utf8')
+    .split('\n')
+    .filter((line) => /"level":"(WARN|ERROR)"/.test(line));
   console.error('of what Stoa logged meanwhile:', wrong.slice(-20).join('\n') || 'nothing went wrong');
   throw error;
 } finally {

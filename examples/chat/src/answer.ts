@@ -5,7 +5,10 @@ import type { CombinedError, OperationResult } from 'urql';
 
 /** The server said no; the message is for the reader. */
 export class Refused extends Error {
-  constructor(message: string, readonly code?: unknown) {
+  constructor(
+    message: string,
+    readonly code?: unknown,
+  ) {
     super(message);
   }
 }

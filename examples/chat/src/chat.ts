@@ -111,7 +111,11 @@ export class Chat {
     try {
       const talk = this.inbox.talks.get().get(id);
       const first = Math.min(Math.max(PAGE, talk ? unread(talk) + 10 : 0), 100);
-      const ask = () => client.query(ConversationDocument, { id, first }).toPromise().then((answer) => dataOf(answer).conversation);
+      const ask = () =>
+        client
+          .query(ConversationDocument, { id, first })
+          .toPromise()
+          .then((answer) => dataOf(answer).conversation);
       while (!(await this.inbox.join(id, this.#insist(ask), reopen)));
       if (!this.inbox.talks.get().has(id)) throw new Refused('There is no such conversation, or you are not in it.');
     } finally {
@@ -123,13 +127,20 @@ export class Chat {
   async loadOlder(id: string) {
     const after = this.inbox.talks.get().get(id)?.older;
     if (!after) return;
-    const page = client.query(OlderDocument, { id, after }).toPromise().then((answer) => dataOf(answer).conversation?.messages);
+    const page = client
+      .query(OlderDocument, { id, after })
+      .toPromise()
+      .then((answer) => dataOf(answer).conversation?.messages);
     await this.inbox.join(id, page, (talk, page) => (talk?.older === after ? prepend(talk, page) : talk));
   }
 
   /** Follows who types in a conversation; what it returns stops that. */
   watchTyping(conversationId: string): () => void {
-    const stop = follow(TypingDocument, () => ({ conversationId }), ({ typing }) => this.typing.set(typing.memberIds));
+    const stop = follow(
+      TypingDocument,
+      () => ({ conversationId }),
+      ({ typing }) => this.typing.set(typing.memberIds),
+    );
     return () => {
       stop();
       this.typing.set([]);
@@ -164,11 +175,15 @@ export class Chat {
     this.#marked.set(conversationId, upTo);
     const { error } = await client.mutation(MarkReadDocument, { conversationId, upTo });
     if (error) this.#marked.delete(conversationId);
+    else this.inbox.read(conversationId, upTo);
   }
 
   /** Opens the conversation with a member, be it that there is one already; answers its id. */
   async openDirect(memberId: string): Promise<string> {
-    const payload = payloadOf(await client.mutation(OpenDirectDocument, { memberIds: [memberId] }), (data) => data.conversationCreate);
+    const payload = payloadOf(
+      await client.mutation(OpenDirectDocument, { memberIds: [memberId] }),
+      (data) => data.conversationCreate,
+    );
     if (!payload.conversation) throw new Refused('The conversation could not be opened.');
     return payload.conversation.id;
   }
@@ -181,7 +196,7 @@ export class Chat {
 
 async function fetchAll(): Promise<ConversationRowFragment[]> {
   const rows: ConversationRowFragment[] = [];
-  for (let after: string | null = null; ; ) {
+  for (let after: string | null = null; ;) {
     const { conversations }: ConversationsQuery = dataOf(await client.query(ConversationsDocument, { after }));
     rows.push(...(conversations?.nodes ?? []));
     if (!conversations?.pageInfo.hasNextPage) return rows;

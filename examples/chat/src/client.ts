@@ -83,7 +83,9 @@ export const client = new Client({
     fetchExchange,
     subscriptionExchange({
       forwardSubscription: ({ query = '', variables }) => ({
-        subscribe: (sink) => ({ unsubscribe: socket.subscribe({ query, variables: variables as Record<string, unknown> }, sink) }),
+        subscribe: (sink) => ({
+          unsubscribe: socket.subscribe({ query, variables: variables as Record<string, unknown> }, sink),
+        }),
       }),
     }),
   ],

@@ -85,11 +85,21 @@ export class Inbox {
     }
   }
 
+  /** One has read up to this number, as the server has confirmed. */
+  read(id: string, upTo: number) {
+    const talk = this.talks.get().get(id);
+    if (talk) this.#put(id, { ...talk, ...readOn(talk, [{ memberId: this.me, readUpTo: upTo }], this.me) });
+  }
+
   /**
    * Puts an answer into a conversation. What the feed told while it was on its way is applied once more, on top; so it does
    * not matter whether the answer knew of it. False: the feed did not tell all of that time, and the answer is of no use.
    */
-  async join<T>(id: string, answer: Promise<T>, merge: (talk: Talk | undefined, answer: T) => Talk | undefined): Promise<boolean> {
+  async join<T>(
+    id: string,
+    answer: Promise<T>,
+    merge: (talk: Talk | undefined, answer: T) => Talk | undefined,
+  ): Promise<boolean> {
     const journal = { id, events: [] as ConversationEvent[] };
     this.#journals.add(journal);
     try {
@@ -194,7 +204,9 @@ function seat({ memberId, member, lastReadSeq }: { memberId: string; member: Per
 /** With a message as it became, if that is news. */
 function renew(messages: readonly Message[], message: MessageTextFragment): readonly Message[] {
   const reactions = message.deletedAt ? { reactions: [] } : {};
-  return messages.map((old) => (old.id === message.id && message.version > old.version ? { ...old, ...message, ...reactions } : old));
+  return messages.map((old) =>
+    old.id === message.id && message.version > old.version ? { ...old, ...message, ...reactions } : old,
+  );
 }
 
 interface Reaction {
@@ -214,7 +226,11 @@ function react(messages: readonly Message[], { messageId, memberId, emoji, count
   });
 }
 
-function readOn(talk: Talk, positions: readonly { memberId: string; readUpTo: number }[], me: string): Pick<Talk, 'readSeq' | 'people'> {
+function readOn(
+  talk: Talk,
+  positions: readonly { memberId: string; readUpTo: number }[],
+  me: string,
+): Pick<Talk, 'readSeq' | 'people'> {
   let { readSeq, people } = talk;
   for (const { memberId, readUpTo } of positions) {
     if (memberId === me) readSeq = Math.max(readSeq, readUpTo);

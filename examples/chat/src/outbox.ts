@@ -42,7 +42,9 @@ export class Outbox {
   }
 
   write(conversationId: string, body: string) {
-    const clientId = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    const clientId = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join(
+      '',
+    );
     const message = { clientId, conversationId, body, writtenAt: Date.now(), refusal: null, seq: null };
     this.messages.set([...this.messages.get(), message]);
     this.#keep(message);

@@ -11,24 +11,49 @@ const person = (id: string) => ({ id, name: id, avatarUrl: null });
 
 function message(seq: number, more: Partial<Message> = {}): Message {
   const at = new Date(1_800_000_000_000 + seq * 1000).toISOString();
-  const texts = { clientId: null, body: `text ${seq}`, createdAt: at, editedAt: null, deletedAt: null, threadRoot: null, attachments: null };
+  const texts = {
+    clientId: null,
+    body: `text ${seq}`,
+    createdAt: at,
+    editedAt: null,
+    deletedAt: null,
+    threadRoot: null,
+    attachments: null,
+  };
   return { id: `m${seq}`, seq, version: 1, senderId: 'bob', sender: person('bob'), ...texts, reactions: [], ...more };
 }
 
 /** A conversation as the list has it: its newest message, and how many are new. */
 function row(lastSeq: number, unreadCount = 0, cursor = `c${lastSeq}`) {
   const page = { nodes: [message(lastSeq)], pageInfo: { endCursor: `p${lastSeq}`, hasNextPage: lastSeq > 1 } };
-  const head = { id: 'talk', version: 1, kind: 'GROUP' as const, title: 'Talk', topic: null, createdAt: '', archivedAt: null, partner: null };
+  const head = {
+    id: 'talk',
+    version: 1,
+    kind: 'GROUP' as const,
+    title: 'Talk',
+    topic: null,
+    createdAt: '',
+    archivedAt: null,
+    partner: null,
+  };
   return { ...head, cursor, lastSeq, unreadCount, messages: page };
 }
 
 /** The same as it is opened: with its people and all its messages. */
 function opened(lastSeq: number, messages = Array.from({ length: lastSeq }, (_, place) => message(lastSeq - place))) {
   const nodes = [ME, 'bob'].map((id) => ({ memberId: id, member: person(id), lastReadSeq: 0 }));
-  return { ...row(lastSeq), messages: { nodes: messages, pageInfo: { endCursor: null, hasNextPage: false } }, participants: { nodes } };
+  return {
+    ...row(lastSeq),
+    messages: { nodes: messages, pageInfo: { endCursor: null, hasNextPage: false } },
+    participants: { nodes },
+  };
 }
 
-const happened = (event: ConversationEvent): InboxEvent => ({ __typename: 'ConversationHappened', conversationId: 'talk', event });
+const happened = (event: ConversationEvent): InboxEvent => ({
+  __typename: 'ConversationHappened',
+  conversationId: 'talk',
+  event,
+});
 const sent = (seq: number, more: Partial<Message> = {}): InboxEvent =>
   happened({ __typename: 'MessageSent', cursor: `c${seq}`, message: message(seq, more) });
 const edited = (seq: number, version: number, body: string): InboxEvent =>
@@ -106,7 +131,13 @@ test('positions go forwards only; who sends has read', async () => {
   read('bob', 5);
   inbox.take(sent(6, { senderId: ME, sender: person(ME) }));
   assert.equal(unread(talk()), 0);
-  assert.deepEqual([...talk().people!.values()].map(({ id, readUpTo }) => [id, readUpTo]), [[ME, 6], ['bob', 5]]);
+  assert.deepEqual(
+    [...talk().people!.values()].map(({ id, readUpTo }) => [id, readUpTo]),
+    [
+      [ME, 6],
+      ['bob', 5],
+    ],
+  );
 });
 
 test('what happens while an answer is on its way is not lost, whether the answer knows of it or not', async () => {
@@ -208,9 +239,15 @@ function writing(inbox: Inbox, storage = shelf()) {
 function shelf(): Storage {
   const hidden = (value: unknown) => ({ value, enumerable: false });
   return Object.create(null, {
-    getItem: hidden(function (this: Record<string, string>, key: string) { return this[key] ?? null; }),
-    setItem: hidden(function (this: Record<string, string>, key: string, value: string) { this[key] = value; }),
-    removeItem: hidden(function (this: Record<string, string>, key: string) { delete this[key]; }),
+    getItem: hidden(function (this: Record<string, string>, key: string) {
+      return this[key] ?? null;
+    }),
+    setItem: hidden(function (this: Record<string, string>, key: string, value: string) {
+      this[key] = value;
+    }),
+    removeItem: hidden(function (this: Record<string, string>, key: string) {
+      delete this[key];
+    }),
   }) as Storage;
 }
 
@@ -240,7 +277,10 @@ test('what the feed has brought is not shown twice, though the answer was lost',
   const { inbox } = inboxOf(row(3));
   const { outbox, next, waiting } = writing(inbox);
   outbox.write('talk', 'one');
-  const { message: { clientId }, fail } = await next();
+  const {
+    message: { clientId },
+    fail,
+  } = await next();
   inbox.take(sent(4, { clientId, senderId: 'bob' }));
   assert.deepEqual(waiting(), ['one'], 'somebody else may use the same key');
   inbox.take(sent(5, { clientId, senderId: ME }));

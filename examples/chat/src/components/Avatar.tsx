@@ -30,7 +30,9 @@ export function Avatar({ id, name, person }: { id: string; name: string; person?
       ) : (
         <span aria-hidden="true">{person ? initials(name) : '#'}</span>
       )}
-      {status && status !== 'OFFLINE' && <span className="dot" data-status={status} role="img" aria-label={statusWords(status)} />}
+      {status && status !== 'OFFLINE' && (
+        <span className="dot" data-status={status} role="img" aria-label={statusWords(status)} />
+      )}
     </span>
   );
 }

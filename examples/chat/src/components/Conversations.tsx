@@ -41,7 +41,9 @@ export function Conversations({ openId, organization }: { openId: string; organi
       {beginning && <NewConversation close={() => setBeginning(false)} />}
       <nav>
         {list === 'loading' && <Skeleton />}
-        {list === 'refused' && <p className="hint">Your conversations cannot be shown. You may lack the permission to read them.</p>}
+        {list === 'refused' && (
+          <p className="hint">Your conversations cannot be shown. You may lack the permission to read them.</p>
+        )}
         {list === 'there' && talks.length === 0 && <p className="hint">No conversations yet. Begin one with the plus above.</p>}
         <ul>
           {talks.map((talk) => (
@@ -64,7 +66,9 @@ function Row({ talk, open }: { talk: Talk; open: boolean }) {
         <Avatar id={talk.partner?.id ?? talk.id} name={titleOf(talk)} person={talk.partner} />
         <span className="titles">
           <span className="name">{titleOf(talk)}</span>
-          <small className="preview">{last ? by + (last.deletedAt ? 'Message deleted' : plain(last.body, talk) || 'File') : 'Nothing said yet'}</small>
+          <small className="preview">
+            {last ? by + (last.deletedAt ? 'Message deleted' : plain(last.body, talk) || 'File') : 'Nothing said yet'}
+          </small>
         </span>
         <span className="aside">
           <time dateTime={last?.createdAt}>{last && shortTime(last.createdAt)}</time>

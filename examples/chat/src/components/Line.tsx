@@ -37,7 +37,8 @@ export function Line({ talk, message, joined, edit }: LineProps) {
       <div className="said">
         {!joined && (
           <p className="by">
-            <strong className={own ? 'hidden' : undefined}>{own ? 'You' : name}</strong> <time dateTime={message.createdAt}>{timeOf(message.createdAt)}</time>
+            <strong className={own ? 'hidden' : undefined}>{own ? 'You' : name}</strong>{' '}
+            <time dateTime={message.createdAt}>{timeOf(message.createdAt)}</time>
           </p>
         )}
         <div className={message.deletedAt ? 'bubble gone' : 'bubble'}>
@@ -46,7 +47,11 @@ export function Line({ talk, message, joined, edit }: LineProps) {
               <Icon name="reply" /> {message.threadRoot.sender?.name}: {plain(message.threadRoot.body, talk)}
             </p>
           )}
-          {message.deletedAt ? <p className="text">This message was deleted</p> : message.body && <Text body={message.body} talk={talk} />}
+          {message.deletedAt ? (
+            <p className="text">This message was deleted</p>
+          ) : (
+            message.body && <Text body={message.body} talk={talk} />
+          )}
           {!message.deletedAt &&
             message.attachments?.nodes.map(({ id, file }) => (
               <a key={id} className="file" href={file?.url ?? undefined} target="_blank" rel="noreferrer">
@@ -59,7 +64,11 @@ export function Line({ talk, message, joined, edit }: LineProps) {
           <ul className="reactions" aria-label="Reactions">
             {message.reactions.map(({ emoji, count, reactedByMe }) => (
               <li key={emoji}>
-                <button aria-pressed={reactedByMe} aria-label={`${emoji} ${count}`} onClick={() => attempt(chat.react(message, emoji))}>
+                <button
+                  aria-pressed={reactedByMe}
+                  aria-label={`${emoji} ${count}`}
+                  onClick={() => attempt(chat.react(message, emoji))}
+                >
                   {emoji} <span>{count}</span>
                 </button>
               </li>
@@ -74,7 +83,12 @@ export function Line({ talk, message, joined, edit }: LineProps) {
         {!message.deletedAt && (
           <div className="tools" role="toolbar" aria-label={`Message of ${name}`} onKeyDown={moveFocus}>
             {EMOJIS.map((emoji, place) => (
-              <button key={emoji} tabIndex={place ? -1 : 0} aria-label={`React with ${emoji}`} onClick={() => attempt(chat.react(message, emoji))}>
+              <button
+                key={emoji}
+                tabIndex={place ? -1 : 0}
+                aria-label={`React with ${emoji}`}
+                onClick={() => attempt(chat.react(message, emoji))}
+              >
                 {emoji}
               </button>
             ))}
@@ -97,7 +111,8 @@ export function Line({ talk, message, joined, edit }: LineProps) {
 
 /** Arrow keys go along a toolbar, which is one stop of the tab key. */
 function moveFocus(event: KeyboardEvent<HTMLElement>) {
-  const step = { ArrowLeft: 'previousElementSibling', ArrowRight: 'nextElementSibling' }[event.key] as 'nextElementSibling' | undefined;
+  const step = { ArrowLeft: 'previousElementSibling', ArrowRight: 'nextElementSibling' }[event.key] as
+    'nextElementSibling' | undefined;
   const next = step && document.activeElement?.[step];
   if (next instanceof HTMLElement) next.focus();
 }
@@ -113,7 +128,9 @@ export function UnsentLine({ message, live, last }: { message: Unsent; live: boo
           <p className="text">{body}</p>
         </div>
         {refusal === null ? (
-          <p className={last ? 'receipt' : 'hidden'}>{seq !== null ? 'Sent' : live ? 'Sending…' : 'Waiting for the connection'}</p>
+          <p className={last ? 'receipt' : 'hidden'}>
+            {seq !== null ? 'Sent' : live ? 'Sending…' : 'Waiting for the connection'}
+          </p>
         ) : (
           <p className="receipt refusal" role="alert">
             Not sent: {refusal}{' '}

@@ -38,7 +38,13 @@ export function NewConversation({ close }: { close(): void }) {
           <Icon name="close" />
         </button>
       </header>
-      <input type="search" aria-label="Search people" placeholder="Name or e-mail" value={words} onChange={(event) => setWords(event.target.value)} />
+      <input
+        type="search"
+        aria-label="Search people"
+        placeholder="Name or e-mail"
+        value={words}
+        onChange={(event) => setWords(event.target.value)}
+      />
       <p className="refusal" role="alert">
         {refusal || (error && fault(error).message)}
       </p>

@@ -19,10 +19,23 @@ function element(part: string, key: number, talk: Talk): ReactNode {
   if (part.startsWith('`')) return <code key={key}>{part.slice(1, -1)}</code>;
   if (part.startsWith('**')) return <strong key={key}>{part.slice(2, -2)}</strong>;
   if (part.startsWith('*')) return <em key={key}>{part.slice(1, -1)}</em>;
-  if (part.startsWith('<@')) return <span key={key} className="mention">{mention(part, talk)}</span>;
-  return <a key={key} href={part} target="_blank" rel="noreferrer">{part}</a>;
+  if (part.startsWith('<@'))
+    return (
+      <span key={key} className="mention">
+        {mention(part, talk)}
+      </span>
+    );
+  return (
+    <a key={key} href={part} target="_blank" rel="noreferrer">
+      {part}
+    </a>
+  );
 }
 
 /** The same on one line. */
 export const plain = (body: string | null, talk: Talk) =>
-  (body ?? '').replace(/<@[^<>\s]+>/g, (part) => mention(part, talk)).replace(/\*\*|`/g, '').replace(/\s+/g, ' ').slice(0, 200);
+  (body ?? '')
+    .replace(/<@[^<>\s]+>/g, (part) => mention(part, talk))
+    .replace(/\*\*|`/g, '')
+    .replace(/\s+/g, ' ')
+    .slice(0, 200);

@@ -89,7 +89,7 @@ function Messages({ talk, live, edit }: { talk: Talk; live: boolean; edit(messag
   // Whoever is at the end stays there, and whoever writes comes there.
   useLayoutEffect(() => {
     if (atEnd) scroller.current?.scrollTo(0, 0);
-  }, [talk.messages, atEnd]);
+  }, [talk.messages]);
   useEffect(() => {
     if (unsent.length) scroller.current?.scrollTo(0, 0);
   }, [unsent.length]);
@@ -124,8 +124,16 @@ function Messages({ talk, live, edit }: { talk: Talk; live: boolean; edit(messag
             const isNew = message.seq === firstNew;
             const soon = before && Date.parse(message.createdAt) - Date.parse(before.createdAt) < TOGETHER;
             return [
-              newDay && <li key={dayOf(message.createdAt)} className="divider">{dayOf(message.createdAt)}</li>,
-              isNew && <li key="new" ref={news} className="divider new">New</li>,
+              newDay && (
+                <li key={dayOf(message.createdAt)} className="divider">
+                  {dayOf(message.createdAt)}
+                </li>
+              ),
+              isNew && (
+                <li key="new" ref={news} className="divider new">
+                  New
+                </li>
+              ),
               <Line
                 key={message.id}
                 talk={talk}
