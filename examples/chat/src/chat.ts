@@ -67,9 +67,9 @@ export class Chat {
   async #begin() {
     const rows = await this.#insist(fetchAll).catch(() => null);
     if (this.#closed) return;
-    this.list.set(rows ? 'there' : 'refused');
-    if (!rows) return;
+    if (!rows) return this.list.set('refused');
     this.inbox.reset(rows);
+    this.list.set('there');
     this.#unfollow = follow(
       InboxDocument,
       () => ({ positions: this.inbox.positions() }),

@@ -2,9 +2,8 @@
 // Invariant: a feed goes on until it is stopped or refused; whenever it breaks it is subscribed anew, with the variables
 // as they are by then. There is no cache: what is shown is what the feeds have told (inbox.ts).
 
-import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { createClient } from 'graphql-ws';
-import { Client, fetchExchange, subscriptionExchange, type AnyVariables } from 'urql';
+import { Client, fetchExchange, subscriptionExchange, type AnyVariables, type TypedDocumentNode } from 'urql';
 import { fault, Refused } from './answer';
 import { ENDPOINT, freshToken, session } from './session';
 import { Store } from './store';

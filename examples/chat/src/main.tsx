@@ -1,3 +1,5 @@
+// Puts the page into the document.
+
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './components/App';

@@ -1,3 +1,5 @@
+// What styles may have beside CSS: the colour of a person.
+
 import 'react';
 
 declare module 'react' {
