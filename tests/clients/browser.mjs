@@ -4,31 +4,10 @@
 // looked at.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { chromium } from 'playwright-core';
+import { launch, tell as report } from './chromium.mjs';
 
 const URL_ = process.env.STOA_URL ?? 'http://127.0.0.1:4000/graphql';
 const { origin } = new URL(URL_);
-
-/** A Chromium that is there; playwright-core brings none. */
-function findChromium() {
-  const inPath = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'].map((name) => {
-    try {
-      return execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
-    } catch {
-      return '';
-    }
-  });
-  const places = [process.env.STOA_CHROMIUM, ...inPath, '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'];
-  return places.find((place) => place && existsSync(place));
-}
-
-const executablePath = findChromium();
-if (!executablePath) {
-  console.error('SKIPPED: the test of the GraphiQL page needs Chromium (Debian: apt-get install chromium; or STOA_CHROMIUM).');
-  process.exit(0);
-}
 
 const page_ = await fetch(URL_, { headers: { accept: 'text/html' } }).then((answer) => answer.text());
 if (!page_.includes('name="stoa-demo"')) {
@@ -36,20 +15,7 @@ if (!page_.includes('name="stoa-demo"')) {
   process.exit(0);
 }
 
-const browser = await chromium.launch({
-  executablePath,
-  args: [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-});
-
+const browser = await launch('the GraphiQL page');
 const complaints = [];
 
 /** A browser window with its own storage; whatever its pages complain of is kept. */
@@ -99,16 +65,7 @@ async function show(page, title) {
   if (await button.isVisible()) await button.click();
 }
 
-async function tell(name, story) {
-  const began = Date.now();
-  try {
-    await story();
-  } catch (error) {
-    console.error(`✖ ${name} (${Date.now() - began} ms): ${error.message}\n${complaints.join('\n')}`);
-    throw error;
-  }
-  console.log(`✔ ${name} (${Date.now() - began} ms)`);
-}
+const tell = (name, story) => report(name, story, complaints);
 
 try {
   const window_ = await open('light');
