@@ -8,7 +8,8 @@
 //! On the struct: `#[entity(resource = Lead, plural = leads, wall = owned, …)]`
 //! - `resource`: which permission guards it; `plural`: the table, and the name of the list in snake case;
 //! - `wall`: `owned` or `shared`, or instead `visible_by = function` (see `kit::table::Wall`);
-//! - `crm`: has what every record of that wing has: owner, tags, custom fields, soft deletion;
+//! - `crm`: has what every record of that wing has: owner, tags, custom fields, `soft_delete`;
+//! - `soft_delete`: is kept when it is deleted, and left out of what is read unless that is asked for;
 //! - `read_only`: no mutations follow; `computed`: there is a `#[ComplexObject] impl Computed<'_, T>`;
 //! - `no_queries`: no root fields follow at all;
 //! - `newest = seq`: lists begin with the greatest of this column unless ordered otherwise; `created_at` without it;

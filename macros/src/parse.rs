@@ -136,7 +136,7 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
     let name = item.ident.clone();
     let (mut resource, mut plural, mut wall, mut owned, mut newest) = (None, None, None, false, None);
     let (mut crm, mut read_only, mut computed, mut no_queries, mut has_many) = (false, false, false, false, Vec::new());
-    let (mut with, mut filters) = (Vec::new(), Vec::new());
+    let (mut with, mut filters, mut soft_delete) = (Vec::new(), Vec::new(), false);
     let parser = syn::meta::parser(|meta: ParseNestedMeta<'_>| {
         let word = meta.path.require_ident()?.to_string();
         match word.as_str() {
@@ -163,7 +163,8 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
                 let function: syn::Path = meta.value()?.parse()?;
                 wall = Some(quote!(crate::kit::table::Wall::Custom(#function)));
             }
-            "crm" => crm = true,
+            "crm" => (crm, soft_delete) = (true, true),
+            "soft_delete" => soft_delete = true,
             "read_only" => read_only = true,
             "computed" => computed = true,
             "no_queries" => no_queries = true,
@@ -197,7 +198,7 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
     let resource = resource.ok_or_else(|| missing("resource = …"))?;
     let plural = plural.ok_or_else(|| missing("plural = …"))?;
     let wall = wall.ok_or_else(|| missing("wall = owned`, `wall = shared` or `visible_by = …"))?;
-    add_standard_fields(&mut item, crm)?;
+    add_standard_fields(&mut item, crm, soft_delete)?;
     let Fields::Named(named) = &mut item.fields else {
         return Err(Error::new(name.span(), "an entity is a struct with named fields"));
     };
@@ -214,7 +215,7 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
         return Err(Error::new(field.ident.span(), "no input sets this field: give it `create` or `default = …`"));
     }
     Ok(Entity {
-        soft_delete: fields.iter().any(|field| field.ident == "deleted_at") && crm,
+        soft_delete,
         item,
         name,
         resource,
@@ -232,16 +233,16 @@ pub fn entity(attributes: TokenStream, item: TokenStream) -> Result<Entity> {
     })
 }
 
-const ON_STRUCTS: &str = "resource, plural, wall, visible_by, crm, read_only, computed, no_queries, newest, has_many(…), with(…) and filters(…)";
+const ON_STRUCTS: &str = "resource, plural, wall, visible_by, crm, soft_delete, read_only, computed, no_queries, newest, has_many(…), with(…) and filters(…)";
 const ON_FIELDS: &str = "create, update, filter, order, unindexed, unshown, group, sum, search, multiline, max, range(…), default and belongs_to";
 
 fn unknown(meta: &ParseNestedMeta<'_>, word: &str, known: &str) -> Error {
     meta.error(format!("`{word}` is not known here; known are {known}"))
 }
 
-/// What every entity has, and what every one of the CRM has.
-fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
-    let standard: syn::FieldsNamed = if crm {
+/// What every entity has, what every one of the CRM has, and what says that one was deleted.
+fn add_standard_fields(item: &mut ItemStruct, crm: bool, soft_delete: bool) -> Result<()> {
+    let mut standard: syn::FieldsNamed = if crm {
         parse_quote!({
             /// Words to find it by: at most 50, each 1 to 60 characters.
             #[entity(create, update, filter, default = Vec::new())]
@@ -264,12 +265,6 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
             /// Starts at 1 and grows by 1 with every change; give it back as `expectedVersion`.
             #[entity(default = 1)]
             pub version: i32,
-            /// When it was deleted; null: it is not.
-            #[entity(filter, order, unindexed)]
-            pub deleted_at: Option<crate::kit::scalars::DateTime>,
-            /// The id of the member who deleted it.
-            #[entity(filter)]
-            pub deleted_by: Option<crate::kit::id::Id<crate::identity::Member>>,
         })
     } else {
         parse_quote!({
@@ -287,6 +282,17 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool) -> Result<()> {
             pub version: i32,
         })
     };
+    if soft_delete {
+        let deleted: syn::FieldsNamed = parse_quote!({
+            /// When it was deleted; null: it is not.
+            #[entity(filter, order, unindexed)]
+            pub deleted_at: Option<crate::kit::scalars::DateTime>,
+            /// The id of the member who deleted it.
+            #[entity(filter)]
+            pub deleted_by: Option<crate::kit::id::Id<crate::identity::Member>>,
+        });
+        standard.named.extend(deleted.named);
+    }
     let Fields::Named(fields) = &mut item.fields else {
         return Err(Error::new(item.ident.span(), "an entity is a struct with named fields"));
     };
