@@ -93,6 +93,9 @@ impl World {
             for field in creators(filler) {
                 world.create(server, filler, field).await;
             }
+            // Of what the founder does, others are notified.
+            server.group(&world.colleague, &[&world.founder]).await;
+            stoa::messaging::notification::follow::catch_up(&server.app, organization).await.expect("caught up");
             world.look_up(server).await;
             // The contents were never sent; only what is whole can be attached.
             server
