@@ -207,7 +207,7 @@ fn by_messages(organization: Uuid, events: &[&Heard]) -> Sql {
              ) UNION ALL (
              SELECT f.member_id, 2, false FROM thread_followers f JOIN participants p
                ON p.organization_id = f.organization_id AND p.conversation_id = s.conversation_id AND p.member_id = f.member_id
-             WHERE f.root_id = s.thread_root_id AND f.organization_id = ",
+             WHERE f.root_id = s.thread_root_id AND f.created_at <= s.created_at AND f.organization_id = ",
     );
     sql.bind(organization()).push(
         " ORDER BY p.read_at DESC NULLS LAST LIMIT 1000

@@ -31,9 +31,9 @@ async fn who_reads_is_shown_what_they_may_read() {
     let (bob, eve) = (server.member(&ada, "sales_rep", None).await, server.member(&ada, "member", None).await);
     let (stranger, talk) = (server.founder().await, server.group(&ada, &[&bob, &eve]).await);
     let account = record(server, &ada, "account", "name: \"Example\"", &ada).await;
-    let his = record(server, &ada, "lead", "lastName: \"His\"", &bob).await;
-    let hers = record(server, &ada, "lead", "lastName: \"Hers\"", &ada).await;
-    let foreign = record(server, &stranger, "lead", "lastName: \"Foreign\"", &stranger).await;
+    let his = record(server, &ada, "lead", "firstName: \"His\", lastName: \"Own\"", &bob).await;
+    let hers = record(server, &ada, "lead", "firstName: \"Hers\", lastName: \"Own\"", &ada).await;
+    let foreign = record(server, &stranger, "lead", "firstName: \"Foreign\", lastName: \"One\"", &stranger).await;
     let body = format!(
         "<#lead:{hers}> <#account:{account}> <#lead:{foreign}> <#lead:{his}> <#lead:{his}> <#contact:{his}> <#lead:{}>",
         Uuid::now_v7()
@@ -61,7 +61,7 @@ async fn a_page_is_fetched_together() {
     let talk = server.group(&ada, &[]).await;
     let mut leads = Vec::new();
     for n in 0..4 {
-        leads.push(record(&server, &ada, "lead", &format!("lastName: \"L{n}\""), &ada).await);
+        leads.push(record(&server, &ada, "lead", &format!("firstName: \"L{n}\", lastName: \"Lead\""), &ada).await);
     }
     let say = async |leads: &[String]| {
         let body: String = leads.iter().map(|id| format!("<#lead:{id}>")).collect();
