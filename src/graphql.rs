@@ -11,8 +11,9 @@ use crate::{
     kit::{entity::Entity, plan::TableOf},
     messaging::{
         MessagingMutation, MessagingQuery, attachment::MessageAttachment, conversation::Conversation,
-        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, typing::TypingSubscription,
-        user_contact::UserContact,
+        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention,
+        notification::{Notification, feed::NotificationSubscription},
+        typing::TypingSubscription, user_contact::UserContact,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -44,6 +45,7 @@ pub struct Subscription(
     CrmSubscription,
     MessagingSubscription,
     InboxSubscription,
+    NotificationSubscription,
     PresenceSubscription,
     TypingSubscription,
 );
@@ -74,6 +76,7 @@ pub const TABLES: &[TableOf] = &[
     ApiKey::table,
     File::table,
     UserContact::table,
+    Notification::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

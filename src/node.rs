@@ -27,6 +27,10 @@ use crate::{
         },
         mention::Mention,
         message::Message,
+        notification::{
+            Notification,
+            feed::{NotificationCreated, NotificationsRead},
+        },
         participant::Participant,
         receipt::ReceiptsMoved,
         user_contact::UserContact,
@@ -59,6 +63,7 @@ pub enum Node {
     File(Arc<File>),
     UserContact(Arc<UserContact>),
     Emoji(Arc<Emoji>),
+    Notification(Arc<Notification>),
 }
 
 /// An event of a feed.
@@ -84,6 +89,8 @@ pub enum FeedEvent {
     ThreadFollowed(ThreadFollowed),
     ThreadUnfollowed(ThreadUnfollowed),
     ReceiptsMoved(ReceiptsMoved),
+    NotificationCreated(NotificationCreated),
+    NotificationsRead(NotificationsRead),
     ResyncRequired(ResyncRequired),
 }
 
@@ -147,7 +154,8 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         TeamMember,
         File,
         UserContact,
-        Emoji
+        Emoji,
+        Notification
     );
     Ok(found)
 }

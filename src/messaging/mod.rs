@@ -11,8 +11,10 @@ pub mod feed;
 mod gather;
 mod history;
 pub mod inbox;
+mod link;
 pub mod mention;
 pub mod message;
+pub mod notification;
 mod open;
 pub mod own;
 pub mod participant;
@@ -44,6 +46,8 @@ pub struct MessagingQuery(
     search::SearchQuery,
     user_contact::UserContactQuery,
     emoji::EmojiQuery,
+    notification::NotificationQuery,
+    notification::NotificationCountsQuery,
 );
 
 /// The wing's mutations.
@@ -61,5 +65,6 @@ pub struct MessagingMutation(
     position::PositionMutation,
     settings::SettingsMutation,
     user_contact::UserContactMutation,
+    notification::read::NotificationMutation,
     typing::TypingMutation,
 );
