@@ -28,6 +28,7 @@ use crate::{
         message::Message,
         participant::Participant,
         receipt::ReceiptsMoved,
+        retention::MessagesExpired,
         user_contact::UserContact,
     },
     operations::job::Job,
@@ -82,6 +83,7 @@ pub enum FeedEvent {
     ThreadFollowed(ThreadFollowed),
     ThreadUnfollowed(ThreadUnfollowed),
     ReceiptsMoved(ReceiptsMoved),
+    MessagesExpired(MessagesExpired),
     ResyncRequired(ResyncRequired),
 }
 

@@ -1,11 +1,15 @@
 //! What the worker does: the one list of jobs and of what recurs. Invariant: a job that is not in this list is never
 //! taken, here or on another node of the same version.
 
+pub mod events;
+pub mod records;
+
+use self::{events::TrimEvents, records::PurgeRecords};
 use crate::{
     app::App,
     files::{PurgeUploads, RemoveObject, SweepObjects},
     identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
-    messaging::receipt::TellReceipts,
+    messaging::{receipt::TellReceipts, retention::ExpireMessages},
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -23,12 +27,15 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<MailPasswordReset>()
         .job::<CopyProfile>()
         .job::<RemoveObject>()
+        .every::<ExpireMessages>(HOUR)
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
         .every::<PurgeOrganizations>(HOUR)
+        .every::<PurgeRecords>(HOUR)
         .every::<PurgeUploads>(HOUR)
         .every::<SweepObjects>(24 * HOUR)
         .every::<TellReceipts>(HOUR)
+        .every::<TrimEvents>(24 * HOUR)
 }
 
 /// Begins to work.

@@ -21,7 +21,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 const FUNCTIONS: &[(&str, &str)] = &[
     ("100_request_role.sql", include_str!("../../functions/100_request_role.sql")),
     ("200_conversation_cursor.sql", include_str!("../../functions/200_conversation_cursor.sql")),
+    ("210_conversation_activity.sql", include_str!("../../functions/210_conversation_activity.sql")),
     ("300_search_messages.sql", include_str!("../../functions/300_search_messages.sql")),
+    ("400_forget_events.sql", include_str!("../../functions/400_forget_events.sql")),
 ];
 
 /// How long a start waits for a database that does not answer yet, such as one that starts beside Stoa.

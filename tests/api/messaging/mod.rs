@@ -7,6 +7,7 @@ mod conversation;
 mod feed;
 mod history;
 mod inbox;
+mod inbox_list;
 pub mod live;
 mod mention;
 mod message;
@@ -14,6 +15,8 @@ mod participant;
 mod pin;
 mod position;
 mod reaction;
+mod record;
+mod retention;
 mod settings;
 mod snapshot;
 mod thread;
@@ -43,6 +46,7 @@ pub fn events() -> String {
         of("FeedEvent", "cursor occurredAt"),
         of("ConversationUpdated", "conversation { title topic archivedAt version updatedAt cursor }"),
         ["ParticipantAdded", "ParticipantUpdated", "ParticipantRemoved"].map(|kind| of(kind, participant)).join(" "),
+        of("MessagesExpired", "upTo kept"),
         of("ReceiptsMoved", "receipts { memberId readUpTo readAt deliveredUpTo deliveredAt member { id } }"),
         ["MessageSent", "MessageEdited", "MessageDeleted", "MessagePinned", "MessageUnpinned"]
             .map(|kind| of(kind, &message))
