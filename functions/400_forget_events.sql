@@ -36,6 +36,8 @@ DECLARE
   organization uuid := stoa_organization();
   forgotten integer;
 BEGIN
+  -- The head first, as whoever trims the stream.
+  PERFORM FROM stream_heads WHERE organization_id = organization AND stream_id = of_stream FOR NO KEY UPDATE;
   PERFORM set_config('stoa.purging', 'bodies', true);
   UPDATE events e SET payload = jsonb_set(e.payload, '{message,body}', 'null')
   WHERE e.organization_id = organization AND e.stream_id = of_stream AND e.entity = 'Message' AND e.entity_id = ANY(messages_gone)

@@ -83,15 +83,15 @@ pub struct Conversation {
     /// What it is about.
     #[entity(filter, search)]
     pub topic: Option<String>,
-    /// The account that it is about.
+    /// The id of the account that it is about.
     #[entity(filter, unshown)]
     #[serde(default)]
     pub account_id: Option<Id<Account>>,
-    /// The contact that it is about.
+    /// The id of the contact that it is about.
     #[entity(filter, unshown)]
     #[serde(default)]
     pub contact_id: Option<Id<Contact>>,
-    /// The lead that it is about.
+    /// The id of the lead that it is about.
     #[entity(filter, unshown)]
     #[serde(default)]
     pub lead_id: Option<Id<Lead>>,

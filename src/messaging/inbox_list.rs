@@ -42,9 +42,9 @@ impl InboxQuery {
     ) -> Option<Connection<Conversation>> {
         Box::pin(or_null(ctx, async {
             let (field, direction) = (ConversationOrderField::ActiveAt, OrderDirection::Desc);
-            let newest = || vec![ConversationOrder { field, direction, nulls: None }];
-            let order_by = order_by.filter(|keys| !keys.is_empty()).or_else(|| Some(newest()));
-            let args = ListArgs { filter, order_by, first, after, last, before };
+            let order_by = order_by.filter(|keys| !keys.is_empty());
+            let order_by = order_by.unwrap_or_else(|| vec![ConversationOrder { field, direction, nulls: None }]);
+            let args = ListArgs { filter, order_by: Some(order_by), first, after, last, before };
             let both = [Predicate::Viewer(pinned), Predicate::Viewer(unpinned)];
             parts::list::<Conversation>(scope(ctx)?, args, &selections(ctx), both).await.map(Some)
         }))

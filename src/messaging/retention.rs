@@ -126,7 +126,7 @@ fn push_over(sql: &mut Sql, before: chrono::DateTime<Utc>) {
     sql.push(" AND m.seq > c.expired_seq AND m.created_at < ").bind(Bind::Time(Some(before)));
 }
 
-/// Conversations of that kind with messages of which none is to be kept, by id.
+/// Conversations of that kind with messages whose time is over, by id.
 async fn due(
     app: &App,
     organization: Uuid,
@@ -171,8 +171,8 @@ async fn expire_some(app: &App, organization: Uuid, conversation: Uuid, before: 
     let kept: Vec<Uuid> = of_conversation.order(messages::seq).select(messages::id).load(&mut *tx).await?;
     let emptied = empty(&mut tx, organization, &kept).await?;
     diesel::update(row()).set(conversations::expired_seq.eq(up_to)).execute(&mut *tx).await?;
-    let silent = gone.into_iter().chain(emptied.iter().map(|message| message.id.0)).collect();
-    forget_bodies(&mut tx, conversation, silent).await?;
+    // Also what was deleted before, and said something once.
+    forget_bodies(&mut tx, conversation, gone.into_iter().chain(kept.iter().copied()).collect()).await?;
     let mut told = emptied.iter().map(|message| message.change("message_deleted")).collect::<Result<Vec<_>>>()?;
     let payload = json!({ "expired": Expired { up_to, kept: kept.into_iter().map(Into::into).collect() } });
     told.push(change(Id::<Conversation>::from(conversation), MESSAGES_EXPIRED, "Conversation", conversation, payload));
