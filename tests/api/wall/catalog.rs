@@ -218,7 +218,7 @@ async fn a_hole_in_the_catalog_is_named() {
         ("ALTER POLICY organization_wall ON leads WITH CHECK (true)", "leads: no policy"),
         ("DROP INDEX leads_contact", "leads: no index begins with (organization_id, contact_id)"),
         ("ALTER TABLE leads ADD COLUMN other_id uuid", "leads: other_id has no foreign key"),
-        ("ALTER TABLE leads DROP CONSTRAINT leads_pkey", "leads: its primary key"),
+        ("ALTER TABLE leads DROP CONSTRAINT leads_pkey CASCADE", "leads: its primary key"),
         (
             "CREATE TABLE pointers (organization_id uuid NOT NULL REFERENCES organizations, id uuid, session_id uuid,
                  PRIMARY KEY (organization_id, id));
