@@ -359,11 +359,13 @@ pub struct EventConfig {
     pub queue: usize,
     /// Conversations that one subscription of an inbox follows at most; each takes about a kilobyte.
     pub inbox: usize,
+    /// Days that events can be replayed, and messages in them are kept.
+    pub keep_days: u16,
 }
 
 impl Default for EventConfig {
     fn default() -> Self {
-        EventConfig { ring: 256, sweep_ms: 5000, queue: 256, inbox: 5000 }
+        EventConfig { ring: 256, sweep_ms: 5000, queue: 256, inbox: 5000, keep_days: 90 }
     }
 }
 
@@ -371,6 +373,7 @@ impl EventConfig {
     fn check(&self, check: &mut Check) {
         check.within("ring", self.ring, 1..=65_536);
         check.within("inbox", self.inbox, 1..=100_000);
+        check.within("keep_days", self.keep_days, 1..=3650);
         check.within("sweep_ms", self.sweep_ms, 10..=600_000);
         check.within("queue", self.queue, 1..=65_536);
     }

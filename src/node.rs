@@ -33,6 +33,7 @@ use crate::{
         },
         participant::Participant,
         receipt::ReceiptsMoved,
+        retention::MessagesExpired,
         user_contact::UserContact,
     },
     operations::job::Job,
@@ -91,6 +92,7 @@ pub enum FeedEvent {
     ReceiptsMoved(ReceiptsMoved),
     NotificationCreated(NotificationCreated),
     NotificationsRead(NotificationsRead),
+    MessagesExpired(MessagesExpired),
     ResyncRequired(ResyncRequired),
 }
 

@@ -115,6 +115,14 @@ diesel::table! {
         visibility -> Text,
         /// Of a direct one: one of the two has blocked the other. Follows from user_contacts, under the lock of both members.
         blocked -> Bool,
+        /// The account that it is about. So are contact_id and lead_id of theirs: of a RECORD one exactly one is set, or it was purged.
+        account_id -> Nullable<Uuid>,
+        contact_id -> Nullable<Uuid>,
+        lead_id -> Nullable<Uuid>,
+        /// When the record that it was about was removed for good; the conversation stays.
+        record_purged_at -> Nullable<Timestamptz>,
+        /// Messages up to this number were removed when their time was over, save for roots that are still replied to.
+        expired_seq -> Int8,
     }
 }
 
@@ -517,6 +525,11 @@ diesel::table! {
         purge_at -> Nullable<Timestamptz>,
         /// SHA-256 of the token in the mail to its owners, with which it is restored.
         restore_hash -> Nullable<Bytea>,
+        /// Days that messages of direct conversations are kept; null: for ever. Likewise of groups, channels and those about records.
+        keep_direct_days -> Nullable<Int4>,
+        keep_group_days -> Nullable<Int4>,
+        keep_channel_days -> Nullable<Int4>,
+        keep_record_days -> Nullable<Int4>,
     }
 }
 

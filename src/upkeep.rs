@@ -1,6 +1,10 @@
 //! What the worker does: the one list of jobs and of what recurs. Invariant: a job that is not in this list is never
 //! taken, here or on another node of the same version.
 
+pub mod events;
+pub mod records;
+
+use self::{events::TrimEvents, records::PurgeRecords};
 use crate::{
     app::App,
     files::{MeasureImage, MeasureImages, PurgeUploads, RemoveObject, SweepObjects},
@@ -8,6 +12,7 @@ use crate::{
     messaging::{
         notification::{follow::NotifyMissed, purge::PurgeNotifications},
         receipt::TellReceipts,
+        retention::ExpireMessages,
     },
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
@@ -28,15 +33,18 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<CopyProfile>()
         .job::<RemoveObject>()
         .job::<MeasureImage>()
+        .every::<ExpireMessages>(HOUR)
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
         .every::<PurgeOrganizations>(HOUR)
+        .every::<PurgeRecords>(HOUR)
         .every::<PurgeUploads>(HOUR)
         .every::<MeasureImages>(HOUR)
         .every::<SweepObjects>(24 * HOUR)
         .every::<TellReceipts>(HOUR)
         .every::<NotifyMissed>(5 * MINUTE)
         .every::<PurgeNotifications>(6 * HOUR)
+        .every::<TrimEvents>(24 * HOUR)
 }
 
 /// Begins to work.

@@ -30,8 +30,11 @@ pub fn expand(entity: &Entity) -> TokenStream {
     let filtered: Vec<_> = entity.fields.iter().filter(|field| field.filter || field.ident == "id").collect();
     let filter_fields = filtered.iter().map(|field| {
         let (ident, inner) = (&field.ident, field.inner());
+        // What is no field is described by itself.
         let doc = format!("Conditions on `{}`.", field.graphql());
-        quote!(#[doc = #doc] pub #ident: Option<<#inner as crate::kit::filter::Filterable>::Operators>,)
+        let (docs, doc) =
+            if field.unshown { (field.docs.as_slice(), None) } else { (&[][..], Some(quote!(#[doc = #doc]))) };
+        quote!(#(#docs)* #doc pub #ident: Option<<#inner as crate::kit::filter::Filterable>::Operators>,)
     });
     let filter_conditions = filtered.iter().map(|field| {
         let (ident, constant) = (&field.ident, field.constant());

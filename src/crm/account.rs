@@ -41,7 +41,7 @@ db_enum! {
 }
 
 /// A company.
-#[entity(resource = Account, plural = accounts, wall = owned, crm, computed,
+#[entity(resource = Account, plural = accounts, wall = owned, crm, computed, with(crate::messaging::about::Discussed),
     has_many(contacts: Contact.account_id, leads: Lead.account_id, children: Account.parent_id))]
 pub struct Account {
     pub id: Id<Account>,

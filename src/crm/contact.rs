@@ -18,7 +18,7 @@ use async_graphql::ComplexObject;
 use stoa_macros::entity;
 
 /// A person one deals with.
-#[entity(resource = Contact, plural = contacts, wall = owned, crm, computed,
+#[entity(resource = Contact, plural = contacts, wall = owned, crm, computed, with(crate::messaging::about::Discussed),
     has_many(reports: Contact.reports_to_id, converted_leads: Lead.contact_id))]
 pub struct Contact {
     pub id: Id<Contact>,

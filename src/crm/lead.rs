@@ -35,7 +35,7 @@ db_enum! {
 }
 
 /// A person or company who might buy.
-#[entity(resource = Lead, plural = leads, wall = owned, crm, computed)]
+#[entity(resource = Lead, plural = leads, wall = owned, crm, computed, with(crate::messaging::about::Discussed))]
 pub struct Lead {
     pub id: Id<Lead>,
     /// Given name: 1 to 120 characters.

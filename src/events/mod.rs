@@ -5,12 +5,13 @@
 //! In reading order: `append` writes in the mutation's transaction; `combiner` does together what would wait for each
 //! other; `read` is the log in the database; `cursor` a place in it that can be checked; `tail` the newest events of one
 //! live stream and `resume` one subscriber's way along it, both plain state without a clock or a socket; `hub` brings them
-//! together, `sweep` fills their gaps, `bus` tells other nodes.
+//! together, `sweep` fills their gaps, `bus` tells other nodes; `floor` is what leaves the log when it is old.
 
 mod append;
 mod bus;
 mod combiner;
 mod cursor;
+mod floor;
 mod hub;
 mod read;
 mod resume;
@@ -25,6 +26,7 @@ use bus::{Bus, InProcess};
 pub use append::{NUMBER_AND_STORE, event_id};
 pub use combiner::Combiner;
 pub use cursor::Cursor;
+pub use floor::{MESSAGES_EXPIRED, forget_bodies, trim};
 pub use hub::Hub;
 pub use read::histories;
 

@@ -57,9 +57,15 @@ pub(super) async fn newest(
     stream: StreamId,
     count: usize,
 ) -> QueryResult<Vec<Arc<Event>>> {
+    let floor = stream_heads::table
+        .filter(stream_heads::organization_id.eq(stream.organization))
+        .filter(stream_heads::stream_id.eq(stream.stream))
+        .select(max(stream_heads::floor_seq))
+        .single_value();
     let mut newest: Vec<Event> = events::table
         .filter(events::organization_id.eq(stream.organization))
         .filter(events::stream_id.eq(stream.stream))
+        .filter(events::seq.nullable().gt(floor))
         .order(events::seq.desc())
         .limit(limit(count))
         .select(Event::as_select())

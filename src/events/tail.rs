@@ -3,7 +3,7 @@
 //! that a reader costs no memory and a slow one holds up nobody. Invariant: the ring is what the log says, in
 //! order and without a gap, up to `last`.
 
-use super::{Cursor, Event, StreamId};
+use super::{Cursor, Event, MESSAGES_EXPIRED, StreamId};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, VecDeque},
@@ -218,6 +218,10 @@ impl Tail {
     }
 
     fn push(&mut self, event: Arc<Event>) {
+        if event.kind == MESSAGES_EXPIRED {
+            // What these said is in no event any more: whoever is behind reads the log.
+            self.ring.clear();
+        }
         if self.ring.len() == self.capacity {
             self.ring.pop_front();
         }

@@ -19,6 +19,7 @@ mod invitation_accept;
 mod login_complete;
 pub mod mails;
 pub mod member;
+pub mod message_retention;
 mod oidc;
 mod organization;
 pub mod organization_end;

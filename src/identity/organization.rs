@@ -1,5 +1,6 @@
 //! Organizations: the tenants. Every record belongs to one, and nothing of one is seen from another.
 
+use super::message_retention::MessageRetention;
 use crate::kit::scalars::{DateTime, JsonObject};
 use async_graphql::{ID, SimpleObject};
 use diesel::prelude::*;
@@ -22,6 +23,9 @@ pub struct Organization {
     pub currency: String,
     /// Days in which deleted records can be restored.
     pub retention_days: i32,
+    /// How long messages are kept, by the kind of their conversation.
+    #[diesel(embed)]
+    pub message_retention: MessageRetention,
     /// Whether members may write only once they have shown that their e-mail address is theirs.
     pub require_verified_email: bool,
     /// What a front end keeps for all members.

@@ -1,6 +1,6 @@
 //! Changing what an organization is called and how it counts. Invariant: a short name is one organization's only.
 
-use super::{input, organization::Organization};
+use super::{input, message_retention::MessageRetentionInput, organization::Organization};
 use crate::{
     error::Result,
     events::{Change, StreamKind, stream_of_records},
@@ -38,6 +38,8 @@ pub struct OrganizationUpdateInput {
     currency: Option<String>,
     /// Days in which deleted records can be restored: 1 to 3650.
     retention_days: Option<i32>,
+    /// How long messages are kept. What is older is removed for good within an hour of the change.
+    message_retention: Option<MessageRetentionInput>,
     /// Whether members may write only once they have shown that their e-mail address is theirs. Only whose own address
     /// is verified may ask for it; otherwise STATE_INVALID.
     require_verified_email: Option<bool>,
@@ -118,6 +120,9 @@ async fn update(tx: &mut Tx, input: OrganizationUpdateInput) -> Result<Organizat
             errors.add("retentionDays", Code::OutOfRange, "Records are kept for 1 to 3650 days.");
         }
     }
+    if let Some(retention) = input.message_retention {
+        new.message_retention.change(retention, "messageRetention", errors);
+    }
     if let Some(required) = input.require_verified_email {
         new.require_verified_email = required;
         if required && !old.require_verified_email && !is_verified(tx).await? {
@@ -145,6 +150,7 @@ async fn update(tx: &mut Tx, input: OrganizationUpdateInput) -> Result<Organizat
             organizations::time_zone.eq(&new.time_zone),
             organizations::currency.eq(&new.currency),
             organizations::retention_days.eq(new.retention_days),
+            new.message_retention,
             organizations::require_verified_email.eq(new.require_verified_email),
             organizations::settings.eq(Json::Object(new.settings.0.clone())),
             organizations::version.eq(new.version),
@@ -189,6 +195,7 @@ fn differences(old: &Organization, new: &Organization) -> Map<String, Json> {
             ("timeZone", json!(of.time_zone)),
             ("currency", json!(of.currency)),
             ("retentionDays", json!(of.retention_days)),
+            ("messageRetention", json!(of.message_retention)),
             ("requireVerifiedEmail", json!(of.require_verified_email)),
             ("settings", json!(of.settings.0)),
         ]

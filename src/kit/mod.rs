@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod listing;
 pub mod order;
 pub mod page;
+pub mod parts;
 pub mod permission;
 pub mod plan;
 pub mod predicate;

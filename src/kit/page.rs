@@ -4,6 +4,7 @@
 use super::{
     entity::{self, Entity, List},
     order::Order,
+    parts::Part,
     scope::Scope,
     value::Bind,
 };
@@ -75,6 +76,8 @@ pub struct Page<E> {
     has_previous: bool,
     /// Where it was counted ahead.
     total: Option<i64>,
+    /// Of a list in two parts (`kit::parts`): how many of the rows are of the first.
+    first_part: Option<usize>,
 }
 
 impl<E: Entity> Page<E> {
@@ -89,7 +92,7 @@ impl<E: Entity> Page<E> {
         let from_middle = window.place.is_some();
         let (has_next, has_previous) = if window.backward { (from_middle, more) } else { (more, from_middle) };
         let rows = rows.into_iter().map(Arc::new).collect();
-        Page { list, rows, has_next, has_previous, total: None }
+        Page { list, rows, has_next, has_previous, total: None, first_part: None }
     }
 
     /// Around a place in the middle of the list: what stands before it, the nearest first, and what stands from it on, each with
@@ -98,12 +101,26 @@ impl<E: Entity> Page<E> {
         let (has_previous, has_next) = (before.len() > most_before as usize, behind.len() > most_behind as usize);
         let before = before.into_iter().take(most_before as usize).rev();
         let rows = before.chain(behind.into_iter().take(most_behind as usize)).map(Arc::new).collect();
-        Page { list, rows, has_next, has_previous, total: None }
+        Page { list, rows, has_next, has_previous, total: None, first_part: None }
     }
 
     /// The same page, knowing how many records there are on all.
     pub fn counted(self, total: Option<i64>) -> Self {
         Page { total, ..self }
+    }
+
+    /// The same page, of a list in two parts: so many of its rows are of the first.
+    pub fn in_parts(self, first: usize) -> Self {
+        Page { first_part: Some(first), ..self }
+    }
+
+    /// The cursor of the row at that place.
+    fn cursor(&self, place: usize, row: &E) -> String {
+        let cursor = self.list.order.cursor(row);
+        match self.first_part {
+            Some(first) => Part::of(place < first).mark(&cursor),
+            None => cursor,
+        }
     }
 }
 
@@ -124,7 +141,8 @@ impl<E: Entity> TypeName for Connection<E> {
 impl<E: Entity> Connection<E> {
     /// The records with the cursor of each.
     async fn edges(&self) -> Vec<Edge<E>> {
-        self.page.rows.iter().map(|node| Edge { list: self.page.list.clone(), node: node.clone() }).collect()
+        let edge = |(place, node): (usize, &Arc<E>)| Edge { page: self.page.clone(), place, node: node.clone() };
+        self.page.rows.iter().enumerate().map(edge).collect()
     }
 
     /// The records.
@@ -134,12 +152,12 @@ impl<E: Entity> Connection<E> {
 
     /// Where this page lies.
     async fn page_info(&self) -> PageInfo {
-        let cursor = |row: &Arc<E>| self.page.list.order.cursor(&**row);
+        let cursor = |place: usize| self.page.rows.get(place).map(|row| self.page.cursor(place, row));
         PageInfo {
             has_next_page: self.page.has_next,
             has_previous_page: self.page.has_previous,
-            start_cursor: self.page.rows.first().map(cursor),
-            end_cursor: self.page.rows.last().map(cursor),
+            start_cursor: cursor(0),
+            end_cursor: self.page.rows.len().checked_sub(1).and_then(cursor),
         }
     }
 
@@ -155,7 +173,8 @@ impl<E: Entity> Connection<E> {
 
 /// A record of a page with its cursor.
 pub struct Edge<E: Entity> {
-    list: Arc<List>,
+    page: Arc<Page<E>>,
+    place: usize,
     node: Arc<E>,
 }
 
@@ -175,6 +194,6 @@ impl<E: Entity> Edge<E> {
 
     /// The record's place in this list and order; give it as `after` or `before`.
     async fn cursor(&self) -> String {
-        self.list.order.cursor(&*self.node)
+        self.page.cursor(self.place, &self.node)
     }
 }

@@ -1,11 +1,12 @@
-//! Channels that are open to the organization: every member may find them and come in, save for guests. Invariant: who
-//! is not in a channel learns its name, its topic and how many are in it, and nothing that was said; private ones do not
-//! exist for others.
+//! Conversations that one comes into by oneself: channels that are open to the organization, save for guests, and those about a
+//! record that one may read. Invariant: who is not in a channel learns its name, its topic and how many are in it, and
+//! nothing that was said; private ones do not exist for others.
 
 use super::{
-    conversation::{Conversation, not_found},
+    about::About,
+    conversation::{Conversation, ConversationKind, not_found},
     participant::{Participant, ParticipantPayload, ParticipantRole, may_talk},
-    seat::{here, join, tell_of},
+    seat::{here, is_empty, join, tell_of},
 };
 use crate::{
     error::Result,
@@ -54,10 +55,10 @@ impl Placed for PublicChannel {
     }
 }
 
-/// Which channel to join.
+/// Which conversation to join.
 #[derive(Clone, Debug, InputObject)]
 pub struct ConversationJoinInput {
-    /// Which public channel.
+    /// Which public channel, or conversation about a record.
     pub id: Id<Conversation>,
 }
 
@@ -94,21 +95,22 @@ pub struct ChannelMutation;
 
 #[Object]
 impl ChannelMutation {
-    /// Joins a public channel. Who is in it already stays as they are.
+    /// Joins a public channel, or the conversation about a record that you may read (`RecordConversation`). Who is in it already
+    /// stays as they are; whoever comes into one that all have left owns it.
     ///
-    /// User errors: NOT_FOUND where there is no such public channel; STATE_INVALID where it is archived. Errors:
+    /// User errors: NOT_FOUND where there is no such conversation; STATE_INVALID where it is archived. Errors:
     /// FORBIDDEN for guests.
     async fn conversation_join(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which channel.")] input: ConversationJoinInput,
+        #[graphql(desc = "Which conversation.")] input: ConversationJoinInput,
     ) -> Option<ParticipantPayload> {
         Box::pin(or_null(ctx, async {
             let scope = scope(ctx)?;
             scope.actor.demand_verified()?;
             may_talk(scope)?;
             demand_member(scope)?;
-            super::participant::run(Ok(scope), async move |tx| come_in(tx, input.id.0).await).await
+            super::participant::run(Ok(scope), async move |tx| find_and_come_in(tx, input.id.0).await).await
         }))
         .await
     }
@@ -162,21 +164,37 @@ impl Row {
     }
 }
 
-async fn come_in(tx: &mut Tx, id: Uuid) -> Result<Participant, Stop> {
-    let me = tx.scope.actor.member;
+async fn find_and_come_in(tx: &mut Tx, id: Uuid) -> Result<Participant, Stop> {
     let mut sql = entity::select(Conversation::table());
-    sql.push(" WHERE t0.visibility = 'public' AND t0.organization_id = ");
+    sql.push(" WHERE (t0.visibility = 'public' OR t0.kind = 'record') AND t0.organization_id = ");
     sql.bind(Bind::Uuid(Some(tx.scope.actor.organization))).push(" AND t0.id = ").bind(Bind::Uuid(Some(id)));
     sql.push(" FOR NO KEY UPDATE OF t0");
     let found: Vec<Conversation> = diesel_async::RunQueryDsl::load(sql, tx.conn()).await?;
-    let channel = found.into_iter().next().ok_or_else(|| not_found("id"))?;
-    if let Some(already) = here(tx, id, me).await? {
+    let found = found.into_iter().next().ok_or_else(|| not_found("id"))?;
+    come_in(tx, &found, "id").await
+}
+
+/// The caller joins a conversation that is held, if it is open to them. What was said before is there for them, and not new.
+pub(super) async fn come_in(tx: &mut Tx, open: &Conversation, field: &str) -> Result<Participant, Stop> {
+    let me = tx.scope.actor.member;
+    if let Some(already) = here(tx, open.id.0, me).await? {
         return Ok(already);
     }
-    if channel.archived_at.is_some() {
-        return Err(Stop::at("id", UserErrorCode::StateInvalid, "This channel is archived: nobody joins it any more."));
+    if open.kind == ConversationKind::Record {
+        let readable = match About::of(open) {
+            Some(about) => about.is_readable(tx).await?,
+            None => false,
+        };
+        if !readable {
+            return Err(not_found(field));
+        }
     }
-    let joined = join(tx, (channel.id, channel.last_seq), me.into(), ParticipantRole::Member).await?;
+    if open.archived_at.is_some() {
+        let message = "This conversation is archived: nobody joins it any more.";
+        return Err(Stop::at(field, UserErrorCode::StateInvalid, message));
+    }
+    let role = if is_empty(tx, open.id.0).await? { ParticipantRole::Owner } else { ParticipantRole::Member };
+    let joined = join(tx, (open.id, open.last_seq), me.into(), role).await?;
     tell_of(tx, &joined, "participant_added")?;
     Ok(joined)
 }

@@ -1,12 +1,15 @@
-//! Conversations: direct ones, of which every pair of members has exactly one, groups and channels.
+//! Conversations: direct ones, of which every pair of members has exactly one, groups and channels, and those about a record,
+//! which has at most one.
 
 use super::{
+    activity::Activity,
     block,
     message::*,
     open::{ConversationCreateInput, create},
     participant::*,
 };
 use crate::{
+    crm::{account::Account, contact::Contact, lead::Lead},
     db_enum,
     events::{Change, StreamKind},
     identity::Member,
@@ -45,6 +48,8 @@ db_enum! {
         Group = "group",
         /// About one thing, for whoever it concerns; may be open to the whole organization.
         Channel = "channel",
+        /// About a record (`about`); every record has at most one. Who may read the record may join it.
+        Record = "record",
     }
 }
 
@@ -60,7 +65,7 @@ db_enum! {
 
 /// Where members talk.
 #[entity(resource = Conversation, plural = conversations, visible_by = own, read_only, computed,
-    with(super::own::Own), filters(own: super::own::OwnConversationFilter),
+    with(super::own::Own, super::about::Concern), filters(own: super::own::OwnConversationFilter),
     has_many(messages: Message.conversation_id, participants: Participant.conversation_id))]
 pub struct Conversation {
     pub id: Id<Conversation>,
@@ -71,18 +76,40 @@ pub struct Conversation {
     #[entity(filter)]
     #[serde(default = "private")]
     pub visibility: ConversationVisibility,
-    /// What a group or channel is called; null for a direct conversation.
+    /// What it is called; null for a direct conversation, and where nobody has said: then call one about a record as its
+    /// `about` is called.
     #[entity(filter, order, search)]
     pub title: Option<String>,
     /// What it is about.
     #[entity(filter, search)]
     pub topic: Option<String>,
-    /// The number of the newest message; 0: there is none.
+    /// The id of the account that it is about.
+    #[entity(filter, unshown)]
+    #[serde(default)]
+    pub account_id: Option<Id<Account>>,
+    /// The id of the contact that it is about.
+    #[entity(filter, unshown)]
+    #[serde(default)]
+    pub contact_id: Option<Id<Contact>>,
+    /// The id of the lead that it is about.
+    #[entity(filter, unshown)]
+    #[serde(default)]
+    pub lead_id: Option<Id<Lead>>,
+    /// The number of the newest message, also when that is gone; 0: there was none.
     #[entity(order)]
     pub last_seq: i64,
-    /// When the newest message came; null: there is none.
+    /// When the newest message came, also when that is gone; null: there was none.
     #[entity(filter, order)]
     pub last_message_at: Option<DateTime>,
+    /// When something was last said, or else when it was opened.
+    #[entity(order, unindexed, unshown)]
+    #[serde(skip)]
+    pub active_at: Activity,
+    /// Messages up to this number were removed for good when their time was over (`Organization.messageRetention`), save for
+    /// deleted ones that are still replied to; 0: none. `MessagesExpired` moves it.
+    #[entity()]
+    #[serde(default)]
+    pub expired_seq: i64,
     /// When it was put away; null: it was not.
     #[entity(filter, order)]
     pub archived_at: Option<DateTime>,
@@ -110,7 +137,12 @@ fn own(actor: &Actor, sql: &mut Sql, alias: &'static str) {
 
 #[ComplexObject]
 impl Computed<'_, Conversation> {
-    /// The other member of a direct conversation; null for a group.
+    /// When something was last said, or else when it was opened: what `inbox` is ordered by.
+    async fn active_at(&self) -> DateTime {
+        self.last_message_at.unwrap_or(self.created_at)
+    }
+
+    /// The other member of a direct conversation; null for all others.
     async fn partner(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
         let other = or_null(ctx, async {
             if self.kind != ConversationKind::Direct {
@@ -164,7 +196,8 @@ pub struct ConversationMutation;
 
 #[Object]
 impl ConversationMutation {
-    /// Opens a conversation. A direct one that exists is returned as it is.
+    /// Opens a conversation. A direct one that exists is returned as it is; so is one about a record, which you are in from then
+    /// on.
     async fn conversation_create(
         &self,
         ctx: &Context<'_>,

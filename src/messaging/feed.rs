@@ -6,11 +6,12 @@ use super::{
     participant::{Participant, is_participant},
     reaction::Reaction,
     receipt::{self, ReceiptsMoved},
+    retention::{MessagesExpired, is_silenced},
     thread::ThreadFollower,
 };
 use crate::{
     error::{Error, Result},
-    events::Event,
+    events::{Event, MESSAGES_EXPIRED},
     kit::{
         audience::{self, only_columns},
         entity::Entity,
@@ -113,6 +114,7 @@ pub enum ConversationEvent {
     ThreadFollowed(ThreadFollowed),
     ThreadUnfollowed(ThreadUnfollowed),
     ReceiptsMoved(ReceiptsMoved),
+    MessagesExpired(MessagesExpired),
     ResyncRequired(ResyncRequired),
 }
 
@@ -167,7 +169,7 @@ impl MessagingSubscription {
         let plain = receipts.all(|field| field.selection_set().all(|below| below.name() != "member"));
         let alike = move |event: &Event| match event.kind.as_str() {
             "receipts_moved" => plain && !receipt::apart(event),
-            kind => common && kind.starts_with("message_"),
+            kind => common && kind.starts_with("message_") && !is_silenced(event),
         };
         Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, alike, move |event| show(&event, me)))
     }
@@ -189,6 +191,7 @@ pub(super) fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEv
             Some(moved) => Is::ReceiptsMoved(moved),
             None => return Ok(Shown::Nothing),
         },
+        MESSAGES_EXPIRED => Is::MessagesExpired(MessagesExpired::of(event)?),
         "participant_added" => Is::ParticipantAdded(ParticipantAdded::of(event)?),
         "participant_updated" => Is::ParticipantUpdated(ParticipantUpdated::of(event)?),
         "participant_removed" => {

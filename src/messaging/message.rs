@@ -76,7 +76,7 @@ pub struct Message {
     pub last_reply_at: Option<DateTime>,
     /// What was said, in Markdown, at most 40 000 characters; `<@ID>` names a member, `<@channel>` everybody here, `<@here>`
     /// those who are online, `<#account:ID>`, `<#contact:ID>` and `<#lead:ID>` a record. Empty: it only brings files along
-    /// (`attachments`). Null: it was deleted.
+    /// (`attachments`). Null: it was deleted, or, in an event from before, it is gone by now.
     #[entity(filter, search)]
     pub body: Option<String>,
     /// When it was last edited; null: it is as it was sent.

@@ -1,6 +1,8 @@
 //! Conversations: members talk, and every participant sees every message once and in order. Who is not in a
 //! conversation does not know that it exists.
 
+pub mod about;
+mod activity;
 mod archive;
 pub mod attachment;
 pub mod block;
@@ -11,6 +13,7 @@ pub mod feed;
 mod gather;
 mod history;
 pub mod inbox;
+mod inbox_list;
 mod link;
 pub mod mention;
 pub mod message;
@@ -22,6 +25,7 @@ mod pin;
 pub mod position;
 pub mod reaction;
 pub mod receipt;
+pub mod retention;
 mod search;
 mod seat;
 mod seen;
@@ -39,6 +43,7 @@ use async_graphql::MergedObject;
 #[derive(MergedObject, Default)]
 pub struct MessagingQuery(
     conversation::ConversationQuery,
+    inbox_list::InboxQuery,
     channel::ChannelQuery,
     mention::MentionQuery,
     attachment::MessageAttachmentQuery,

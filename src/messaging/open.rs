@@ -1,7 +1,10 @@
-//! Opening conversations. Invariant: a pair of members has one direct conversation, whoever opens it and however often.
+//! Opening conversations. Invariant: a pair of members has one direct conversation, and a record one about it, whoever opens it
+//! and however often.
 
 use super::{
-    block,
+    about::About,
+    activity::Activity,
+    block, channel,
     conversation::{Conversation, ConversationKind, ConversationVisibility, tell_of, tidy},
     participant::ParticipantRole,
     seat::join,
@@ -20,7 +23,10 @@ use crate::{
     schema::conversations,
 };
 use async_graphql::InputObject;
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    result::{DatabaseErrorKind::ForeignKeyViolation, Error::DatabaseError},
+};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -30,15 +36,16 @@ const MOST_MEMBERS: usize = 200;
 /// A new conversation.
 #[derive(Clone, Debug, InputObject)]
 pub struct ConversationCreateInput {
-    /// An id of the client's own making (a UUID, best version 7); ignored when the direct conversation exists.
+    /// An id of the client's own making (a UUID, best version 7); ignored when the direct conversation, or the one about the
+    /// record, exists.
     pub id: Option<Id<Conversation>>,
-    /// DIRECT with exactly one other member; a CHANNEL has a title; GROUP unless said otherwise.
+    /// DIRECT with exactly one other member; a CHANNEL has a title; a RECORD is `about` one; GROUP unless said otherwise.
     #[graphql(default_with = "ConversationKind::Group")]
     pub kind: ConversationKind,
     /// Who may find it; PUBLIC only for a channel, PRIVATE unless said otherwise.
     #[graphql(default_with = "ConversationVisibility::Private")]
     pub visibility: ConversationVisibility,
-    /// What a group or channel is called, at most 200 characters.
+    /// What a conversation of several is called, at most 200 characters.
     pub title: Option<String>,
     /// What it is about, at most 1 000 characters.
     pub topic: Option<String>,
@@ -46,6 +53,9 @@ pub struct ConversationCreateInput {
     /// present, be it that they are suspended.
     #[graphql(default)]
     pub member_ids: Vec<Id<Member>>,
+    /// The record that a RECORD conversation is about, and only that: one that you may read (NOT_FOUND otherwise). Where there is one
+    /// about it, you join that, and all else that is said here is ignored; STATE_INVALID if it is archived.
+    pub about: Option<About>,
 }
 
 pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conversation, Stop> {
@@ -69,10 +79,16 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
         ConversationKind::Channel if title.is_none() => {
             errors.add("title", UserErrorCode::Required, "A channel has a title.");
         }
+        ConversationKind::Record if input.about.is_none() => {
+            errors.add("about", UserErrorCode::Required, "Say which record it is about.");
+        }
         _ if others.len() > MOST_MEMBERS => {
             errors.add("memberIds", UserErrorCode::TooLong, format!("At most {MOST_MEMBERS} members at once."));
         }
         _ => {}
+    }
+    if input.about.is_some() && input.kind != ConversationKind::Record {
+        errors.add("about", UserErrorCode::Unsupported, "Only a conversation of the kind RECORD is about one.");
     }
     if input.visibility == ConversationVisibility::Public && input.kind != ConversationKind::Channel {
         errors.add("visibility", UserErrorCode::Unsupported, "Only a channel can be public.");
@@ -92,6 +108,11 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
                 errors.add(&format!("memberIds.{index}"), UserErrorCode::NotFound, "There is no such member.");
             }
         }
+        if let Some(about) = input.about
+            && !about.is_readable(tx).await?
+        {
+            errors.add(&about.field(), UserErrorCode::NotFound, NO_RECORD);
+        }
     }
     if !errors.is_empty() {
         return Err(errors.into());
@@ -106,14 +127,40 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
     }
     let direct_key = direct_with.map(|other| block::direct_key(actor.member, other));
     let (id, now) = (input.id.unwrap_or_else(Id::fresh), tx.now);
+    let mut conversation = Conversation {
+        id,
+        kind: input.kind,
+        visibility: input.visibility,
+        title,
+        topic,
+        account_id: None,
+        contact_id: None,
+        lead_id: None,
+        last_seq: 0,
+        last_message_at: None,
+        active_at: Activity::default(),
+        expired_seq: 0,
+        archived_at: None,
+        cursor: Place::default(),
+        created_by: Some(actor.member.into()),
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    if let Some(about) = input.about {
+        about.set(&mut conversation);
+    }
     let made = diesel::insert_into(conversations::table)
         .values((
             conversations::organization_id.eq(actor.organization),
             conversations::id.eq(id.0),
             conversations::kind.eq(input.kind.word()),
             conversations::visibility.eq(input.visibility.word()),
-            conversations::title.eq(&title),
-            conversations::topic.eq(&topic),
+            conversations::title.eq(&conversation.title),
+            conversations::topic.eq(&conversation.topic),
+            conversations::account_id.eq(conversation.account_id.map(|id| id.0)),
+            conversations::contact_id.eq(conversation.contact_id.map(|id| id.0)),
+            conversations::lead_id.eq(conversation.lead_id.map(|id| id.0)),
             conversations::direct_key.eq(&direct_key),
             conversations::created_by.eq(actor.member),
             conversations::created_at.eq(now.0),
@@ -121,9 +168,16 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
         ))
         .on_conflict_do_nothing()
         .execute(tx.conn())
-        .await?;
+        .await
+        .map_err(|fault| match (input.about, fault) {
+            // Purged at this moment.
+            (Some(about), DatabaseError(ForeignKeyViolation, _)) => {
+                Stop::at(&about.field(), UserErrorCode::NotFound, NO_RECORD)
+            }
+            (_, fault) => fault.into(),
+        })?;
     if made == 0 {
-        return existing(tx, direct_key).await;
+        return existing(tx, direct_key, input.about).await;
     }
     // Behind the insertion: a direct conversation that exists is answered as it is, to whomever.
     let path = |index| format!("memberIds.{index}");
@@ -134,40 +188,36 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
     join(tx, (id, 0), actor.member.into(), ParticipantRole::Owner).await?;
     let role = match input.kind {
         ConversationKind::Direct => ParticipantRole::Owner,
-        ConversationKind::Group | ConversationKind::Channel => ParticipantRole::Member,
+        ConversationKind::Group | ConversationKind::Channel | ConversationKind::Record => ParticipantRole::Member,
     };
     for other in others {
         join(tx, (id, 0), other.into(), role).await?;
     }
-    let conversation = Conversation {
-        id,
-        kind: input.kind,
-        visibility: input.visibility,
-        title,
-        topic,
-        last_seq: 0,
-        last_message_at: None,
-        archived_at: None,
-        cursor: Place::default(),
-        created_by: Some(actor.member.into()),
-        created_at: now,
-        updated_at: now,
-        version: 1,
-    };
     tell_of(tx, &conversation, "conversation_created")?;
     Ok(conversation)
 }
 
-/// What was in the way of a new conversation: the direct one of this pair, or a client's id that is taken.
-async fn existing(tx: &mut Tx, direct_key: Option<String>) -> Result<Conversation, Stop> {
-    if let Some(key) = direct_key {
-        let mut sql = entity::select(Conversation::table());
-        sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
-        sql.push(" AND t0.direct_key = ").bind(Bind::Text(Some(key)));
-        let found: Vec<Conversation> = sql.load(tx.conn()).await?;
-        if let Some(found) = found.into_iter().next() {
-            return Ok(found);
+/// What is told of a record that does not exist, or not for the caller.
+const NO_RECORD: &str = "There is no such record.";
+
+/// What was in the way of a new conversation: the direct one of this pair, the one about this record, which the caller joins, or
+/// a client's id that is taken.
+async fn existing(tx: &mut Tx, direct_key: Option<String>, about: Option<About>) -> Result<Conversation, Stop> {
+    let mut sql = entity::select(Conversation::table());
+    sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
+    match about {
+        Some(about) => {
+            about.push_named(&mut sql);
+            sql.push(" FOR NO KEY UPDATE OF t0")
         }
+        None => sql.push(" AND t0.direct_key = ").bind(Bind::Text(direct_key)),
+    };
+    let found: Vec<Conversation> = sql.load(tx.conn()).await?;
+    if let Some(found) = found.into_iter().next() {
+        if about.is_some() {
+            channel::come_in(tx, &found, "about").await?;
+        }
+        return Ok(found);
     }
     Err(Stop::at("id", UserErrorCode::NotUnique, "There is already a record with this id."))
 }

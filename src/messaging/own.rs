@@ -1,6 +1,6 @@
 //! What a conversation is to the member who looks at it: what is new to them, and what they have set. Invariant: unread is
-//! the newest message less the last one that they have read or sent, so that there is no count that could drift; nobody
-//! sees this of somebody else, and a page of conversations costs one query for all of them.
+//! the newest message less the last one that they have read or sent, or that is gone because its time was over, so that there is
+//! no count that could drift; nobody sees this of somebody else, and a page of conversations costs one query for all of them.
 
 use super::{
     conversation::Conversation,
@@ -68,7 +68,8 @@ impl Own<'_, Conversation> {
 
     /// The number of the first message that is new to you; null: none is.
     async fn first_unread_seq(&self, ctx: &Context<'_>) -> Option<i64> {
-        self.standing(ctx).await.filter(|own| self.unread(own) > 0).map(|own| own.read_seq.saturating_add(1))
+        let own = self.standing(ctx).await?;
+        (self.unread(&own) > 0).then(|| self.seen(&own).saturating_add(1))
     }
 
     /// What you have set for it; null: you are not in it.
@@ -80,7 +81,12 @@ impl Own<'_, Conversation> {
 impl Own<'_, Conversation> {
     /// By the conversation as it was read, not as it is by now: its events go on from there.
     fn unread(&self, own: &Standing) -> i64 {
-        self.0.last_seq.saturating_sub(own.read_seq).max(0)
+        self.0.last_seq.saturating_sub(self.seen(own)).max(0)
+    }
+
+    /// Up to where nothing is new.
+    fn seen(&self, own: &Standing) -> i64 {
+        own.read_seq.max(self.0.expired_seq)
     }
 
     async fn standing(&self, ctx: &Context<'_>) -> Option<Standing> {
@@ -141,7 +147,7 @@ async fn read(
 pub struct OwnConversationFilter {
     /// True: with messages that are new to you; false: without.
     pub unread: Option<bool>,
-    /// Whether you have pinned it. Ask for the pinned and for the others, each in its own order, to show them so.
+    /// Whether you have pinned it. `inbox` shows those before the others.
     pub pinned: Option<bool>,
     /// Whether it is muted for you now.
     pub muted: Option<bool>,
@@ -152,11 +158,10 @@ impl Filter for OwnConversationFilter {
         type Condition = fn(&Actor, &mut Sql, &'static str);
         let conditions: [(Option<bool>, Condition); 3] = [
             (self.unread, |actor, sql, alias| {
-                own(actor, sql, alias).push(" AND p.read_seq < ").push(alias).push(".last_seq)");
+                own(actor, sql, alias).push(" AND greatest(p.read_seq, ").push(alias);
+                sql.push(".expired_seq) < ").push(alias).push(".last_seq)");
             }),
-            (self.pinned, |actor, sql, alias| {
-                own(actor, sql, alias).push(" AND p.pinned)");
-            }),
+            (self.pinned, pinned),
             (self.muted, |actor, sql, alias| {
                 own(actor, sql, alias).push(" AND p.muted_until > now())");
             }),
@@ -170,6 +175,16 @@ impl Filter for OwnConversationFilter {
         }
         Ok(Predicate::All(all))
     }
+}
+
+/// Pushes that the caller has pinned the conversation `alias`.
+pub fn pinned(actor: &Actor, sql: &mut Sql, alias: &'static str) {
+    own(actor, sql, alias).push(" AND p.pinned)");
+}
+
+/// Pushes that the caller is in the conversation `alias` and has not pinned it.
+pub fn unpinned(actor: &Actor, sql: &mut Sql, alias: &'static str) {
+    own(actor, sql, alias).push(" AND NOT p.pinned)");
 }
 
 /// Pushes that the caller is in the conversation `alias`, as `p`; what else must hold of them there follows, and the end

@@ -38,6 +38,15 @@ pub async fn all_here(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Participant
     Ok(of(&tx.scope, conversation).load(tx.conn()).await?)
 }
 
+/// Whether nobody is in it.
+pub async fn is_empty(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> {
+    let here = participants::table
+        .filter(participants::organization_id.eq(tx.scope.actor.organization))
+        .filter(participants::conversation_id.eq(conversation))
+        .filter(participants::left_at.is_null());
+    Ok(!diesel::select(diesel::dsl::exists(here)).get_result::<bool>(tx.conn()).await?)
+}
+
 /// One who is in it, held as they are until the transaction ends: what is told of them is not older than their receipts.
 pub async fn here(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
     let mut sql = of(&tx.scope, conversation);

@@ -21,7 +21,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 const FUNCTIONS: &[(&str, &str)] = &[
     ("100_request_role.sql", include_str!("../../functions/100_request_role.sql")),
     ("200_conversation_cursor.sql", include_str!("../../functions/200_conversation_cursor.sql")),
+    ("210_conversation_activity.sql", include_str!("../../functions/210_conversation_activity.sql")),
     ("300_search_messages.sql", include_str!("../../functions/300_search_messages.sql")),
+    ("400_forget_events.sql", include_str!("../../functions/400_forget_events.sql")),
     ("450_notification_read_at.sql", include_str!("../../functions/450_notification_read_at.sql")),
 ];
 

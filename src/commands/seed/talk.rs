@@ -307,7 +307,9 @@ fn talk(
                 conversation_id: id,
                 member_id: member.id,
                 role: match kind {
-                    ConversationKind::Group | ConversationKind::Channel if Some(member.id) != opener => {
+                    ConversationKind::Group | ConversationKind::Channel | ConversationKind::Record
+                        if Some(member.id) != opener =>
+                    {
                         ParticipantRole::Member
                     }
                     _ => ParticipantRole::Owner,
@@ -332,8 +334,13 @@ fn talk(
             visibility,
             title: title.map(Into::into),
             topic: topic.map(Into::into),
+            account_id: None,
+            contact_id: None,
+            lead_id: None,
             last_seq: head,
             last_message_at: messages.last().map(|message| message.created_at),
+            active_at: Default::default(),
+            expired_seq: 0,
             archived_at: None,
             cursor: Default::default(),
             created_by: opener,

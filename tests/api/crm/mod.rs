@@ -10,6 +10,7 @@ mod filter;
 mod lead;
 mod list;
 mod oracle;
+mod purge;
 mod relation;
 
 use crate::kit::{Founder, Server, data, server};

@@ -8,6 +8,7 @@ mod emoji;
 mod feed;
 mod history;
 mod inbox;
+mod inbox_list;
 mod link;
 pub mod live;
 mod mention;
@@ -18,6 +19,8 @@ mod participant;
 mod pin;
 mod position;
 mod reaction;
+mod record;
+mod retention;
 mod settings;
 mod snapshot;
 mod thread;
@@ -47,6 +50,7 @@ pub fn events() -> String {
         of("FeedEvent", "cursor occurredAt"),
         of("ConversationUpdated", "conversation { title topic archivedAt version updatedAt cursor }"),
         ["ParticipantAdded", "ParticipantUpdated", "ParticipantRemoved"].map(|kind| of(kind, participant)).join(" "),
+        of("MessagesExpired", "upTo kept"),
         of("ReceiptsMoved", "receipts { memberId readUpTo readAt deliveredUpTo deliveredAt member { id } }"),
         ["MessageSent", "MessageEdited", "MessageDeleted", "MessagePinned", "MessageUnpinned"]
             .map(|kind| of(kind, &message))

@@ -24,7 +24,7 @@ pub struct Shown {
 impl Mirror for Shown {
     async fn fetch(server: &Server, who: &Founder, talk: &str) -> (Self, String) {
         let query = format!(
-            "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic archivedAt version updatedAt lastSeq lastMessageAt
+            "query($id: ID!) {{ conversation(id: $id) {{ cursor title topic archivedAt version updatedAt lastSeq lastMessageAt expiredSeq
                 participants(first: 100) {{ nodes {{ id memberId role joinedAt leftAt version updatedAt
                     lastReadSeq lastReadAt lastDeliveredSeq lastDeliveredAt }} }}
                 messages(first: 100) {{ nodes {{ {MESSAGE} {PARTS} }} }} }} }}"
@@ -75,6 +75,16 @@ impl Mirror for Shown {
             kind @ ("ThreadFollowed" | "ThreadUnfollowed") if event["follower"]["memberId"] == json!(who.member) => {
                 if let Some(root) = self.messages.get_mut(text(&event["follower"], "messageId")) {
                     root["followedByMe"] = json!(kind == "ThreadFollowed");
+                }
+            }
+            "MessagesExpired" => {
+                let kept = event["kept"].as_array().expect("a list").clone();
+                let gone = |id: &String, message: &Value| {
+                    message["seq"].as_i64() <= event["upTo"].as_i64() && !kept.contains(&json!(id))
+                };
+                self.messages.retain(|id, message| !gone(id, message));
+                if event["upTo"].as_i64() > self.conversation["expiredSeq"].as_i64() {
+                    self.conversation["expiredSeq"] = event["upTo"].clone();
                 }
             }
             "ReceiptsMoved" => {

@@ -181,6 +181,8 @@ async fn faults(client: &Client) -> Vec<String> {
                   AND NOT (p.proname = 'forget_stream' AND p.prorettype = 'trigger'::regtype AND p.proconfig IS NOT NULL)
                   -- Words are no condition that an index may serve under a policy: it keeps the organization and who reads itself.
                   AND NOT (p.proname = 'search_messages' AND p.proconfig IS NOT NULL)
+                  -- The ways out of the log: for what is old and in no audit trail, and for what messages said that say it no more.
+                  AND NOT (p.proname IN ('trim_stream', 'forget_bodies') AND p.proconfig IS NOT NULL)
                   -- The one way out of the sign-in log, for what is old.
                   AND NOT (p.proname = 'purge_login_attempts' AND p.proconfig IS NOT NULL)",
             &[],
@@ -216,7 +218,7 @@ async fn a_hole_in_the_catalog_is_named() {
         ("ALTER POLICY organization_wall ON leads WITH CHECK (true)", "leads: no policy"),
         ("DROP INDEX leads_contact", "leads: no index begins with (organization_id, contact_id)"),
         ("ALTER TABLE leads ADD COLUMN other_id uuid", "leads: other_id has no foreign key"),
-        ("ALTER TABLE leads DROP CONSTRAINT leads_pkey", "leads: its primary key"),
+        ("ALTER TABLE leads DROP CONSTRAINT leads_pkey CASCADE", "leads: its primary key"),
         (
             "CREATE TABLE pointers (organization_id uuid NOT NULL REFERENCES organizations, id uuid, session_id uuid,
                  PRIMARY KEY (organization_id, id));

@@ -22,6 +22,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("threadRoot", "Message"),
     ("replies", "Message"),
     ("partner", "Member"),
+    ("inbox", "Conversation"),
     ("userContact", "UserContact"),
     ("user", "User"),
     ("session", "Session"),
@@ -219,7 +220,8 @@ impl<'a> Filler<'a> {
                 None => {}
             }
         }
-        Some(Value::Object(filled))
+        // Of one that has exactly one member there is none yet.
+        (!one_of || !filled.is_empty()).then_some(Value::Object(filled))
     }
 
     /// What kind of record an id at this place names: the innermost word that says it.

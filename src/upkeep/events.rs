@@ -1,0 +1,75 @@
+//! The log is kept for `events.keep_days`: behind a cursor as old as that a client fetches afresh. Invariant: what the audit trail and
+//! histories tell is kept longer, and is no longer replayed.
+
+use crate::{
+    app::App,
+    error::Result,
+    events::trim,
+    identity::purge::organizations,
+    kit::{sql::Sql, value::Bind},
+    platform::jobs::{Failure, Job, Run},
+};
+use chrono::{TimeDelta, Utc};
+use diesel::{QueryableByName, sql_types};
+use diesel_async::RunQueryDsl;
+use futures_util::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use std::{pin::pin, sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// Streams looked for at once.
+const PAGE: u32 = 1000;
+
+/// Removes events that are older than the log is kept, of all organizations.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TrimEvents {}
+
+impl Job for TrimEvents {
+    const KIND: &'static str = "trim_events";
+    /// The next one comes within a day.
+    const ATTEMPTS: i32 = 3;
+    const TIME: Duration = Duration::from_secs(6 * 3600);
+}
+
+impl Run<Arc<App>> for TrimEvents {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        let (mut all, mut failed) = (pin!(organizations(app)), None);
+        while let Some(organization) = all.try_next().await? {
+            // One that fails must not keep the others waiting.
+            if let Err(fault) = trim_all(app, organization).await {
+                failed = Some(fault);
+            }
+        }
+        failed.map_or(Ok(()), |fault| Err(fault.into()))
+    }
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = sql_types::Uuid)]
+    stream_id: Uuid,
+}
+
+/// Removes events that are older than the log is kept, of one organization.
+pub async fn trim_all(app: &App, organization: Uuid) -> Result<()> {
+    let days = app.config.events.keep_days;
+    let before = Utc::now() - TimeDelta::days(days.into());
+    let mut page = Some(Uuid::nil());
+    while let Some(after) = page {
+        // By the first event that is kept of each; the newest one stays.
+        let mut sql = Sql::new(
+            "SELECT h.stream_id FROM stream_heads h JOIN events e ON e.organization_id = h.organization_id
+               AND e.stream_id = h.stream_id AND e.seq = h.floor_seq + 1
+             WHERE e.seq < h.head_seq AND h.organization_id = ",
+        );
+        sql.bind(Bind::Uuid(Some(organization))).push(" AND e.at < ").bind(Bind::Time(Some(before)));
+        sql.push(" AND h.stream_id > ").bind(Bind::Uuid(Some(after))).push(" ORDER BY h.stream_id LIMIT ").number(PAGE);
+        let mut conn = app.database.of(organization).await?;
+        let due: Vec<Found> = sql.load(&mut *conn).await?;
+        page = due.last().map(|found| found.stream_id).filter(|_| due.len() == PAGE as usize);
+        for Found { stream_id } in due {
+            while trim(&mut conn, stream_id, days).await? {}
+        }
+    }
+    Ok(())
+}
