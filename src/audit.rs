@@ -151,7 +151,7 @@ pub struct AuditQuery;
 impl AuditQuery {
     /// What happened in the organization, newest first: every change of a record, and sign-ins, refused ones and other
     /// changes of the ways in of its people. Messages that were sent, who has read them, and what members set for
-    /// themselves, their contact lists included, are not listed.
+    /// themselves, their contact lists and scheduled messages included, are not listed.
     ///
     /// Errors: FORBIDDEN without the permission READ on AUDIT; INVALID_CURSOR.
     #[allow(clippy::too_many_arguments, reason = "those of a connection")]
@@ -193,7 +193,7 @@ fn matching(reader: &Actor, filter: AuditEventFilter) -> Result<Sql> {
     let mut from = Sql::new(" FROM events t0 WHERE t0.kind <> 'message_sent' AND t0.organization_id = ");
     from.bind(Bind::Uuid(Some(reader.organization))).push(
         " AND t0.kind NOT IN ('receipts_moved', 'settings_changed', 'presence_changed', 'conversation_entered',
-            'user_contact_changed')",
+            'user_contact_changed', 'scheduled_message_changed')",
     );
     let fits = filter.predicate()?;
     if !fits.is_always() {

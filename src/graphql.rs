@@ -11,8 +11,8 @@ use crate::{
     kit::{entity::Entity, plan::TableOf},
     messaging::{
         MessagingMutation, MessagingQuery, attachment::MessageAttachment, conversation::Conversation,
-        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, typing::TypingSubscription,
-        user_contact::UserContact,
+        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, scheduled::ScheduledMessage,
+        typing::TypingSubscription, user_contact::UserContact,
     },
     node::NodeQuery,
     operations::{OperationsMutation, OperationsQuery, job::Job},
@@ -74,6 +74,7 @@ pub const TABLES: &[TableOf] = &[
     ApiKey::table,
     File::table,
     UserContact::table,
+    ScheduledMessage::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

@@ -28,6 +28,7 @@ use crate::{
         message::Message,
         participant::Participant,
         receipt::ReceiptsMoved,
+        scheduled::ScheduledMessage,
         user_contact::UserContact,
     },
     operations::job::Job,
@@ -57,6 +58,7 @@ pub enum Node {
     TeamMember(Arc<TeamMember>),
     File(Arc<File>),
     UserContact(Arc<UserContact>),
+    ScheduledMessage(Arc<ScheduledMessage>),
 }
 
 /// An event of a feed.
@@ -144,7 +146,8 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         Team,
         TeamMember,
         File,
-        UserContact
+        UserContact,
+        ScheduledMessage
     );
     Ok(found)
 }

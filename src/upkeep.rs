@@ -5,7 +5,10 @@ use crate::{
     app::App,
     files::{PurgeUploads, RemoveObject, SweepObjects},
     identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
-    messaging::receipt::TellReceipts,
+    messaging::{
+        receipt::TellReceipts,
+        scheduled::{FailOverdue, SendScheduled},
+    },
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -23,12 +26,14 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<MailPasswordReset>()
         .job::<CopyProfile>()
         .job::<RemoveObject>()
+        .job::<SendScheduled>()
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
         .every::<PurgeOrganizations>(HOUR)
         .every::<PurgeUploads>(HOUR)
         .every::<SweepObjects>(24 * HOUR)
         .every::<TellReceipts>(HOUR)
+        .every::<FailOverdue>(HOUR)
 }
 
 /// Begins to work.

@@ -6,6 +6,7 @@ use super::{
     conversation::{Conversation, not_found},
     participant::{Participant, ParticipantPayload, ParticipantRole, may_talk},
     seat::{here, join, tell_of},
+    system::{SystemEvent, SystemNote, say},
 };
 use crate::{
     error::Result,
@@ -94,7 +95,7 @@ pub struct ChannelMutation;
 
 #[Object]
 impl ChannelMutation {
-    /// Joins a public channel. Who is in it already stays as they are.
+    /// Joins a public channel. A SYSTEM message tells it. Who is in it already stays as they are.
     ///
     /// User errors: NOT_FOUND where there is no such public channel; STATE_INVALID where it is archived. Errors:
     /// FORBIDDEN for guests.
@@ -169,14 +170,15 @@ async fn come_in(tx: &mut Tx, id: Uuid) -> Result<Participant, Stop> {
     sql.bind(Bind::Uuid(Some(tx.scope.actor.organization))).push(" AND t0.id = ").bind(Bind::Uuid(Some(id)));
     sql.push(" FOR NO KEY UPDATE OF t0");
     let found: Vec<Conversation> = diesel_async::RunQueryDsl::load(sql, tx.conn()).await?;
-    let channel = found.into_iter().next().ok_or_else(|| not_found("id"))?;
+    let mut channel = found.into_iter().next().ok_or_else(|| not_found("id"))?;
     if let Some(already) = here(tx, id, me).await? {
         return Ok(already);
     }
     if channel.archived_at.is_some() {
         return Err(Stop::at("id", UserErrorCode::StateInvalid, "This channel is archived: nobody joins it any more."));
     }
-    let joined = join(tx, (channel.id, channel.last_seq), me.into(), ParticipantRole::Member).await?;
+    let joined = join(tx, (channel.id, channel.last_seq + 1), me.into(), ParticipantRole::Member).await?;
     tell_of(tx, &joined, "participant_added")?;
+    say(tx, &mut channel, SystemNote::of(SystemEvent::MemberJoined, &[])).await?;
     Ok(joined)
 }

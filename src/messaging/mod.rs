@@ -5,6 +5,7 @@ mod archive;
 pub mod attachment;
 pub mod block;
 pub mod channel;
+pub mod content;
 pub mod conversation;
 pub mod feed;
 mod gather;
@@ -19,11 +20,13 @@ mod pin;
 pub mod position;
 pub mod reaction;
 pub mod receipt;
+pub mod scheduled;
 mod search;
 mod seat;
 mod seen;
 mod send;
 pub mod settings;
+mod system;
 pub mod thread;
 mod told;
 pub mod typing;
@@ -41,6 +44,7 @@ pub struct MessagingQuery(
     attachment::MessageAttachmentQuery,
     history::HistoryQuery,
     search::SearchQuery,
+    scheduled::ScheduledMessageQuery,
     user_contact::UserContactQuery,
 );
 
@@ -59,4 +63,5 @@ pub struct MessagingMutation(
     settings::SettingsMutation,
     user_contact::UserContactMutation,
     typing::TypingMutation,
+    scheduled::ScheduledMutation,
 );

@@ -101,6 +101,11 @@ impl<C: Clone + Send + Sync + 'static> Crew<C> {
                     next = poll();
                     if self.config.workers > 0 {
                         planned = self.look_around(planned).await;
+                        // What becomes due before the next look is taken when it does.
+                        let due = self.queue.next_due(&kinds, next.saturating_duration_since(Instant::now())).await;
+                        if let Some(seconds) = self.heard(due).flatten() {
+                            next = next.min(Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
+                        }
                     }
                 }
             }

@@ -7,6 +7,7 @@ mod conversation;
 mod feed;
 mod history;
 mod inbox;
+mod kind;
 pub mod live;
 mod mention;
 mod message;
@@ -14,6 +15,7 @@ mod participant;
 mod pin;
 mod position;
 mod reaction;
+mod scheduled;
 mod settings;
 mod snapshot;
 mod thread;
@@ -26,7 +28,8 @@ use live::{Feed, Said};
 use serde_json::{Value, json};
 
 /// All that a message says of itself.
-pub const MESSAGE: &str = "id conversationId seq senderId clientId threadRootId threadSeq replyCount lastReplyAt body
+pub const MESSAGE: &str = "id conversationId seq senderId kind clientId threadRootId threadSeq replyCount
+    lastReplyAt body system { event memberIds title topic }
     editedAt deletedAt pinnedAt pinnedBy attachments { nodes { fileId } } createdAt updatedAt version";
 
 /// What belongs to a message beside its columns.

@@ -47,7 +47,7 @@ fn creators<'a>(filler: &Filler<'a>) -> Vec<&'a Value> {
     let made = |field: &&Value| {
         (name(field).ends_with("Create") && !name(field).contains("Bulk"))
             || name(field).ends_with("Send")
-            || ["reactionAdd", "teamMemberAdd", "userContactRequest"].contains(&name(field))
+            || ["messageSchedule", "reactionAdd", "teamMemberAdd", "userContactRequest"].contains(&name(field))
     };
     filler.types.fields("Mutation").iter().filter(made).collect()
 }
