@@ -598,8 +598,8 @@ diesel::table! {
         message_id -> Nullable<Uuid>,
         failure_code -> Nullable<Text>,
         failure_message -> Nullable<Text>,
-        /// Somebody is sending it at this moment, or has died of it: nothing else is done about it.
-        sending -> Bool,
+        /// Since when somebody is sending it, or has died of it: nothing else is done about it.
+        sending_since -> Nullable<Timestamptz>,
         /// How often somebody has begun to send it: who was the latest may give it back.
         takes -> Int4,
         /// How often a job was left for it: the latest has an id that follows from this.

@@ -11,7 +11,7 @@ CREATE TABLE scheduled_messages (
   message_id      uuid,
   failure_code    text,
   failure_message text,
-  sending         boolean NOT NULL DEFAULT false,
+  sending_since   timestamptz,
   takes           integer NOT NULL DEFAULT 0,
   plans           integer NOT NULL DEFAULT 0,
   created_by      uuid NOT NULL,
@@ -27,13 +27,13 @@ CREATE TABLE scheduled_messages (
   CHECK ((status = 'failed') = (failure_code IS NOT NULL)),
   CHECK ((failure_code IS NULL) = (failure_message IS NULL)),
   CHECK ((status IN ('pending', 'failed')) = (body IS NOT NULL)),
-  CHECK (status = 'pending' OR NOT sending)
+  CHECK (status = 'pending' OR sending_since IS NULL)
 );
 COMMENT ON TABLE scheduled_messages IS 'Messages that members have written to be sent later. Nobody but who wrote one sees it.';
 COMMENT ON COLUMN scheduled_messages.body IS 'Null: it was sent, and the message has it, or it was cancelled.';
 COMMENT ON COLUMN scheduled_messages.file_ids IS 'The files to bring along. By value: one that is gone by then is a failure that is told.';
 COMMENT ON COLUMN scheduled_messages.client_id IS 'The author''s own key for it: scheduling it again returns the one that exists.';
-COMMENT ON COLUMN scheduled_messages.sending IS 'Somebody is sending it at this moment, or has died of it: nothing else is done about it.';
+COMMENT ON COLUMN scheduled_messages.sending_since IS 'Since when somebody is sending it, or has died of it: nothing else is done about it.';
 COMMENT ON COLUMN scheduled_messages.takes IS 'How often somebody has begun to send it: who was the latest may give it back.';
 COMMENT ON COLUMN scheduled_messages.plans IS 'How often a job was left for it: the latest has an id that follows from this.';
 CREATE UNIQUE INDEX scheduled_messages_client_id ON scheduled_messages (organization_id, created_by, client_id)

@@ -101,7 +101,8 @@ impl Actor {
     pub fn session(&self) -> Result<Uuid> {
         match &self.credential {
             Credential::Session(id) => Ok(*id),
-            Credential::ApiKey(..) | Credential::Earlier(_) => Err(Error::yours_with(
+            Credential::Earlier(_) => Err(Error::forbidden("This is for the person alone, who is not here now.")),
+            Credential::ApiKey(..) => Err(Error::yours_with(
                 Code::Forbidden,
                 "An API key cannot do this, whatever its permissions: it is for the person alone, who has to sign in.",
                 vec![("reason", "PERSON_REQUIRED".into())],

@@ -147,9 +147,9 @@ pub struct ParticipantMutation;
 
 #[Object]
 impl ParticipantMutation {
-    /// Adds a member to a group or channel; owners and moderators may. A SYSTEM message tells it, which is not new to who was added.
-    /// Who is in it already stays as they are.
-    /// STATE_INVALID for one who cannot be written to at present, be it that they are suspended.
+    /// Adds a member to a group or channel; owners and moderators may. A SYSTEM message tells it, which is not new to who was
+    /// added. Who is in it already stays as they are. STATE_INVALID for one who cannot be written to at present, be it that
+    /// they are suspended.
     ///
     /// Errors: FORBIDDEN when you are neither in this group.
     async fn participant_add(

@@ -195,7 +195,7 @@ pub fn over(status: ScheduledMessageStatus) -> Stop {
 /// STATE_INVALID for one that somebody is sending.
 async fn demand_still(tx: &mut Tx, scheduled: &ScheduledMessage) -> Result<(), Stop> {
     let row = scheduled_messages::table.find((tx.scope.actor.organization, scheduled.id.0));
-    let sending: bool = row.select(scheduled_messages::sending).first(tx.conn()).await?;
+    let sending: bool = row.select(scheduled_messages::sending_since.is_not_null()).first(tx.conn()).await?;
     if sending { Err(over(scheduled.status)) } else { Ok(()) }
 }
 

@@ -1,7 +1,7 @@
-//! Sending scheduled messages: when their time has come, or at once. Whoever sends one first says so in its row (`sending`),
-//! so that from then on it is neither changed nor cancelled, and then sends it under a key that follows from its id: whoever
-//! dies in between, and whoever else sends it at the same moment, the message is stored once. A job stands behind each until
-//! it is settled.
+//! Sending scheduled messages: when their time has come, or at once. Whoever sends one first says so in its row
+//! (`sending_since`), so that from then on it is neither changed nor cancelled, nor sent by others; and then sends it under a key
+//! that follows from its id: when they die in between and somebody else goes on, the message is stored once. A job stands behind
+//! each until it is settled.
 
 use super::{
     ScheduledMessageInput, ScheduledMessageStatus,
@@ -31,15 +31,25 @@ use crate::{
 };
 use async_graphql::{Value, resolver_utils::enum_value};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{dsl::now, prelude::*};
-use diesel_async::RunQueryDsl;
+use diesel::{dsl::now, prelude::*, sql_types::Bool};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 use uuid::Uuid;
 
+/// After how long whoever sends one is taken for dead.
+const DEAD: TimeDelta = TimeDelta::seconds(30);
 /// When the job comes that stands behind somebody who sends one at once.
-const RESCUE: TimeDelta = TimeDelta::seconds(30);
+const RESCUE: TimeDelta = TimeDelta::seconds(35);
+/// How long one who wants it sent waits for somebody who is sending it, and how often they look.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(50);
 /// How late a message is for which a job is missed.
 const OVERDUE: TimeDelta = TimeDelta::minutes(5);
 /// Overdue ones that are looked at together.
@@ -105,17 +115,33 @@ impl Taken {
     }
 }
 
-/// Says that one is being sent, or is again after somebody has died of it. None: it is not due, or not PENDING any more.
-async fn take(app: &App, organization: Uuid, id: Uuid) -> Result<Option<Taken>> {
-    let mut conn = app.database.of(organization).await?;
-    let due = scheduled_messages::table
-        .filter(scheduled_messages::organization_id.eq(organization).and(scheduled_messages::id.eq(id)))
-        .filter(scheduled_messages::status.eq(ScheduledMessageStatus::Pending.word()))
-        .filter(scheduled_messages::sending.or(scheduled_messages::scheduled_for.le(now)));
-    let taken = diesel::update(due)
-        .set((scheduled_messages::sending.eq(true), scheduled_messages::takes.eq(scheduled_messages::takes + 1)))
+/// Says that one is being sent, or is again after somebody has died of it. None: it is not due, unless it is sent at once; it is
+/// not PENDING any more; or somebody is sending it.
+async fn take(
+    conn: &mut AsyncPgConnection,
+    (organization, id): (Uuid, Uuid),
+    at_once: bool,
+) -> QueryResult<Option<Taken>> {
+    use scheduled_messages as s;
+    let free = s::sending_since.is_null().and(s::scheduled_for.le(now).or(at_once.into_sql::<Bool>()));
+    let row = s::table
+        .find((organization, id))
+        .filter(s::status.eq(ScheduledMessageStatus::Pending.word()))
+        .filter(free.or(s::sending_since.lt(Utc::now() - DEAD)));
+    let taken = diesel::update(row)
+        .set((s::sending_since.eq(Utc::now()), s::takes.eq(s::takes + 1)))
         .returning(Taken::as_returning());
-    Ok(taken.get_result(&mut *conn).await.optional()?)
+    taken.get_result(conn).await.optional()
+}
+
+/// Leaves one to whoever takes it next: whether it was sent is not known.
+async fn let_go(app: &App, taken: &Taken) -> Result<()> {
+    use scheduled_messages as s;
+    let mut conn = app.database.of(taken.organization_id).await?;
+    let row = s::table.find((taken.organization_id, taken.id)).filter(s::takes.eq(taken.takes));
+    let row = row.filter(s::sending_since.is_not_null());
+    diesel::update(row).set(s::sending_since.eq(DateTime::UNIX_EPOCH)).execute(&mut *conn).await?;
+    Ok(())
 }
 
 /// What came of sending one.
@@ -125,12 +151,13 @@ enum Outcome {
     Failed(String, String),
 }
 
-/// Stores the outcome, and tells the author. Who was sent twice at once is settled once; a failure is the word of who took it last.
+/// Stores the outcome, and tells the author. What was sent is sent, whoever says so; that it failed says only who took it last.
 async fn settle(app: &App, taken: &Taken, outcome: Outcome, origin: &Origin) -> Result<()> {
     use scheduled_messages as s;
     let row =
         s::table.find((taken.organization_id, taken.id)).filter(s::status.ne(ScheduledMessageStatus::Sent.word()));
-    let common = (s::sending.eq(false), s::version.eq(s::version + 1), s::updated_at.eq(Utc::now()));
+    let common =
+        (s::sending_since.eq(None::<DateTime<Utc>>), s::version.eq(s::version + 1), s::updated_at.eq(Utc::now()));
     let mut tx = app.database.of(taken.organization_id).await?.begin().await?;
     let settled = match outcome {
         Outcome::Sent(message) => {
@@ -166,14 +193,26 @@ async fn settle(app: &App, taken: &Taken, outcome: Outcome, origin: &Origin) -> 
 
 impl Run<Arc<App>> for SendScheduled {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let Some(taken) = take(app, self.organization, self.id).await? else { return Ok(()) };
+        let key = (self.organization, self.id);
+        let mut conn = app.database.of(self.organization).await?;
+        let Some(taken) = take(&mut conn, key, false).await? else {
+            let row = scheduled_messages::table.find(key).select(scheduled_messages::sending_since.is_not_null());
+            return match row.first(&mut *conn).await.optional()? {
+                Some(true) => Err(Failure::Later("Somebody is sending it.".to_owned())),
+                _ => Ok(()),
+            };
+        };
+        drop(conn);
         let outcome = match send_as_author(app, &taken).await {
             Ok(payload) => outcome(payload)?,
             Err(Error::Yours(refusal)) => {
                 Outcome::Failed(refusal.code.as_str().to_owned(), refusal.message.to_string())
             }
             // Ours: it is tried again.
-            Err(fault) => return Err(fault.into()),
+            Err(fault) => {
+                let_go(app, &taken).await?;
+                return Err(fault.into());
+            }
         };
         Ok(settle(app, &taken, outcome, &Origin::default()).await?)
     }
@@ -199,14 +238,26 @@ fn word(code: UserErrorCode) -> String {
     }
 }
 
+/// How far it has come when somebody wants it sent at once.
+enum Begun {
+    Taken(Box<Taken>),
+    Sent,
+    /// Somebody else is sending it.
+    Busy,
+}
+
 /// Sends one at once, in the name of its author, who asks for it.
 pub async fn send_now(scope: &Scope, input: &ScheduledMessageInput) -> Result<Result<(), Rejection>> {
-    let mut tx = scope.begin().await?;
-    let result = begin(&mut tx, input).await;
-    let taken = match tx.finish(result).await? {
-        Ok(Some(taken)) => taken,
-        Ok(None) => return Ok(Ok(())),
-        Err(rejection) => return Ok(Err(rejection)),
+    let until = Instant::now() + PATIENCE;
+    let taken = loop {
+        let mut tx = scope.begin().await?;
+        let result = begin(&mut tx, input, Instant::now() < until).await;
+        match tx.finish(result).await? {
+            Ok(Begun::Taken(taken)) => break taken,
+            Ok(Begun::Sent) => return Ok(Ok(())),
+            Ok(Begun::Busy) => sleep(AGAIN).await,
+            Err(rejection) => return Ok(Err(rejection)),
+        }
     };
     match send(scope, taken.message()).await {
         Ok(MessagePayload { message: Some(message), .. }) => {
@@ -223,44 +274,42 @@ pub async fn send_now(scope: &Scope, input: &ScheduledMessageInput) -> Result<Re
             Ok(Err(Rejection { errors, current: None }))
         }
         Err(fault) => {
-            if matches!(fault, Error::Yours(_)) {
-                give_back(&scope.app, &taken).await?;
+            match fault {
+                Error::Yours(_) => give_back(&scope.app, &taken).await?,
+                // Ours: the job sends it, or finds it sent.
+                _ => let_go(&scope.app, &taken).await?,
             }
-            // Ours: whether it was stored is not known. The job sends it, or finds it sent.
             Err(fault)
         }
     }
 }
 
-/// None: it was sent.
-async fn begin(tx: &mut Tx, input: &ScheduledMessageInput) -> Result<Option<Taken>, Stop> {
+async fn begin(tx: &mut Tx, input: &ScheduledMessageInput, patient: bool) -> Result<Begun, Stop> {
     let scheduled = hold(tx, input.id).await?;
     if scheduled.status == ScheduledMessageStatus::Sent {
-        return Ok(None);
+        return Ok(Begun::Sent);
     }
     demand_version(&scheduled, input.expected_version)?;
     if scheduled.status != ScheduledMessageStatus::Pending {
         return Err(over(scheduled.status));
     }
-    let organization = tx.scope.actor.organization;
-    let taken = diesel::update(scheduled_messages::table.find((organization, scheduled.id.0)))
-        .set((scheduled_messages::sending.eq(true), scheduled_messages::takes.eq(scheduled_messages::takes + 1)))
-        .returning(Taken::as_returning())
-        .get_result(tx.conn())
-        .await?;
+    let key = (tx.scope.actor.organization, scheduled.id.0);
+    let Some(taken) = take(tx.conn(), key, true).await? else {
+        return if patient { Ok(Begun::Busy) } else { Err(over(scheduled.status)) };
+    };
     let at = tx.now.0 + RESCUE;
-    plan(tx.transaction(), (organization, scheduled.id.0), at).await?;
-    Ok(Some(taken))
+    plan(tx.transaction(), key, at).await?;
+    Ok(Begun::Taken(Box::new(taken)))
 }
 
-/// It is not sent after all, and waits for its time; unless somebody else has begun to send it meanwhile.
+/// It is not sent after all, and waits for its time.
 async fn give_back(app: &App, taken: &Taken) -> Result<()> {
     let key = (taken.organization_id, taken.id);
     let mut tx = app.database.of(taken.organization_id).await?.begin().await?;
-    let row = scheduled_messages::table
-        .find(key)
-        .filter(scheduled_messages::takes.eq(taken.takes).and(scheduled_messages::sending));
-    if diesel::update(row).set(scheduled_messages::sending.eq(false)).execute(&mut *tx).await? == 1 {
+    let row = scheduled_messages::table.find(key).filter(scheduled_messages::takes.eq(taken.takes));
+    let row = row.filter(scheduled_messages::sending_since.is_not_null());
+    let free = scheduled_messages::sending_since.eq(None::<DateTime<Utc>>);
+    if diesel::update(row).set(free).execute(&mut *tx).await? == 1 {
         plan(&mut tx, key, taken.scheduled_for).await?;
     }
     tx.commit().await

@@ -33,7 +33,7 @@ pub struct Taken {
     pub takes: i64,
 }
 
-/// How many jobs of a kind are in a state.
+/// How many jobs are in a state.
 #[derive(QueryableByName, Debug)]
 pub struct Depth {
     #[diesel(sql_type = Text)]
@@ -74,6 +74,10 @@ const TAKE: &str = "
 const NEXT_DUE: &str = "
     SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 AS seconds FROM jobs
     WHERE status = 'waiting' AND kind = ANY($1) AND run_at > now() AND run_at <= now() + make_interval(secs => $2)";
+
+const DEPTH: &str = "
+    SELECT status, count(*) AS count FROM jobs
+    WHERE status = 'running' OR status = 'waiting' AND (run_at <= now() OR attempts > 0) GROUP BY status";
 
 const KEEP: &str = "
     UPDATE jobs SET run_at = now() + make_interval(secs => $3)
@@ -187,9 +191,7 @@ impl Queue {
     /// How many jobs are due or have been tried, and how many run.
     pub async fn depth(&self) -> Result<Vec<Depth>> {
         let mut conn = self.database.of_worker().await?;
-        let depth = "SELECT status, count(*) AS count FROM jobs 
-            WHERE status = 'running' OR status = 'waiting' AND (run_at <= now() OR attempts > 0) GROUP BY status";
-        Ok(sql_query(depth).load(&mut *conn).await?)
+        Ok(sql_query(DEPTH).load(&mut *conn).await?)
     }
 }
 
