@@ -23,7 +23,8 @@ BEGIN
   DELETE FROM events
   WHERE organization_id = organization AND stream_id = of_stream AND seq > head.floor_seq AND seq <= up_to
     AND kind IN ('message_sent', 'messages_expired', 'receipts_moved', 'settings_changed', 'presence_changed',
-      'conversation_entered', 'user_contact_changed', 'notification_created', 'notifications_read');
+      'conversation_entered', 'user_contact_changed', 'notification_created', 'notifications_read',
+      'scheduled_message_changed');
   PERFORM set_config('stoa.purging', '', true);
   RETURN up_to - head.floor_seq;
 END $$;

@@ -151,7 +151,7 @@ pub struct AuditQuery;
 impl AuditQuery {
     /// What happened in the organization, newest first: every change of a record, and sign-ins, refused ones and other
     /// changes of the ways in of its people. Messages that were sent, who has read them, and what members set for
-    /// themselves, their contact lists included, are not listed.
+    /// themselves, their contact lists and scheduled messages included, are not listed.
     ///
     /// Errors: FORBIDDEN without the permission READ on AUDIT; INVALID_CURSOR.
     #[allow(clippy::too_many_arguments, reason = "those of a connection")]
@@ -194,7 +194,8 @@ fn matching(reader: &Actor, filter: AuditEventFilter) -> Result<Sql> {
     from.bind(Bind::Uuid(Some(reader.organization))).push(
         // None of these is kept longer than the log is: `functions/400_forget_events.sql` names them as well.
         " AND t0.kind NOT IN ('messages_expired', 'receipts_moved', 'settings_changed', 'presence_changed',
-            'conversation_entered', 'user_contact_changed', 'notification_created', 'notifications_read')",
+            'conversation_entered', 'user_contact_changed', 'notification_created', 'notifications_read',
+            'scheduled_message_changed')",
     );
     let fits = filter.predicate()?;
     if !fits.is_always() {

@@ -17,6 +17,7 @@ use crate::{
         inbox::InboxSubscription,
         mention::Mention,
         notification::{Notification, feed::NotificationSubscription},
+        scheduled::ScheduledMessage,
         typing::TypingSubscription,
         user_contact::UserContact,
     },
@@ -82,6 +83,7 @@ pub const TABLES: &[TableOf] = &[
     File::table,
     UserContact::table,
     Notification::table,
+    ScheduledMessage::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

@@ -34,6 +34,7 @@ use crate::{
         participant::Participant,
         receipt::ReceiptsMoved,
         retention::MessagesExpired,
+        scheduled::ScheduledMessage,
         user_contact::UserContact,
     },
     operations::job::Job,
@@ -65,6 +66,7 @@ pub enum Node {
     UserContact(Arc<UserContact>),
     Emoji(Arc<Emoji>),
     Notification(Arc<Notification>),
+    ScheduledMessage(Arc<ScheduledMessage>),
 }
 
 /// An event of a feed.
@@ -158,6 +160,7 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         UserContact,
         Emoji,
         Notification
+        ScheduledMessage
     );
     Ok(found)
 }

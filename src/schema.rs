@@ -461,6 +461,10 @@ diesel::table! {
         /// When it was pinned to its conversation; null: it is not.
         pinned_at -> Nullable<Timestamptz>,
         pinned_by -> Nullable<Uuid>,
+        /// Of what kind it is, or was before it was deleted.
+        kind -> Text,
+        /// What Stoa tells by it, for programs; null: somebody said it, or it was deleted.
+        system -> Nullable<Jsonb>,
     }
 }
 
@@ -644,6 +648,37 @@ diesel::table! {
         version -> Int4,
         /// Nobody has it any more; what once named it still does.
         deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Messages that members have written to be sent later. Nobody but who wrote one sees it.
+    scheduled_messages (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        conversation_id -> Uuid,
+        thread_root_id -> Nullable<Uuid>,
+        /// Null: it was sent, and the message has it, or it was cancelled.
+        body -> Nullable<Text>,
+        /// The files to bring along. By value: one that is gone by then is a failure that is told.
+        file_ids -> Array<Nullable<Text>>,
+        /// The author's own key for it: scheduling it again returns the one that exists.
+        client_id -> Nullable<Text>,
+        scheduled_for -> Timestamptz,
+        status -> Text,
+        message_id -> Nullable<Uuid>,
+        failure_code -> Nullable<Text>,
+        failure_message -> Nullable<Text>,
+        /// Since when somebody is sending it, or has died of it: nothing else is done about it.
+        sending_since -> Nullable<Timestamptz>,
+        /// How often somebody has begun to send it: who was the latest may give it back.
+        takes -> Int4,
+        /// How often a job was left for it: the latest has an id that follows from this.
+        plans -> Int4,
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
     }
 }
 
@@ -850,6 +885,7 @@ diesel::joinable!(presences -> organizations (organization_id));
 diesel::joinable!(reactions -> organizations (organization_id));
 diesel::joinable!(refresh_tokens -> organizations (organization_id));
 diesel::joinable!(roles -> organizations (organization_id));
+diesel::joinable!(scheduled_messages -> organizations (organization_id));
 diesel::joinable!(sessions -> organizations (organization_id));
 diesel::joinable!(streams -> organizations (organization_id));
 diesel::joinable!(team_members -> organizations (organization_id));
@@ -889,6 +925,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     reactions,
     refresh_tokens,
     roles,
+    scheduled_messages,
     schedules,
     sessions,
     stream_heads,

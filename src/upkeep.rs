@@ -13,6 +13,7 @@ use crate::{
         notification::{follow::NotifyMissed, purge::PurgeNotifications},
         receipt::TellReceipts,
         retention::ExpireMessages,
+        scheduled::{FailOverdue, SendScheduled},
     },
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
@@ -34,6 +35,7 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<RemoveObject>()
         .job::<MeasureImage>()
         .every::<ExpireMessages>(HOUR)
+        .job::<SendScheduled>()
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
         .every::<PurgeOrganizations>(HOUR)
@@ -45,6 +47,7 @@ pub fn registry() -> Registry<Arc<App>> {
         .every::<NotifyMissed>(5 * MINUTE)
         .every::<PurgeNotifications>(6 * HOUR)
         .every::<TrimEvents>(24 * HOUR)
+        .every::<FailOverdue>(HOUR)
 }
 
 /// Begins to work.

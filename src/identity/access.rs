@@ -63,11 +63,28 @@ pub(super) fn scope(
 /// Who asked a while ago with that credential, as they are now. UNAUTHENTICATED (EXPIRED, REVOKED) when it does not stand any
 /// more.
 pub async fn resume(app: &Arc<App>, organization: Uuid, credential: Credential, request: RequestInfo) -> Result<Scope> {
-    let standing = match &credential {
-        Credential::Session(session) => standing(app, organization, *session).await?,
-        Credential::ApiKey(_, token) => api_key_access::standing(app, token, None).await?,
-    };
+    let standing = by(app, organization, &credential).await?;
     scope(app, &standing, credential, standing.expires_at, request)
+}
+
+/// A member as they are by now, for something that they have asked for before. UNAUTHENTICATED (REVOKED) or
+/// ORGANIZATION_SUSPENDED when they would not get in.
+pub async fn as_of_now(app: &Arc<App>, organization: Uuid, member: Uuid, asked_for: Uuid) -> Result<Scope> {
+    let mut conn = app.database.of(organization).await?;
+    let insider = insider(&mut conn, organization, member).await?;
+    let ends = DateTime::<Utc>::MAX_UTC;
+    let standing = stands(&mut conn, organization, insider, None, (ends, None)).await?;
+    let request = RequestInfo { id: asked_for.to_string().into(), ..RequestInfo::default() };
+    scope(app, &standing, Credential::Earlier(asked_for), ends, request)
+}
+
+/// What is known of a credential, at most a second old.
+async fn by(app: &Arc<App>, organization: Uuid, credential: &Credential) -> Result<Arc<Standing>> {
+    match credential {
+        Credential::Session(session) => standing(app, organization, *session).await,
+        Credential::ApiKey(_, token) => api_key_access::standing(app, token, None).await,
+        Credential::Earlier(_) => Err(expired()),
+    }
 }
 
 /// Whether a scope still holds: its token has not ended, its session or API key stands, and its member may what it might
@@ -77,10 +94,7 @@ pub async fn recheck(scope: &Scope) -> Result<()> {
     if actor.expires_at <= Utc::now() {
         return Err(Error::unauthenticated("EXPIRED", "The access token has expired."));
     }
-    let standing = match &actor.credential {
-        Credential::Session(session) => standing(&scope.app, actor.organization, *session).await?,
-        Credential::ApiKey(_, token) => api_key_access::standing(&scope.app, token, None).await?,
-    };
+    let standing = by(&scope.app, actor.organization, &actor.credential).await?;
     let same = standing.role == actor.role.as_str()
         && Permissions::unpacked(&standing.permissions) == actor.permissions
         && standing.unverified == actor.unverified
@@ -198,15 +212,18 @@ pub(super) async fn load_member(
     key: (Uuid, Vec<String>),
     ends: DateTime<Utc>,
 ) -> Result<Standing> {
-    let insider: Insider = memberships::table
+    let insider = insider(conn, organization, member).await?;
+    stands(conn, organization, insider, Some(key), (ends, None)).await
+}
+
+async fn insider(conn: &mut AsyncPgConnection, organization: Uuid, member: Uuid) -> Result<Insider> {
+    let insider = memberships::table
         .inner_join(users::table)
         .inner_join(organizations::table)
         .left_join(roles::table.on(own_role!()))
         .filter(memberships::organization_id.eq(organization).and(memberships::id.eq(member)))
-        .select(insider!())
-        .first(&mut *conn)
-        .await?;
-    stands(conn, organization, insider, Some(key), (ends, None)).await
+        .select(insider!());
+    Ok(insider.first(conn).await?)
 }
 
 async fn stands(

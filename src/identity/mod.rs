@@ -49,7 +49,7 @@ mod user;
 mod user_token;
 mod viewer;
 
-pub use access::{authenticate, recheck, resume, watch};
+pub use access::{as_of_now, authenticate, recheck, resume, watch};
 pub use api_key_access::allow_operation;
 pub use member::{Member, MemberFilter, MemberListFilter, MemberOrder};
 pub use organization::Organization;

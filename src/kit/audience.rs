@@ -71,13 +71,14 @@ impl Audience {
     }
 }
 
-/// Whether nothing but columns is selected below the field of that name: they are the same whoever asks.
+/// Whether nothing but columns is selected below the field of that name: they are the same whoever asks, save for an object
+/// in a column, which may lead to records.
 pub fn only_columns(selections: &[SelectionField<'_>], name: &str, table: &Table) -> bool {
-    let is_column = |field: SelectionField<'_>| {
-        field.name() == "__typename"
-            || table.columns.iter().any(|column| column.field == field.name() && !column.unshown)
+    let is_column = |name: &str| table.columns.iter().any(|column| column.field == name && !column.unshown);
+    let is_plain = |field: SelectionField<'_>| {
+        field.name() == "__typename" || is_column(field.name()) && field.selection_set().next().is_none()
     };
-    selections.iter().filter(|field| field.name() == name).all(|field| field.selection_set().all(is_column))
+    selections.iter().filter(|field| field.name() == name).all(|field| field.selection_set().all(is_plain))
 }
 
 /// An item of a feed.

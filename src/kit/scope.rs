@@ -57,13 +57,15 @@ pub enum Credential {
     Session(Uuid),
     /// An API key: a program. Its id, and what it was found and proved by, for asking again.
     ApiKey(Uuid, ApiKeyToken),
+    /// Nothing at this moment: something that the member has asked for before is done now. Its id.
+    Earlier(Uuid),
 }
 
 impl Credential {
-    /// The id of the session or of the API key.
+    /// The id of the session, of the API key or of what was asked for.
     pub fn id(&self) -> Uuid {
         match self {
-            Credential::Session(id) | Credential::ApiKey(id, _) => *id,
+            Credential::Session(id) | Credential::ApiKey(id, _) | Credential::Earlier(id) => *id,
         }
     }
 }
@@ -99,6 +101,7 @@ impl Actor {
     pub fn session(&self) -> Result<Uuid> {
         match &self.credential {
             Credential::Session(id) => Ok(*id),
+            Credential::Earlier(_) => Err(Error::forbidden("This is for the person alone, who is not here now.")),
             Credential::ApiKey(..) => Err(Error::yours_with(
                 Code::Forbidden,
                 "An API key cannot do this, whatever its permissions: it is for the person alone, who has to sign in.",
@@ -110,7 +113,7 @@ impl Actor {
     /// The API key that asks in the name of the member; None: the person does.
     pub fn api_key(&self) -> Option<Uuid> {
         match &self.credential {
-            Credential::Session(_) => None,
+            Credential::Session(_) | Credential::Earlier(_) => None,
             Credential::ApiKey(id, _) => Some(*id),
         }
     }

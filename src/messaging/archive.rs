@@ -1,9 +1,11 @@
-//! Putting conversations away, and getting them back. Invariant: an archived one is read as before and takes no message.
+//! Putting conversations away, and getting them back. Invariant: an archived one is read as before and takes no message; the
+//! last one in it tells who has archived it.
 
 use super::{
     conversation::{Conversation, ConversationKind, ConversationPayload, lock_conversation, run, tell_of},
     participant::{ParticipantRole, may_talk},
     seat::own_role,
+    system::{SystemEvent, SystemNote, say},
 };
 use crate::{
     kit::{
@@ -32,7 +34,7 @@ pub struct ArchiveMutation;
 
 #[Object]
 impl ArchiveMutation {
-    /// Puts a group or channel away: it is read as before and takes no messages. Again changes nothing.
+    /// Puts a group or channel away: it is read as before and takes no messages. A SYSTEM message tells it. Again changes nothing.
     ///
     /// Errors: FORBIDDEN when you are neither owner nor moderator of it.
     async fn conversation_archive(
@@ -43,7 +45,7 @@ impl ArchiveMutation {
         Box::pin(or_null(ctx, set(ctx, input, true))).await
     }
 
-    /// Gets an archived group or channel back. Again changes nothing.
+    /// Gets an archived group or channel back. A SYSTEM message tells it. Again changes nothing.
     ///
     /// Errors: FORBIDDEN when you are neither owner nor moderator of it.
     async fn conversation_unarchive(
@@ -90,5 +92,7 @@ async fn store(tx: &mut Tx, id: Id<Conversation>, archived: bool) -> Result<Conv
         .execute(tx.conn())
         .await?;
     tell_of(tx, &conversation, "conversation_updated")?;
+    let event = if archived { SystemEvent::Archived } else { SystemEvent::Unarchived };
+    say(tx, &mut conversation, SystemNote::of(event, &[])).await?;
     Ok(conversation)
 }

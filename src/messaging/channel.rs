@@ -7,6 +7,7 @@ use super::{
     conversation::{Conversation, ConversationKind, not_found},
     participant::{Participant, ParticipantPayload, ParticipantRole, may_talk},
     seat::{here, is_empty, join, tell_of},
+    system::{SystemEvent, SystemNote, say},
 };
 use crate::{
     error::Result,
@@ -95,8 +96,8 @@ pub struct ChannelMutation;
 
 #[Object]
 impl ChannelMutation {
-    /// Joins a public channel, or the conversation about a record that you may read (`RecordConversation`). Who is in it already
-    /// stays as they are; whoever comes into one that all have left owns it.
+    /// Joins a public channel, or the conversation about a record that you may read (`RecordConversation`). A SYSTEM message
+    /// tells it. Who is in it already stays as they are; whoever comes into one that all have left owns it.
     ///
     /// User errors: NOT_FOUND where there is no such conversation; STATE_INVALID where it is archived. Errors:
     /// FORBIDDEN for guests.
@@ -170,12 +171,12 @@ async fn find_and_come_in(tx: &mut Tx, id: Uuid) -> Result<Participant, Stop> {
     sql.bind(Bind::Uuid(Some(tx.scope.actor.organization))).push(" AND t0.id = ").bind(Bind::Uuid(Some(id)));
     sql.push(" FOR NO KEY UPDATE OF t0");
     let found: Vec<Conversation> = diesel_async::RunQueryDsl::load(sql, tx.conn()).await?;
-    let found = found.into_iter().next().ok_or_else(|| not_found("id"))?;
-    come_in(tx, &found, "id").await
+    let mut found = found.into_iter().next().ok_or_else(|| not_found("id"))?;
+    come_in(tx, &mut found, "id").await
 }
 
 /// The caller joins a conversation that is held, if it is open to them. What was said before is there for them, and not new.
-pub(super) async fn come_in(tx: &mut Tx, open: &Conversation, field: &str) -> Result<Participant, Stop> {
+pub(super) async fn come_in(tx: &mut Tx, open: &mut Conversation, field: &str) -> Result<Participant, Stop> {
     let me = tx.scope.actor.member;
     if let Some(already) = here(tx, open.id.0, me).await? {
         return Ok(already);
@@ -194,7 +195,8 @@ pub(super) async fn come_in(tx: &mut Tx, open: &Conversation, field: &str) -> Re
         return Err(Stop::at(field, UserErrorCode::StateInvalid, message));
     }
     let role = if is_empty(tx, open.id.0).await? { ParticipantRole::Owner } else { ParticipantRole::Member };
-    let joined = join(tx, (open.id, open.last_seq), me.into(), role).await?;
+    let joined = join(tx, (open.id, open.last_seq + 1), me.into(), role).await?;
     tell_of(tx, &joined, "participant_added")?;
+    say(tx, open, SystemNote::of(SystemEvent::MemberJoined, &[])).await?;
     Ok(joined)
 }

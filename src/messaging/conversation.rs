@@ -7,6 +7,7 @@ use super::{
     message::*,
     open::{ConversationCreateInput, create},
     participant::*,
+    system::{SystemNote, say},
 };
 use crate::{
     crm::{account::Account, contact::Contact, lead::Lead},
@@ -95,7 +96,7 @@ pub struct Conversation {
     #[entity(filter, unshown)]
     #[serde(default)]
     pub lead_id: Option<Id<Lead>>,
-    /// The number of the newest message, also when that is gone; 0: there was none.
+    /// The number of the newest message, SYSTEM ones included, also when it is gone; 0: there was none.
     #[entity(order)]
     pub last_seq: i64,
     /// When the newest message came, also when that is gone; null: there was none.
@@ -206,7 +207,8 @@ impl ConversationMutation {
         Box::pin(or_null(ctx, run(scope(ctx), async move |tx| create(tx, input).await))).await
     }
 
-    /// Changes the title or topic of a group.
+    /// Changes the title or topic of a group or channel, the topic also of a direct conversation. A SYSTEM message tells of each
+    /// that changed, save in a direct one.
     async fn conversation_update(
         &self,
         ctx: &Context<'_>,
@@ -283,6 +285,13 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
         .execute(tx.conn())
         .await?;
     tell_of(tx, &new, "conversation_updated")?;
+    if new.kind != ConversationKind::Direct {
+        let title = (new.title != old.title).then(|| SystemNote::new_title(new.title.clone()));
+        let topic = (new.topic != old.topic).then(|| SystemNote::new_topic(new.topic.clone()));
+        for note in [title, topic].into_iter().flatten() {
+            say(tx, &mut new, note).await?;
+        }
+    }
     Ok(new)
 }
 

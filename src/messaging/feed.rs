@@ -68,7 +68,7 @@ event!(/// What a participant may do changed.
 event!(/// A member left or was removed; when it is you, this is the last event.
     ParticipantRemoved, /// Who left.
     participant: Participant);
-event!(/// A message was sent.
+event!(/// A message was sent, or Stoa tells something by one of kind SYSTEM.
     MessageSent, /// The message as it was sent.
     message: Message);
 event!(/// A message was edited.

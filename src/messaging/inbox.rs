@@ -7,6 +7,7 @@ use super::{
     feed::{ConversationEvent, show},
     own::{Standing, standing_of},
     participant::is_participant,
+    scheduled::{self, ScheduledMessageChanged},
     settings::ConversationSettings,
     user_contact::{CHANGED, UserContactChanged},
 };
@@ -88,6 +89,7 @@ pub enum InboxEvent {
     Gone(ConversationGone),
     Settings(ConversationSettingsChanged),
     Contact(UserContactChanged),
+    Scheduled(ScheduledMessageChanged),
 }
 
 /// Subscriptions.
@@ -272,6 +274,10 @@ impl Inbox {
                 let member = event.payload.get("member_id").and_then(|id| Uuid::deserialize(id).ok());
                 let member = member.ok_or_else(|| Error::ours("an event of a contact list without a member"))?;
                 self.first.push_back(InboxEvent::Contact(UserContactChanged::of(&self.scope, member).await?));
+            }
+            scheduled::CHANGED => {
+                let changed = ScheduledMessageChanged::of(&self.scope, event).await?;
+                self.first.push_back(InboxEvent::Scheduled(changed));
             }
             _ => {}
         }

@@ -5,12 +5,15 @@
 use super::{
     attachment::{self, *},
     block,
+    content::{MessageKind, demand_content, tidied},
     conversation::{Conversation, change},
     link,
     mention::{self, *},
     participant::{Participant, ParticipantRole, hold_own, in_own_conversations, may_talk},
     reaction::{self, ReactionGroup},
-    send, thread,
+    send,
+    system::SystemNote,
+    thread,
     version::{self, MessageVersion},
 };
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
         id::Id,
         relation::{Computed, or_null},
         resolve::scope,
-        rules::{Rule, Rules, tidy_text},
+        rules::Rules,
         scalars::DateTime,
         scope::Scope,
         user_error::{UserError, UserErrorCode, UserErrors},
@@ -53,9 +56,13 @@ pub struct Message {
     /// Its number in the conversation: 1, 2, 3 … without a gap.
     #[entity(order)]
     pub seq: i64,
-    /// The id of the member who said it.
+    /// The id of the member who said it; of a SYSTEM message, who did what it tells.
     #[entity(filter, belongs_to = crate::identity::Member as sender)]
     pub sender_id: Id<Member>,
+    /// What kind it is. A deleted message stays of its kind; one that is edited is TEXT while it has words, FILE without.
+    #[entity(filter)]
+    #[serde(default = "MessageKind::text")]
+    pub kind: MessageKind,
     /// The sender's own key for it.
     #[entity()]
     pub client_id: Option<String>,
@@ -76,9 +83,14 @@ pub struct Message {
     pub last_reply_at: Option<DateTime>,
     /// What was said, in Markdown, at most 40 000 characters; `<@ID>` names a member, `<@channel>` everybody here, `<@here>`
     /// those who are online, `<#account:ID>`, `<#contact:ID>` and `<#lead:ID>` a record. Empty: it only brings files along
-    /// (`attachments`). Null: it was deleted, or, in an event from before, it is gone by now.
+    /// (`attachments`). Null: it was deleted, or, in an event from before, it is gone by now. Of a SYSTEM message, an English
+    /// sentence with the names of then, which mentions nobody.
     #[entity(filter, search)]
     pub body: Option<String>,
+    /// What a SYSTEM message tells, for clients that say it in their own words; null: it is of another kind, or was deleted.
+    #[entity()]
+    #[serde(default)]
+    pub system: Option<SystemNote>,
     /// When it was last edited; null: it is as it was sent.
     #[entity(filter)]
     pub edited_at: Option<DateTime>,
@@ -153,7 +165,7 @@ pub struct MessageSendInput {
 /// A message to edit.
 #[derive(Clone, Debug, InputObject)]
 pub struct MessageEditInput {
-    /// Which message; only one's own.
+    /// Which message; only one's own, and no SYSTEM one.
     pub id: Id<Message>,
     /// The version that the change is based on; with another by now nothing is written (user error CONFLICT).
     pub expected_version: Option<i32>,
@@ -164,7 +176,7 @@ pub struct MessageEditInput {
 /// A message to delete.
 #[derive(Clone, Debug, InputObject)]
 pub struct MessageDeleteInput {
-    /// Which message; one's own, or any as owner or moderator of the conversation.
+    /// Which message; one's own, or any as owner or moderator of the conversation. A SYSTEM one only as such.
     pub id: Id<Message>,
 }
 
@@ -197,6 +209,8 @@ impl MessageMutation {
     }
 
     /// Edits one's own message. What it said before is kept among its `versions`.
+    ///
+    /// Errors: FORBIDDEN for somebody else's message and for a SYSTEM one.
     async fn message_edit(
         &self,
         ctx: &Context<'_>,
@@ -247,19 +261,6 @@ impl From<UserErrors> for MessagePayload {
     }
 }
 
-/// A body as it is stored. Whether it says enough, `demand_content` knows.
-pub(super) fn tidied(mut body: String, errors: &mut UserErrors) -> String {
-    tidy_text(&mut body, "body", &Rule { max: 40_000, multiline: true, ..Rule::DEFAULT }, errors);
-    body
-}
-
-/// REQUIRED for a message that would say nothing and bring nothing along.
-pub(super) fn demand_content(body: &str, has_files: bool, errors: &mut UserErrors) {
-    if body.is_empty() && !has_files {
-        errors.add("body", UserErrorCode::Required, "A message has at least one character, or a file.");
-    }
-}
-
 /// What is told of a message that does not exist, or not for the caller.
 pub(super) fn no_message(field: &str) -> Stop {
     Stop::at(field, UserErrorCode::NotFound, "There is no such message.")
@@ -297,6 +298,9 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
     if message.sender_id.0 != tx.scope.actor.member {
         return Err(crate::Error::forbidden("Only the sender may edit a message.").into());
     }
+    if message.kind == MessageKind::System {
+        return Err(crate::Error::forbidden("What Stoa tells of a conversation is not edited.").into());
+    }
     if message.deleted_at.is_some() {
         return Err(Stop::at("id", UserErrorCode::StateInvalid, "The message was deleted."));
     }
@@ -312,6 +316,7 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
         return Err(errors.into());
     }
     version::keep(tx, &message).await?;
+    message.kind = MessageKind::of(&body);
     let before = message.body.replace(body).map(|body| Named::by(&body)).unwrap_or_default();
     mention::renew(tx, &message, &before).await?;
     message.edited_at = Some(tx.now);
@@ -322,7 +327,8 @@ async fn edit(tx: &mut Tx, input: MessageEditInput) -> Result<Message, Stop> {
 
 async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
     let (mut message, me) = lock(tx, id, "id").await?;
-    if message.sender_id != me.member_id && me.role == ParticipantRole::Member {
+    let is_own = message.sender_id == me.member_id && message.kind != MessageKind::System;
+    if !is_own && me.role == ParticipantRole::Member {
         return Err(crate::Error::forbidden("Only the sender, owners and moderators may delete a message.").into());
     }
     if message.deleted_at.is_some() {
@@ -336,7 +342,7 @@ async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
         .filter(reactions::organization_id.eq(tx.scope.actor.organization))
         .filter(reactions::message_id.eq(message.id.0));
     diesel::delete(reactions).execute(tx.conn()).await?;
-    (message.pinned_at, message.pinned_by) = (None, None);
+    (message.pinned_at, message.pinned_by, message.system) = (None, None, None);
     message.deleted_at = Some(tx.now);
     store(tx, &mut message).await?;
     diesel::update(messages::table.find((tx.scope.actor.organization, message.id.0)))
@@ -352,7 +358,14 @@ pub(super) async fn store(tx: &mut Tx, message: &mut Message) -> Result<(), Stop
     message.updated_at = tx.now;
     diesel::update(messages::table.find((tx.scope.actor.organization, message.id.0)))
         .set((
+            messages::kind.eq(message.kind.word()),
             messages::body.eq(&message.body),
+            messages::system.eq(message
+                .system
+                .as_ref()
+                .map(serde_json::to_value)
+                .transpose()
+                .map_err(crate::Error::from)?),
             messages::edited_at.eq(message.edited_at.map(|time| time.0)),
             messages::deleted_at.eq(message.deleted_at.map(|time| time.0)),
             messages::pinned_at.eq(message.pinned_at.map(|time| time.0)),

@@ -7,6 +7,7 @@ mod archive;
 pub mod attachment;
 pub mod block;
 pub mod channel;
+pub mod content;
 pub mod conversation;
 pub mod emoji;
 pub mod feed;
@@ -26,11 +27,13 @@ pub mod position;
 pub mod reaction;
 pub mod receipt;
 pub mod retention;
+pub mod scheduled;
 mod search;
 mod seat;
 mod seen;
 mod send;
 pub mod settings;
+mod system;
 pub mod thread;
 mod told;
 pub mod typing;
@@ -49,6 +52,7 @@ pub struct MessagingQuery(
     attachment::MessageAttachmentQuery,
     history::HistoryQuery,
     search::SearchQuery,
+    scheduled::ScheduledMessageQuery,
     user_contact::UserContactQuery,
     emoji::EmojiQuery,
     notification::NotificationQuery,
@@ -72,4 +76,5 @@ pub struct MessagingMutation(
     user_contact::UserContactMutation,
     notification::read::NotificationMutation,
     typing::TypingMutation,
+    scheduled::ScheduledMutation,
 );

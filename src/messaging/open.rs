@@ -213,9 +213,9 @@ async fn existing(tx: &mut Tx, direct_key: Option<String>, about: Option<About>)
         None => sql.push(" AND t0.direct_key = ").bind(Bind::Text(direct_key)),
     };
     let found: Vec<Conversation> = sql.load(tx.conn()).await?;
-    if let Some(found) = found.into_iter().next() {
+    if let Some(mut found) = found.into_iter().next() {
         if about.is_some() {
-            channel::come_in(tx, &found, "about").await?;
+            channel::come_in(tx, &mut found, "about").await?;
         }
         return Ok(found);
     }

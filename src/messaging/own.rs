@@ -61,7 +61,8 @@ impl Standing {
 
 #[ComplexObject]
 impl Own<'_, Conversation> {
-    /// How many messages are new to you: those behind the last one that you have read or sent. Null: you are not in it.
+    /// How many messages are new to you: those behind the last one that you have read or sent. SYSTEM messages count as others do,
+    /// those that tell what you did yourself as sent by you. Null: you are not in it.
     async fn unread_count(&self, ctx: &Context<'_>) -> Option<i64> {
         self.standing(ctx).await.map(|own| self.unread(&own))
     }

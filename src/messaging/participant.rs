@@ -5,6 +5,7 @@ use super::{
     block,
     conversation::{Conversation, ConversationKind, lock_conversation},
     seat::{all_here, here, join, own_role, tell_of},
+    system::{SystemEvent, SystemNote, say},
 };
 use crate::{
     db_enum,
@@ -146,8 +147,9 @@ pub struct ParticipantMutation;
 
 #[Object]
 impl ParticipantMutation {
-    /// Adds a member to a group; owners and moderators may. Who is in it already stays as they are.
-    /// STATE_INVALID for one who cannot be written to at present, be it that they are suspended.
+    /// Adds a member to a group or channel; owners and moderators may. A SYSTEM message tells it, which is not new to who was
+    /// added. Who is in it already stays as they are. STATE_INVALID for one who cannot be written to at present, be it that
+    /// they are suspended.
     ///
     /// Errors: FORBIDDEN when you are neither in this group.
     async fn participant_add(
@@ -159,7 +161,7 @@ impl ParticipantMutation {
     }
 
     /// Removes a member from a group; owners and moderators may, moderators no owner. From then on the member sees
-    /// nothing of it.
+    /// nothing of it, nor of the SYSTEM message that tells the others.
     ///
     /// Errors: FORBIDDEN when you are neither in this group, or a moderator and the other an owner.
     async fn participant_remove(
@@ -187,7 +189,7 @@ impl ParticipantMutation {
         or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await)).await
     }
 
-    /// Leaves a group. From then on one sees nothing of it.
+    /// Leaves a group. From then on one sees nothing of it, nor of the SYSTEM message that tells the others.
     async fn conversation_leave(
         &self,
         ctx: &Context<'_>,
@@ -227,7 +229,7 @@ pub(super) async fn run(
 
 async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> {
     tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
-    let conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
+    let mut conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
     if conversation.kind == ConversationKind::Direct {
         return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "A direct conversation has two members."));
     }
@@ -245,13 +247,15 @@ async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> 
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    let added = join(tx, (conversation.id, conversation.last_seq), input.member_id, ParticipantRole::Member).await?;
+    let added =
+        join(tx, (conversation.id, conversation.last_seq + 1), input.member_id, ParticipantRole::Member).await?;
     tell_of(tx, &added, "participant_added")?;
+    say(tx, &mut conversation, SystemNote::of(SystemEvent::MembersAdded, &[input.member_id])).await?;
     Ok(added)
 }
 
 async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> Result<Participant, Stop> {
-    let locked = lock_conversation(tx, conversation, field).await?;
+    let mut locked = lock_conversation(tx, conversation, field).await?;
     if locked.kind == ConversationKind::Direct {
         return Err(Stop::at(field, UserErrorCode::Unsupported, "Nobody leaves a direct conversation."));
     }
@@ -278,6 +282,12 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
     if gone.role == ParticipantRole::Owner {
         hand_on(tx, conversation).await?;
     }
+    // Behind what ends their feed: they see nothing of it any more.
+    if member == me {
+        let left = say(tx, &mut locked, SystemNote::of(SystemEvent::MemberLeft, &[])).await?;
+        return Ok(gone.having_sent(&left));
+    }
+    say(tx, &mut locked, SystemNote::of(SystemEvent::MembersRemoved, &[gone.member_id])).await?;
     Ok(gone)
 }
 

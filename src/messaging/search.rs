@@ -1,7 +1,7 @@
 //! Searching messages by their words. Invariant: only what the member may read at this moment is found, and what is shown of a
 //! hit is its own text, in pieces: nothing in it is markup.
 
-use super::{conversation::Conversation, message::Message};
+use super::{content::MessageKind, conversation::Conversation, message::Message};
 use crate::{
     error::{Error, Result},
     identity::Member,
@@ -42,6 +42,8 @@ pub struct MessageSearchFilter {
     pub conversation_id: Option<Id<Conversation>>,
     /// Those that this member sent.
     pub sender_id: Option<Id<Member>>,
+    /// Those of this kind. Left out: all but SYSTEM ones.
+    pub kind: Option<MessageKind>,
     /// Those sent at this time or later.
     pub sent_from: Option<DateTime>,
     /// Those sent before this time.
@@ -143,6 +145,7 @@ async fn find(scope: &Scope, asked: &Asked) -> Result<Vec<Found>> {
     let mut sql = Sql::new("SELECT id, at FROM search_messages(");
     sql.bind(id(Some(scope.actor.member))).push(", ").bind(Bind::Text(Some(asked.words.clone()))).push(", ");
     sql.bind(id(filter.conversation_id.map(|id| id.0))).push(", ").bind(id(filter.sender_id.map(|id| id.0))).push(", ");
+    sql.bind(Bind::Text(filter.kind.map(|kind| kind.word().to_owned()))).push(", ");
     sql.bind(Bind::Time(filter.sent_from.map(|at| at.0))).push(", ");
     sql.bind(Bind::Time(filter.sent_before.map(|at| at.0))).push(", ");
     sql.bind(Bind::Time(asked.after.map(|place| place.at))).push(", ");

@@ -5,7 +5,7 @@
 use super::{
     conversation::tell,
     gather::{gathered, named_members},
-    message::{Message, MessagePayload, lock_open, run},
+    message::{Message, MessagePayload, lock_open, no_message, run},
 };
 use crate::{
     error::{Error, Result},
@@ -20,14 +20,14 @@ use crate::{
         value::Bind,
         write::{Stop, Tx},
     },
-    schema::thread_followers,
+    schema::{messages, thread_followers},
 };
 use async_graphql::{ComplexObject, Context, InputObject, Object, SimpleObject, dataloader::Loader};
 use diesel::{
     prelude::*,
     sql_types::{Array, Bool, Uuid as SqlUuid},
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{collections::HashMap, sync::Arc};
@@ -84,7 +84,28 @@ impl ThreadMutation {
 }
 
 /// What is told of a root that is a reply itself.
-pub const NO_ROOT: &str = "This is a reply itself: give the root of its thread, `threadRootId`.";
+const NO_ROOT: &str = "This is a reply itself: give the root of its thread, `threadRootId`.";
+
+/// Why nothing can be said in reply to a message in a conversation; None: it can, or it is no reply.
+pub async fn refused(
+    scope: &Scope,
+    mut conn: &AsyncPgConnection,
+    conversation: Uuid,
+    root: Option<Id<Message>>,
+) -> Result<Option<Stop>> {
+    let Some(root) = root else { return Ok(None) };
+    let root = messages::table
+        .find((scope.actor.organization, root.0))
+        .filter(messages::conversation_id.eq(conversation))
+        .select((messages::thread_root_id.is_not_null(), messages::deleted_at.is_not_null()));
+    Ok(match root.first::<(bool, bool)>(&mut conn).await.optional()? {
+        // One of another conversation is as unknown as one that nobody wrote.
+        None => Some(no_message("threadRootId")),
+        Some((true, _)) => Some(Stop::at("threadRootId", UserErrorCode::Invalid, NO_ROOT)),
+        Some((_, true)) => Some(Stop::at("threadRootId", UserErrorCode::StateInvalid, "The message was deleted.")),
+        Some((false, false)) => None,
+    })
+}
 
 async fn root(tx: &mut Tx, input: &ThreadInput) -> Result<Message, Stop> {
     let (root, _) = lock_open(tx, input.message_id.0, "messageId").await?;

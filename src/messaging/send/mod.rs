@@ -6,11 +6,12 @@ mod statement;
 
 use super::{
     attachment, block,
+    content::{MessageKind, check_key, demand_content, tidied},
     conversation::not_found,
     mention::{Named, not_here, outsiders},
-    message::{Message, MessagePayload, MessageSendInput, demand_content, no_message, payload, tidied},
+    message::{Message, MessagePayload, MessageSendInput, payload},
     participant::{is_participant, may_talk},
-    thread::NO_ROOT,
+    thread,
 };
 use crate::{
     app::App,
@@ -68,11 +69,7 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
     }
     along.named.check(&mut errors);
     attachment::check(&along.files, &mut errors);
-    let key = input.client_id.as_deref();
-    if key.is_some_and(|key| key.is_empty() || key.chars().count() > 100 || key.chars().any(char::is_control)) {
-        let message = "The key has 1 to 100 characters and no control characters.";
-        errors.add("clientId", UserErrorCode::Invalid, message);
-    }
+    check_key(input.client_id.as_deref(), &mut errors);
     if !errors.is_empty() {
         return Ok(errors.into());
     }
@@ -82,12 +79,14 @@ pub async fn send(scope: &Scope, input: MessageSendInput) -> Result<MessagePaylo
         conversation_id: input.conversation_id,
         seq: 0,
         sender_id: sender,
+        kind: MessageKind::of(&body),
         client_id: input.client_id,
         thread_root_id: input.thread_root_id,
         thread_seq: None,
         reply_count: 0,
         last_reply_at: None,
         body: Some(body),
+        system: None,
         edited_at: None,
         deleted_at: None,
         pinned_at: None,
@@ -221,18 +220,8 @@ async fn reason(scope: &Scope, message: &Message, along: &Along) -> Result<Stop>
     if let Some(closed) = block::closed(scope, &conn, place, "conversationId").await? {
         return Ok(closed);
     }
-    if let Some(root) = message.thread_root_id {
-        let root = messages::table.find((organization, root.0)).filter(messages::conversation_id.eq(place));
-        let root = root.select((messages::thread_root_id.is_not_null(), messages::deleted_at.is_not_null()));
-        match root.first::<(bool, bool)>(&mut *conn).await.optional()? {
-            // One of another conversation is as unknown as one that nobody wrote.
-            None => return Ok(no_message("threadRootId")),
-            Some((true, _)) => return Ok(Stop::at("threadRootId", UserErrorCode::Invalid, NO_ROOT)),
-            Some((_, true)) => {
-                return Ok(Stop::at("threadRootId", UserErrorCode::StateInvalid, "The message was deleted."));
-            }
-            Some((false, false)) => {}
-        }
+    if let Some(refused) = thread::refused(scope, &conn, place, message.thread_root_id).await? {
+        return Ok(refused);
     }
     let outside = outsiders(scope, &conn, place, &along.named.members).await?;
     if !outside.is_empty() {

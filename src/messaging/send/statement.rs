@@ -117,11 +117,11 @@ pub fn insertion(first: &Outgoing, rest: &[Outgoing]) -> Result<Sql> {
     sql.push(
         "sent AS (
           INSERT INTO messages (organization_id, conversation_id, seq, sender_id, created_by, created_at, updated_at, id,
-            client_id, body",
+            client_id, kind, body",
     );
     sql.push(if root.is_some() { ", thread_root_id, thread_seq)" } else { ")" }).push(
         " SELECT place.organization_id, place.id, before + g.n, sender.member_id, sender.member_id, at, at, g.id,
-            g.client_id, g.message->>'body'",
+            g.client_id, g.message->>'kind', g.message->>'body'",
     );
     if let Some(root) = root {
         sql.push(", ").bind(id(root)).push("::uuid, root.reply_count");

@@ -20,6 +20,7 @@ use crate::{
     platform::database::Transaction,
     schema::jobs,
 };
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Serialize, de::DeserializeOwned};
@@ -95,19 +96,28 @@ impl Jobs {
         member: Option<Uuid>,
         job: &J,
     ) -> Result<()> {
-        diesel::insert_into(jobs::table)
-            .values((
-                jobs::id.eq(Uuid::now_v7()),
-                jobs::organization_id.eq(organization),
-                jobs::kind.eq(J::KIND),
-                jobs::about.eq(queue::plain(&job.about())),
-                jobs::payload.eq(serde_json::to_value(job)?),
-                jobs::max_attempts.eq(J::ATTEMPTS),
-                jobs::created_by.eq(member.filter(|_| organization.is_some())),
-            ))
-            .execute(&mut **tx)
-            .await?;
+        let member = member.filter(|_| organization.is_some());
+        leave(tx, (Uuid::now_v7(), None), (organization, member), job).await?;
         tx.wakes(self.wake.clone());
+        Ok(())
+    }
+
+    /// Leaves a job that is carried out at that time, and until then can be taken back by its id.
+    pub async fn enqueue_at<J: Job>(
+        tx: &mut Transaction,
+        organization: Uuid,
+        (id, at): (Uuid, DateTime<Utc>),
+        job: &J,
+    ) -> Result<()> {
+        leave(tx, (id, Some(at)), (Some(organization), None), job).await
+    }
+
+    /// Takes back a job of an organization that nobody runs yet.
+    pub async fn take_back(tx: &mut Transaction, organization: Uuid, id: Uuid) -> Result<()> {
+        let waiting = jobs::table
+            .filter(jobs::organization_id.eq(organization).and(jobs::id.eq(id)))
+            .filter(jobs::status.eq("waiting"));
+        diesel::delete(waiting).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -115,4 +125,26 @@ impl Jobs {
     pub fn wake_after(&self, tx: &mut Transaction) {
         tx.wakes(self.wake.clone());
     }
+}
+
+async fn leave<J: Job>(
+    tx: &mut Transaction,
+    (id, at): (Uuid, Option<DateTime<Utc>>),
+    (organization, member): (Option<Uuid>, Option<Uuid>),
+    job: &J,
+) -> Result<()> {
+    diesel::insert_into(jobs::table)
+        .values((
+            jobs::id.eq(id),
+            jobs::organization_id.eq(organization),
+            jobs::kind.eq(J::KIND),
+            jobs::about.eq(queue::plain(&job.about())),
+            jobs::payload.eq(serde_json::to_value(job)?),
+            jobs::max_attempts.eq(J::ATTEMPTS),
+            jobs::created_by.eq(member),
+            at.map(|at| jobs::run_at.eq(at)),
+        ))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }

@@ -33,13 +33,19 @@ pub struct Taken {
     pub takes: i64,
 }
 
-/// How many jobs of a kind are in a state.
+/// How many jobs are in a state.
 #[derive(QueryableByName, Debug)]
 pub struct Depth {
     #[diesel(sql_type = Text)]
     pub status: String,
     #[diesel(sql_type = BigInt)]
     pub count: i64,
+}
+
+#[derive(QueryableByName)]
+struct NextDue {
+    #[diesel(sql_type = Nullable<Double>)]
+    seconds: Option<f64>,
 }
 
 /// How an attempt ended.
@@ -64,6 +70,14 @@ const TAKE: &str = "
         run_at = now() + make_interval(secs => $3), updated_at = now(), version = j.version + 1
     FROM due WHERE j.id = due.id
     RETURNING j.id, j.kind, j.payload, j.attempts, j.max_attempts, j.takes";
+
+const NEXT_DUE: &str = "
+    SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 AS seconds FROM jobs
+    WHERE status = 'waiting' AND kind = ANY($1) AND run_at > now() AND run_at <= now() + make_interval(secs => $2)";
+
+const DEPTH: &str = "
+    SELECT status, count(*) AS count FROM jobs
+    WHERE status = 'running' OR status = 'waiting' AND (run_at <= now() OR attempts > 0) GROUP BY status";
 
 const KEEP: &str = "
     UPDATE jobs SET run_at = now() + make_interval(secs => $3)
@@ -167,11 +181,17 @@ impl Queue {
         Ok(recur.execute(&mut *conn).await? > 0)
     }
 
-    /// How many jobs wait, run or are dead.
+    /// In how many seconds the next job that waits is due, if it is within so many; None: it is not.
+    pub async fn next_due(&self, kinds: &[&'static str], within: Duration) -> Result<Option<f64>> {
+        let mut conn = self.database.of_worker().await?;
+        let next = sql_query(NEXT_DUE).bind::<Array<Text>, _>(kinds).bind::<Double, _>(within.as_secs_f64());
+        Ok(next.get_result::<NextDue>(&mut *conn).await?.seconds)
+    }
+
+    /// How many jobs are due or have been tried, and how many run.
     pub async fn depth(&self) -> Result<Vec<Depth>> {
         let mut conn = self.database.of_worker().await?;
-        let depth = "SELECT status, count(*) AS count FROM jobs WHERE status IN ('waiting', 'running') GROUP BY status";
-        Ok(sql_query(depth).load(&mut *conn).await?)
+        Ok(sql_query(DEPTH).load(&mut *conn).await?)
     }
 }
 

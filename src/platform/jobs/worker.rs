@@ -27,6 +27,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Pause between attempts to tell the database how a job ended.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Pause between looks into the queue at least, however many jobs become due one after the other.
+const SOON: Duration = Duration::from_millis(50);
 /// How long jobs that are cut off may take to go back into the queue.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
@@ -101,6 +103,11 @@ impl<C: Clone + Send + Sync + 'static> Crew<C> {
                     next = poll();
                     if self.config.workers > 0 {
                         planned = self.look_around(planned).await;
+                        // What becomes due before the next look is taken when it does.
+                        let due = self.queue.next_due(&kinds, next.saturating_duration_since(Instant::now())).await;
+                        if let Some(seconds) = self.heard(due).flatten() {
+                            next = next.min(Instant::now() + Duration::try_from_secs_f64(seconds).unwrap_or_default().max(SOON));
+                        }
                     }
                 }
             }

@@ -89,7 +89,7 @@ async fn a_group_is_changed_by_version_and_a_change_of_nothing_is_none() {
     let changed = change(json!({ "id": talk.id, "expectedVersion": 1, "topic": "Plans" })).await;
     assert_eq!(
         *data(&changed, "conversationUpdate.conversation"),
-        json!({ "title": "Team", "topic": "Plans", "version": 2, "lastSeq": 1 })
+        json!({ "title": "Team", "topic": "Plans", "version": 2, "lastSeq": 2 })
     );
     let late = change(json!({ "id": talk.id, "expectedVersion": 1, "title": null })).await;
     assert_eq!(user_errors(&late, "conversationUpdate"), ["expectedVersion CONFLICT"]);

@@ -9,6 +9,7 @@ mod feed;
 mod history;
 mod inbox;
 mod inbox_list;
+mod kind;
 mod link;
 pub mod live;
 mod mention;
@@ -21,6 +22,7 @@ mod position;
 mod reaction;
 mod record;
 mod retention;
+mod scheduled;
 mod settings;
 mod snapshot;
 mod thread;
@@ -33,7 +35,8 @@ use live::{Feed, Said};
 use serde_json::{Value, json};
 
 /// All that a message says of itself.
-pub const MESSAGE: &str = "id conversationId seq senderId clientId threadRootId threadSeq replyCount lastReplyAt body
+pub const MESSAGE: &str = "id conversationId seq senderId kind clientId threadRootId threadSeq replyCount
+    lastReplyAt body system { event memberIds title topic }
     editedAt deletedAt pinnedAt pinnedBy attachments { nodes { fileId } } createdAt updatedAt version";
 
 /// What belongs to a message beside its columns.

@@ -103,7 +103,8 @@ async fn when_the_last_owner_leaves_the_oldest_inherits_and_everybody_hears_it()
         &server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await,
         "conversationLeave.participant",
     );
-    let events = server.follow(&eve, &talk.id, Some(&talk.cursor)).await.take(4).await;
+    let mut events = server.follow(&eve, &talk.id, Some(&talk.cursor)).await.take(7).await;
+    events.retain(|event| event["__typename"] != "MessageSent");
     let told: Vec<_> = events.iter().map(|event| event["__typename"].as_str().expect("a type")).collect();
     assert_eq!(told, ["ParticipantAdded", "ParticipantAdded", "ParticipantRemoved", "ParticipantUpdated"]);
     assert_eq!(events[3]["participant"]["memberId"], json!(bob.member));

@@ -2,6 +2,7 @@
 //! place, so that nothing new stays untested in silence.
 
 use crate::kit::introspection::{Input, Reference, Types, arguments, list, name, reference};
+use chrono::{TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use std::{cell::RefCell, collections::BTreeSet, fmt::Write};
 use uuid::Uuid;
@@ -187,6 +188,7 @@ impl<'a> Filler<'a> {
             "Boolean" => json!(false),
             "Decimal" | "BigInt" => json!("17"),
             "Date" | "DateOrDuration" => json!("2026-01-02"),
+            "DateTime" if last == "scheduledFor" => json!((Utc::now() + TimeDelta::days(30)).to_rfc3339()),
             "DateTime" | "DateTimeOrDuration" => json!("2026-01-02T03:04:05.678Z"),
             "CurrencyCode" => json!("EUR"),
             other => panic!("teach the wall test what a {other} looks like: {}", trail.join(".")),

@@ -11,6 +11,7 @@ use crate::kit::{
     Founder, Server, data,
     introspection::{Types, list, name, reference},
 };
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use stoa::{
@@ -228,6 +229,19 @@ impl<'a> Stage<'a> {
                     json!({ "input": { "conversationId": id, "body": format!("{word} <@channel>"), "fileIds": [file] } }),
                 )
                 .await;
+            // What the founder has scheduled is nobody else's, wherever it goes.
+            let scheduled = format!("s{nonce}{where_}");
+            let tomorrow = (Utc::now() + TimeDelta::days(1)).to_rfc3339();
+            let made = world
+                .ask(
+                    server,
+                    "mutation($input: MessageScheduleInput!) { messageSchedule(input: $input) { scheduledMessage { id } } }",
+                    json!({ "input": { "conversationId": id, "body": scheduled, "scheduledFor": tomorrow } }),
+                )
+                .await;
+            let made = data(&made, "messageSchedule.scheduledMessage.id").as_str().unwrap().to_owned();
+            world.ids.entry("ScheduledMessage".to_owned()).or_default().push(made);
+            others.push((scheduled, false));
             world.ids.entry("File".to_owned()).or_default().push(file);
             others.push((attached, seen && permissions.reach(Resource::File, Action::Read).is_some()));
             world

@@ -49,7 +49,7 @@ fn creators<'a>(filler: &Filler<'a>) -> Vec<&'a Value> {
         // What is made of a picture is put there beside.
         (name(field).ends_with("Create") && !name(field).contains("Bulk") && name(field) != "emojiCreate")
             || name(field).ends_with("Send")
-            || ["reactionAdd", "teamMemberAdd", "userContactRequest"].contains(&name(field))
+            || ["messageSchedule", "reactionAdd", "teamMemberAdd", "userContactRequest"].contains(&name(field))
     };
     filler.types.fields("Mutation").iter().filter(made).collect()
 }

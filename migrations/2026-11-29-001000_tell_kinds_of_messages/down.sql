@@ -1,0 +1,2 @@
+ALTER TABLE messages DROP COLUMN system;
+ALTER TABLE messages DROP COLUMN kind;

@@ -1,0 +1,1 @@
+UPDATE messages SET kind = 'text' WHERE kind = 'file';

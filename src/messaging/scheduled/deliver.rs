@@ -1,0 +1,381 @@
+//! Sending scheduled messages: when their time has come, or at once. Whoever sends one first says so in its row
+//! (`sending_since`), so that from then on it is neither changed nor cancelled, nor sent by others; and then sends it under a key
+//! that follows from its id: when they die in between and somebody else goes on, the message is stored once. A job stands behind
+//! each until it is settled.
+
+use super::{
+    ScheduledMessageInput, ScheduledMessageStatus,
+    change::{demand_version, hold, over},
+    changed,
+};
+use crate::{
+    app::App,
+    error::{Code, Error, Result},
+    events::{Hub, Origin},
+    identity::{as_of_now, purge::organizations},
+    kit::{
+        id::Id,
+        scope::Scope,
+        user_error::{UserError, UserErrorCode, UserErrors},
+        write::{Rejection, Stop, Tx},
+    },
+    messaging::{
+        message::{MessagePayload, MessageSendInput},
+        send::send,
+    },
+    platform::{
+        database::Transaction,
+        jobs::{Failure, Job, Jobs, Run},
+    },
+    schema::{jobs, messages, scheduled_messages},
+};
+use async_graphql::{Value, resolver_utils::enum_value};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{dsl::now, prelude::*, sql_types::Bool};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+/// After how long whoever sends one is taken for dead.
+const DEAD: TimeDelta = TimeDelta::seconds(30);
+/// When the job comes that stands behind somebody who sends one at once.
+const RESCUE: TimeDelta = TimeDelta::seconds(35);
+/// How long one who wants it sent waits for somebody who is sending it, and how often they look.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(50);
+/// How late a message is for which a job is missed.
+const OVERDUE: TimeDelta = TimeDelta::minutes(5);
+/// Overdue ones that are looked at together.
+const PAGE: i64 = 500;
+
+/// Sends a message when its time has come.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SendScheduled {
+    pub organization: Uuid,
+    pub id: Uuid,
+}
+
+impl Job for SendScheduled {
+    const KIND: &'static str = "send_scheduled_message";
+}
+
+/// The job that was left as this one for a message.
+pub fn job(id: Uuid, plan: i32) -> Uuid {
+    Uuid::new_v5(&id, &plan.to_be_bytes())
+}
+
+/// Leaves a job that sends it then, in place of the one before.
+pub async fn plan(tx: &mut Transaction, (organization, id): (Uuid, Uuid), at: DateTime<Utc>) -> Result<()> {
+    let plans: i32 = diesel::update(scheduled_messages::table.find((organization, id)))
+        .set(scheduled_messages::plans.eq(scheduled_messages::plans + 1))
+        .returning(scheduled_messages::plans)
+        .get_result(&mut **tx)
+        .await?;
+    Jobs::take_back(tx, organization, job(id, plans.saturating_sub(1))).await?;
+    Jobs::enqueue_at(tx, organization, (job(id, plans), at), &SendScheduled { organization, id }).await
+}
+
+/// One that is being sent.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = scheduled_messages, check_for_backend(diesel::pg::Pg))]
+struct Taken {
+    organization_id: Uuid,
+    id: Uuid,
+    conversation_id: Uuid,
+    thread_root_id: Option<Uuid>,
+    body: Option<String>,
+    file_ids: Vec<Option<String>>,
+    scheduled_for: DateTime<Utc>,
+    created_by: Uuid,
+    takes: i32,
+}
+
+/// The sender's own key of the message that a scheduled one becomes.
+fn key(id: Uuid) -> String {
+    format!("scheduled:{id}")
+}
+
+impl Taken {
+    fn message(&self) -> MessageSendInput {
+        let files = self.file_ids.iter().flatten().filter_map(|id| Uuid::try_parse(id).ok());
+        MessageSendInput {
+            conversation_id: self.conversation_id.into(),
+            body: self.body.clone(),
+            file_ids: Some(files.map(Id::from).collect()),
+            thread_root_id: self.thread_root_id.map(Into::into),
+            client_id: Some(key(self.id)),
+        }
+    }
+}
+
+/// Says that one is being sent, or is again after somebody has died of it. None: it is not due, unless it is sent at once; it is
+/// not PENDING any more; or somebody is sending it.
+async fn take(
+    conn: &mut AsyncPgConnection,
+    (organization, id): (Uuid, Uuid),
+    at_once: bool,
+) -> QueryResult<Option<Taken>> {
+    use scheduled_messages as s;
+    let free = s::sending_since.is_null().and(s::scheduled_for.le(now).or(at_once.into_sql::<Bool>()));
+    let row = s::table
+        .find((organization, id))
+        .filter(s::status.eq(ScheduledMessageStatus::Pending.word()))
+        .filter(free.or(s::sending_since.lt(Utc::now() - DEAD)));
+    let taken = diesel::update(row)
+        .set((s::sending_since.eq(Utc::now()), s::takes.eq(s::takes + 1)))
+        .returning(Taken::as_returning());
+    taken.get_result(conn).await.optional()
+}
+
+/// Leaves one to whoever takes it next: whether it was sent is not known.
+async fn let_go(app: &App, taken: &Taken) -> Result<()> {
+    use scheduled_messages as s;
+    let mut conn = app.database.of(taken.organization_id).await?;
+    let row = s::table.find((taken.organization_id, taken.id)).filter(s::takes.eq(taken.takes));
+    let row = row.filter(s::sending_since.is_not_null());
+    diesel::update(row).set(s::sending_since.eq(DateTime::UNIX_EPOCH)).execute(&mut *conn).await?;
+    Ok(())
+}
+
+/// What came of sending one.
+enum Outcome {
+    Sent(Uuid),
+    /// By a code and a sentence.
+    Failed(String, String),
+}
+
+/// Stores the outcome, and tells the author. What was sent is sent, whoever says so; that it failed says only who took it last.
+async fn settle(app: &App, taken: &Taken, outcome: Outcome, origin: &Origin) -> Result<()> {
+    use scheduled_messages as s;
+    let row =
+        s::table.find((taken.organization_id, taken.id)).filter(s::status.ne(ScheduledMessageStatus::Sent.word()));
+    let common =
+        (s::sending_since.eq(None::<DateTime<Utc>>), s::version.eq(s::version + 1), s::updated_at.eq(Utc::now()));
+    let mut tx = app.database.of(taken.organization_id).await?.begin().await?;
+    let settled = match outcome {
+        Outcome::Sent(message) => {
+            let sent = (
+                s::status.eq(ScheduledMessageStatus::Sent.word()),
+                s::message_id.eq(message),
+                s::body.eq(None::<String>),
+                s::file_ids.eq(Vec::<String>::new()),
+                s::failure_code.eq(None::<String>),
+                s::failure_message.eq(None::<String>),
+            );
+            diesel::update(row).set((sent, common)).execute(&mut *tx).await?
+        }
+        Outcome::Failed(code, message) => {
+            let failed = (
+                s::status.eq(ScheduledMessageStatus::Failed.word()),
+                s::failure_code.eq(code),
+                s::failure_message.eq(message),
+            );
+            let row = row.filter(s::status.eq(ScheduledMessageStatus::Pending.word()).and(s::takes.eq(taken.takes)));
+            diesel::update(row).set((failed, common)).execute(&mut *tx).await?
+        }
+    };
+    if settled == 0 {
+        return tx.rollback().await;
+    }
+    let told = vec![changed(taken.created_by, taken.id)];
+    let events = Hub::append(&mut tx, taken.organization_id, origin, told).await?;
+    tx.commit().await?;
+    app.hub.publish(events);
+    Ok(())
+}
+
+impl Run<Arc<App>> for SendScheduled {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        let key = (self.organization, self.id);
+        let mut conn = app.database.of(self.organization).await?;
+        let Some(taken) = take(&mut conn, key, false).await? else {
+            let row = scheduled_messages::table.find(key).select(scheduled_messages::sending_since.is_not_null());
+            return match row.first(&mut *conn).await.optional()? {
+                Some(true) => Err(Failure::Later("Somebody is sending it.".to_owned())),
+                _ => Ok(()),
+            };
+        };
+        drop(conn);
+        let outcome = match send_as_author(app, &taken).await {
+            Ok(payload) => outcome(payload)?,
+            Err(Error::Yours(refusal)) => {
+                Outcome::Failed(refusal.code.as_str().to_owned(), refusal.message.to_string())
+            }
+            // Ours: it is tried again.
+            Err(fault) => {
+                let_go(app, &taken).await?;
+                return Err(fault.into());
+            }
+        };
+        Ok(settle(app, &taken, outcome, &Origin::default()).await?)
+    }
+}
+
+async fn send_as_author(app: &Arc<App>, taken: &Taken) -> Result<MessagePayload> {
+    let scope = as_of_now(app, taken.organization_id, taken.created_by, taken.id).await?;
+    send(&scope, taken.message()).await
+}
+
+fn outcome(payload: MessagePayload) -> Result<Outcome> {
+    let sent = payload.message.map(|message| Outcome::Sent(message.id.0));
+    let failed = payload.user_errors.into_iter().next();
+    let failed = failed.map(|UserError { code, message, .. }| Outcome::Failed(word(code), message.into_owned()));
+    sent.or(failed).ok_or_else(|| Error::ours("a message was neither sent nor refused"))
+}
+
+/// As the schema spells it.
+fn word(code: UserErrorCode) -> String {
+    match enum_value(code) {
+        Value::Enum(word) => word.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// How far it has come when somebody wants it sent at once.
+enum Begun {
+    Taken(Box<Taken>),
+    Sent,
+    /// Somebody else is sending it.
+    Busy,
+}
+
+/// Sends one at once, in the name of its author, who asks for it.
+pub async fn send_now(scope: &Scope, input: &ScheduledMessageInput) -> Result<Result<(), Rejection>> {
+    let until = Instant::now() + PATIENCE;
+    let taken = loop {
+        let mut tx = scope.begin().await?;
+        let result = begin(&mut tx, input, Instant::now() < until).await;
+        match tx.finish(result).await? {
+            Ok(Begun::Taken(taken)) => break taken,
+            Ok(Begun::Sent) => return Ok(Ok(())),
+            Ok(Begun::Busy) => sleep(AGAIN).await,
+            Err(rejection) => return Ok(Err(rejection)),
+        }
+    };
+    match send(scope, taken.message()).await {
+        Ok(MessagePayload { message: Some(message), .. }) => {
+            settle(&scope.app, &taken, Outcome::Sent(message.id.0), &scope.origin()).await?;
+            scope.loads.clear();
+            Ok(Ok(()))
+        }
+        Ok(MessagePayload { user_errors, .. }) => {
+            give_back(&scope.app, &taken).await?;
+            let mut errors = UserErrors::default();
+            for UserError { code, message, .. } in user_errors {
+                errors.add("id", code, message);
+            }
+            Ok(Err(Rejection { errors, current: None }))
+        }
+        Err(fault) => {
+            match fault {
+                Error::Yours(_) => give_back(&scope.app, &taken).await?,
+                // Ours: the job sends it, or finds it sent.
+                _ => let_go(&scope.app, &taken).await?,
+            }
+            Err(fault)
+        }
+    }
+}
+
+async fn begin(tx: &mut Tx, input: &ScheduledMessageInput, patient: bool) -> Result<Begun, Stop> {
+    let scheduled = hold(tx, input.id).await?;
+    if scheduled.status == ScheduledMessageStatus::Sent {
+        return Ok(Begun::Sent);
+    }
+    demand_version(&scheduled, input.expected_version)?;
+    if scheduled.status != ScheduledMessageStatus::Pending {
+        return Err(over(scheduled.status));
+    }
+    let key = (tx.scope.actor.organization, scheduled.id.0);
+    let Some(taken) = take(tx.conn(), key, true).await? else {
+        return if patient { Ok(Begun::Busy) } else { Err(over(scheduled.status)) };
+    };
+    let at = tx.now.0 + RESCUE;
+    plan(tx.transaction(), key, at).await?;
+    Ok(Begun::Taken(Box::new(taken)))
+}
+
+/// It is not sent after all, and waits for its time.
+async fn give_back(app: &App, taken: &Taken) -> Result<()> {
+    let key = (taken.organization_id, taken.id);
+    let mut tx = app.database.of(taken.organization_id).await?.begin().await?;
+    let row = scheduled_messages::table.find(key).filter(scheduled_messages::takes.eq(taken.takes));
+    let row = row.filter(scheduled_messages::sending_since.is_not_null());
+    let free = scheduled_messages::sending_since.eq(None::<DateTime<Utc>>);
+    if diesel::update(row).set(free).execute(&mut *tx).await? == 1 {
+        plan(&mut tx, key, taken.scheduled_for).await?;
+    }
+    tx.commit().await
+}
+
+/// Settles those that no job stands behind any more: all its attempts came to nothing, or somebody has discarded it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FailOverdue {}
+
+impl Job for FailOverdue {
+    const KIND: &'static str = "fail_overdue_messages";
+    /// The next one comes within the hour.
+    const ATTEMPTS: i32 = 3;
+}
+
+impl Run<Arc<App>> for FailOverdue {
+    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
+        let mut all = pin!(organizations(app));
+        while let Some(organization) = all.try_next().await? {
+            fail_overdue(app, organization).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn fail_overdue(app: &App, organization: Uuid) -> Result<()> {
+    let mut conn = app.database.of(organization).await?;
+    let overdue: Vec<(Taken, i32)> = scheduled_messages::table
+        .filter(scheduled_messages::organization_id.eq(organization))
+        .filter(scheduled_messages::status.eq(ScheduledMessageStatus::Pending.word()))
+        .filter(scheduled_messages::scheduled_for.lt(Utc::now() - OVERDUE))
+        .select((Taken::as_select(), scheduled_messages::plans))
+        .order(scheduled_messages::scheduled_for)
+        .limit(PAGE)
+        .load(&mut *conn)
+        .await?;
+    let planned: Vec<Uuid> = overdue.iter().map(|(taken, plans)| job(taken.id, *plans)).collect();
+    let live: Vec<Uuid> = jobs::table
+        .filter(jobs::organization_id.eq(organization).and(jobs::id.eq_any(&planned)))
+        .filter(jobs::status.eq_any(["waiting", "running"]))
+        .select(jobs::id)
+        .load(&mut *conn)
+        .await?;
+    let missed = overdue.into_iter().zip(planned).filter(|(_, job)| !live.contains(job));
+    let missed: Vec<Taken> = missed.map(|((taken, _), _)| taken).collect();
+    // What died behind the message and before this was known.
+    let sent: Vec<(Option<String>, Uuid)> = messages::table
+        .filter(messages::organization_id.eq(organization))
+        .filter(messages::sender_id.eq_any(missed.iter().map(|taken| taken.created_by)))
+        .filter(messages::client_id.eq_any(missed.iter().map(|taken| key(taken.id))))
+        .select((messages::client_id, messages::id))
+        .load(&mut *conn)
+        .await?;
+    drop(conn);
+    for taken in missed {
+        let found = sent.iter().find(|(client_id, _)| client_id.as_deref() == Some(&*key(taken.id)));
+        let outcome = found.map_or_else(
+            || {
+                Outcome::Failed(
+                    Code::ServiceUnavailable.as_str().to_owned(),
+                    "The server could not send it.".to_owned(),
+                )
+            },
+            |(_, message)| Outcome::Sent(*message),
+        );
+        settle(app, &taken, outcome, &Origin::default()).await?;
+    }
+    Ok(())
+}
