@@ -159,7 +159,7 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         File,
         UserContact,
         Emoji,
-        Notification
+        Notification,
         ScheduledMessage
     );
     Ok(found)
