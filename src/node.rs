@@ -19,6 +19,7 @@ use crate::{
     messaging::{
         attachment::MessageAttachment,
         conversation::Conversation,
+        emoji::Emoji,
         feed::{
             ConversationCreated, ConversationUpdated, MessageDeleted, MessageEdited, MessagePinned, MessageSent,
             MessageUnpinned, ParticipantAdded, ParticipantRemoved, ParticipantUpdated, ReactionAdded, ReactionRemoved,
@@ -57,6 +58,7 @@ pub enum Node {
     TeamMember(Arc<TeamMember>),
     File(Arc<File>),
     UserContact(Arc<UserContact>),
+    Emoji(Arc<Emoji>),
 }
 
 /// An event of a feed.
@@ -144,7 +146,8 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         Team,
         TeamMember,
         File,
-        UserContact
+        UserContact,
+        Emoji
     );
     Ok(found)
 }

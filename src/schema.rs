@@ -131,6 +131,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The emoji that an organization adds to those of Unicode.
+    emojis (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        /// What stands between colons where it is used; of live ones no two have the same.
+        name -> Text,
+        /// The id of the object with its picture: a square.
+        picture -> Text,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
+        deleted_at -> Nullable<Timestamptz>,
+        deleted_by -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
     /// What has ended or changed of what sessions and API keys rest on. Kept for an hour.
     endings (xid, subject) {
         /// The transaction that did it.
@@ -188,6 +206,13 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+        /// In pixels, upright; null: not an image, not measured yet, damaged or too large.
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+        /// The small copies that there are beside the object: small, large.
+        thumbnails -> Array<Nullable<Text>>,
+        /// When an image was looked at, whatever came of it.
+        measured_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -538,7 +563,7 @@ diesel::table! {
         organization_id -> Uuid,
         message_id -> Uuid,
         member_id -> Uuid,
-        /// One Unicode emoji in its fully qualified form.
+        /// One Unicode emoji in its fully qualified form, or between colons the name of one of the organization's own.
         emoji -> Text,
         created_at -> Timestamptz,
     }
@@ -758,6 +783,7 @@ diesel::joinable!(api_keys -> organizations (organization_id));
 diesel::joinable!(contacts -> organizations (organization_id));
 diesel::joinable!(conversations -> organizations (organization_id));
 diesel::joinable!(devices -> users (user_id));
+diesel::joinable!(emojis -> organizations (organization_id));
 diesel::joinable!(files -> organizations (organization_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
 diesel::joinable!(invitations -> organizations (organization_id));
@@ -791,6 +817,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     contacts,
     conversations,
     devices,
+    emojis,
     endings,
     events,
     files,

@@ -3,7 +3,7 @@
 
 use crate::{
     app::App,
-    files::{PurgeUploads, RemoveObject, SweepObjects},
+    files::{MeasureImage, MeasureImages, PurgeUploads, RemoveObject, SweepObjects},
     identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
     messaging::receipt::TellReceipts,
     platform::{
@@ -23,10 +23,12 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<MailPasswordReset>()
         .job::<CopyProfile>()
         .job::<RemoveObject>()
+        .job::<MeasureImage>()
         .every::<PurgeExpired>(HOUR)
         .every::<PurgeJobs>(HOUR)
         .every::<PurgeOrganizations>(HOUR)
         .every::<PurgeUploads>(HOUR)
+        .every::<MeasureImages>(HOUR)
         .every::<SweepObjects>(24 * HOUR)
         .every::<TellReceipts>(HOUR)
 }

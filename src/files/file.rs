@@ -1,6 +1,7 @@
 //! Files as people see them. Invariant: whoever may not read what a file belongs to does not see that there is one; until it
 //! belongs to something, only who uploaded it does.
 
+use super::thumbnail::{ImageState, ThumbnailSize, is_image};
 use crate::{
     db_enum,
     kit::{
@@ -49,6 +50,20 @@ pub struct File {
     pub checksum: Option<String>,
     /// When its upload is forgotten unless it is complete by then; null: it is.
     pub upload_until: Option<DateTime>,
+    /// Of an image: pixels from left to right, upright as it is shown. Null: it is no image, was not measured yet, is damaged
+    /// or too large (see `imageState`). PNG, JPEG, GIF and WebP are measured, a moment after their upload is complete.
+    #[entity()]
+    pub width: Option<i32>,
+    /// Of an image: pixels from top to bottom, as `width`.
+    #[entity()]
+    pub height: Option<i32>,
+    /// The words of the thumbnails that there are.
+    #[entity(unshown)]
+    #[serde(default)]
+    pub thumbnails: Vec<String>,
+    /// When it was measured, whatever came of it.
+    #[entity(unshown)]
+    pub measured_at: Option<DateTime>,
 }
 
 impl Rules for File {}
@@ -62,6 +77,32 @@ impl Computed<'_, File> {
     async fn url(&self, ctx: &Context<'_>) -> Option<String> {
         let scope = scope(ctx).ok()?;
         (self.state == FileState::Ready).then(|| url(scope, self.id.0))
+    }
+
+    /// Whether it is an image with a width, a height and thumbnails, or becomes one: while it is PENDING ask again in a moment.
+    async fn image_state(&self) -> ImageState {
+        match (is_image(&self.content_type), self.measured_at, self.width) {
+            (true, None, _) => ImageState::Pending,
+            (true, Some(_), Some(_)) => ImageState::Ready,
+            _ => ImageState::None,
+        }
+    }
+
+    /// Where to fetch an image in a small size, as `url`: a JPEG, or a PNG where one can see through; upright; of an animation
+    /// the first picture; without what cameras write into pictures. It is never larger than the image: where a copy would be,
+    /// this is where the image itself is fetched. Null unless `imageState` is READY.
+    async fn thumbnail_url(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How large.", default_with = "ThumbnailSize::Small")] size: ThumbnailSize,
+    ) -> Option<String> {
+        let scope = scope(ctx).ok()?;
+        self.width?;
+        if !self.thumbnails.iter().any(|word| word == size.word()) {
+            return Some(url(scope, self.id.0));
+        }
+        let path = format!("{}/{}", path(scope.actor.organization, self.id.0), size.word());
+        Some(scope.app.urls.to_fetch(&path, Utc::now().timestamp()))
     }
 }
 

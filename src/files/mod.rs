@@ -2,9 +2,11 @@
 
 pub mod file;
 pub mod sweep;
+pub mod thumbnail;
 pub mod upload;
 
 pub use sweep::{PurgeUploads, RemoveObject, SweepObjects};
+pub use thumbnail::{MeasureImage, MeasureImages};
 
 use async_graphql::MergedObject;
 

@@ -2,7 +2,7 @@
 //! object goes only when no row names it and none can come to name it, so that whatever is done twice, or by two nodes at
 //! once, takes nothing from anybody.
 
-use super::file::File;
+use super::{file::File, thumbnail};
 use crate::{
     app::App,
     error::Result,
@@ -18,7 +18,7 @@ use crate::{
         files::{Listed, ObjectName},
         jobs::{Failure, Job, Run},
     },
-    schema::{files, users},
+    schema::{emojis, files, users},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -33,7 +33,7 @@ const SETTLED: Duration = Duration::from_secs(2 * 86_400);
 /// Rows and objects looked at together.
 const PAGE: usize = 500;
 
-/// Removes the content of a file that was deleted.
+/// Removes the content of a file that was deleted with its thumbnails, or the picture of an emoji that was purged.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RemoveObject {
     pub organization: Uuid,
@@ -46,7 +46,7 @@ impl Job for RemoveObject {
 
 impl Run<Arc<App>> for RemoveObject {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        Ok(app.files.remove(&ObjectName::file(self.organization, self.object)).await?)
+        Ok(thumbnail::remove(app, self.organization, self.object).await?)
     }
 }
 
@@ -100,7 +100,8 @@ async fn purge(app: &App, organization: Uuid) -> Result<()> {
     }
 }
 
-/// Removes objects that no row names, pictures of people among them: what was sent twice, or left by a crash or a failure.
+/// Removes objects that no row names, thumbnails and pictures of people and of emoji among them: what was sent twice, or left
+/// by a crash or a failure.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SweepObjects {}
 
@@ -153,11 +154,15 @@ async fn sweep_objects(
     Ok(())
 }
 
-/// The ids among these that rows of files name.
+/// The ids among these that rows of files and emoji name.
 async fn named(app: &App, organization: Uuid, page: &[Listed]) -> Result<Vec<Option<String>>> {
     let ids: Vec<String> = page.iter().filter_map(|object| object.name.id()).map(|id| id.to_string()).collect();
-    let named = files::table.filter(files::organization_id.eq(organization).and(files::object.eq_any(ids)));
-    Ok(named.select(files::object).load(&mut *app.database.of(organization).await?).await?)
+    let named = files::table.filter(files::organization_id.eq(organization).and(files::object.eq_any(&ids)));
+    let shown = emojis::table.filter(emojis::organization_id.eq(organization).and(emojis::picture.eq_any(&ids)));
+    let mut conn = app.database.of(organization).await?;
+    let mut named: Vec<Option<String>> = named.select(files::object).load(&mut *conn).await?;
+    named.extend(shown.select(emojis::picture.nullable()).load::<Option<String>>(&mut *conn).await?);
+    Ok(named)
 }
 
 /// The ids of the pictures that these people show.

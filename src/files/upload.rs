@@ -3,8 +3,9 @@
 //! together, begun ones among them, stay within its quota, however many are begun at once.
 
 use super::{
-    RemoveObject,
+    MeasureImage, RemoveObject,
     file::{File, FileState, path},
+    thumbnail::is_image,
 };
 use crate::{
     error::Result,
@@ -143,7 +144,8 @@ impl UploadMutation {
 
     /// Completes an upload: looks whether the content is what was declared, by size, checksum and type (else INVALID, and
     /// it can be sent again), and makes the file READY. One that is READY already is answered as it is. Before the content
-    /// was sent, and when the time is over: STATE_INVALID.
+    /// was sent, and when the time is over: STATE_INVALID. An image is measured a moment later, and gets thumbnails
+    /// (`File.imageState`).
     ///
     /// Errors: FORBIDDEN for what somebody else uploads.
     async fn upload_complete(
@@ -213,6 +215,10 @@ async fn create(tx: &mut Tx, input: UploadCreateInput) -> Result<File, Stop> {
         state: FileState::Pending,
         checksum: None,
         upload_until: Some(DateTime(tx.now.0 + TimeDelta::seconds(limits.upload_seconds.into()))),
+        width: None,
+        height: None,
+        thumbnails: Vec::new(),
+        measured_at: None,
         created_by: Some(actor.member.into()),
         created_at: tx.now,
         updated_at: tx.now,
@@ -342,6 +348,10 @@ async fn complete(tx: &mut Tx, id: Id<File>) -> Result<File, Stop> {
         ))
         .execute(tx.conn())
         .await?;
+    if is_image(&new.content_type) {
+        let (jobs, organization) = (tx.scope.app.jobs.clone(), tx.scope.actor.organization);
+        jobs.enqueue(tx.transaction(), None, &MeasureImage { organization, file: id.0 }).await?;
+    }
     write::tell(tx, Some(&old), &new, "completed")?;
     Ok(new)
 }

@@ -26,6 +26,7 @@ mod organization_update;
 mod own_sessions;
 mod password_change;
 mod password_reset;
+pub mod picture;
 pub mod presence;
 mod profile;
 pub mod purge;

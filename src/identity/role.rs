@@ -43,7 +43,7 @@ pub fn scopes(resource: Resource, action: Action) -> &'static [Reach] {
         (_, _, Some(Reach::Own)) => &[Reach::Own],
         (Account | Contact | Lead, Import | Manage, _) => &[Reach::All],
         (Account | Contact | Lead, _, _) => &[Reach::Own, Reach::Team, Reach::All],
-        (Member, Read, _) | (ApiKey, _, _) => &[Reach::Own, Reach::All],
+        (Member, Read, _) | (ApiKey, _, _) | (Emoji, Delete, _) => &[Reach::Own, Reach::All],
         _ => &[Reach::All],
     }
 }
@@ -64,6 +64,7 @@ const OWNER: Permissions = Permissions::table([
     /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
     /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
     /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* EMOJI   */"all  all    -      all    all   -     -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -82,6 +83,7 @@ const ADMIN: Permissions = Permissions::table([
     /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
     /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
     /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* EMOJI   */"all  all    -      all    all   -     -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -100,6 +102,7 @@ const MANAGER: Permissions = Permissions::table([
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
     /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* EMOJI   */"all  all    -      own    -     -     -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -118,6 +121,7 @@ const SALES_REP: Permissions = Permissions::table([
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
     /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* EMOJI   */"all  all    -      own    -     -     -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -136,6 +140,7 @@ const SUPPORT: Permissions = Permissions::table([
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
     /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* EMOJI   */"all  all    -      own    -     -     -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -154,6 +159,7 @@ const MEMBER: Permissions = Permissions::table([
     /* ROLE    */"all  -      -      -      -     -      -       -      -      -",
     /* TEAM    */"all  -      -      -      -     -      -       -      -      -",
     /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* EMOJI   */"all  all    -      own    -     -     -       -      -      -",
 ]);
 
 #[rustfmt::skip]
@@ -172,6 +178,7 @@ const GUEST: Permissions = Permissions::table([
     /* ROLE    */"-    -      -      -      -     -      -       -      -      -",
     /* TEAM    */"-    -      -      -      -     -      -       -      -      -",
     /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* EMOJI   */"-    -      -      -      -     -     -       -      -      -",
 ]);
 
 #[cfg(test)]

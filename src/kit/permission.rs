@@ -124,6 +124,8 @@ dimension! {
         Team = "TEAM",
         /// What people upload.
         File = "FILE",
+        /// The emoji that the organization adds to those of Unicode.
+        Emoji = "EMOJI",
     }
 }
 
@@ -321,6 +323,7 @@ mod tests {
             "all  -   -    - - - - - - -",
             "own  all team - - - - - - -",
             "-    -   -    - - - - - - all",
+            "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",
             "-    -   -    - - - - - - -",

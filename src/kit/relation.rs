@@ -67,6 +67,11 @@ impl Loads {
         let _ = self.shared.set(());
     }
 
+    /// Whether this is a subscription.
+    pub fn is_shared(&self) -> bool {
+        self.shared.get().is_some()
+    }
+
     pub fn clear(&self) {
         self.records.lock().clear();
         self.lists.lock().clear();
@@ -161,7 +166,7 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
     Box::pin(or_null(ctx, async {
         let scope = scope(ctx)?;
         let alike = scope.actor.may(E::table().resource, Action::Read) == Some(Reach::All);
-        if alike && scope.loads.shared.get().is_some() {
+        if alike && scope.loads.is_shared() {
             return look_up(scope, id).await;
         }
         let loader = scope.loader::<E>().ok_or_else(|| Error::ours("a loader of another type"))?;

@@ -6,6 +6,7 @@ pub mod attachment;
 pub mod block;
 pub mod channel;
 pub mod conversation;
+pub mod emoji;
 pub mod feed;
 mod gather;
 mod history;
@@ -42,6 +43,7 @@ pub struct MessagingQuery(
     history::HistoryQuery,
     search::SearchQuery,
     user_contact::UserContactQuery,
+    emoji::EmojiQuery,
 );
 
 /// The wing's mutations.
@@ -53,6 +55,7 @@ pub struct MessagingMutation(
     participant::ParticipantMutation,
     message::MessageMutation,
     reaction::ReactionMutation,
+    emoji::EmojiMutation,
     thread::ThreadMutation,
     pin::PinMutation,
     position::PositionMutation,

@@ -1,7 +1,9 @@
-//! Reactions: emojis that members put to messages. Each member, message and emoji at most once: adding one that is there
-//! and removing one that is not change nothing, and are told to nobody. A deleted message has none.
+//! Reactions: emojis that members put to messages, of Unicode or the organization's own. Each member, message and emoji at
+//! most once: adding one that is there and removing one that is not change nothing, and are told to nobody. A deleted message
+//! has none.
 
 use super::{
+    emoji::{self, Emoji},
     gather::{gathered, named_members},
     message::{Message, MessagePayload, lock_open, run},
 };
@@ -28,7 +30,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 /// Different emojis on a message at most: more than anybody reads, and what a page of messages may have to show.
@@ -42,7 +44,7 @@ pub struct Reaction {
     pub message_id: Id<Message>,
     /// The id of the member.
     pub member_id: Id<Member>,
-    /// The emoji, in Unicode's fully qualified form.
+    /// The emoji: one of Unicode in its fully qualified form, or `:name:` of one of the organization's own.
     pub emoji: String,
     /// How many members react to the message with this emoji from then on. Take it as it is rather than count along: an
     /// event may come for what was fetched already.
@@ -55,13 +57,18 @@ impl Reaction {
     async fn member(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
         to_one::<Member>(ctx, Some(self.member_id.0)).await
     }
+
+    /// The organization's own emoji, as `ReactionGroup.customEmoji`.
+    async fn custom_emoji(&self, ctx: &Context<'_>) -> Option<Arc<Emoji>> {
+        emoji::shown(ctx, &self.emoji).await
+    }
 }
 
 /// All reactions to a message with one emoji.
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct ReactionGroup {
-    /// The emoji, in Unicode's fully qualified form.
+    /// The emoji: one of Unicode in its fully qualified form, or `:name:` of one of the organization's own.
     pub emoji: String,
     /// How many members react with it: at least one.
     pub count: i64,
@@ -81,6 +88,12 @@ impl ReactionGroup {
     ) -> async_graphql::Result<Vec<Arc<Member>>> {
         named_members(ctx, &self.members, first).await
     }
+
+    /// The organization's own emoji: the one that is called so now, else the last one that was. Null: it is one of Unicode, or
+    /// one that was purged or that you may not see; show `emoji` then.
+    async fn custom_emoji(&self, ctx: &Context<'_>) -> Option<Arc<Emoji>> {
+        emoji::shown(ctx, &self.emoji).await
+    }
 }
 
 /// A message and an emoji.
@@ -88,7 +101,7 @@ impl ReactionGroup {
 pub struct ReactionInput {
     /// Which message.
     pub message_id: Id<Message>,
-    /// One emoji of Unicode, such as 👍 or 👩🏽‍🚀.
+    /// One emoji of Unicode, such as 👍 or 👩🏽‍🚀, or `:name:` of one of the organization's own.
     pub emoji: String,
 }
 
@@ -98,7 +111,8 @@ pub struct ReactionMutation;
 
 #[Object]
 impl ReactionMutation {
-    /// Puts an emoji to a message of a conversation that one is in. Once more changes nothing. A message has at most 50
+    /// Puts an emoji to a message of a conversation that one is in. Once more changes nothing. What is neither an emoji of
+    /// Unicode nor one of the organization that you may see is INVALID, as is one that was deleted. A message has at most 50
     /// different ones (LIMIT_EXCEEDED); a deleted message and an archived conversation take none (STATE_INVALID).
     async fn reaction_add(
         &self,
@@ -108,7 +122,8 @@ impl ReactionMutation {
         Box::pin(or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await))).await
     }
 
-    /// Takes one's own emoji from a message. One that is not there changes nothing.
+    /// Takes one's own emoji from a message, be it that it was deleted from the organization's own since. One that is not there
+    /// changes nothing.
     async fn reaction_remove(
         &self,
         ctx: &Context<'_>,
@@ -118,14 +133,28 @@ impl ReactionMutation {
     }
 }
 
-/// The one form of an emoji that has several: with or without the selector of its coloured picture it is the same.
-fn known(emoji: &str) -> Result<&'static str, Stop> {
-    let found = emojis::get(emoji.trim()).map(emojis::Emoji::as_str);
-    found.ok_or_else(|| Stop::at("emoji", UserErrorCode::Invalid, "This is not one emoji of Unicode that we know."))
+/// The one form of an emoji that has several: with or without the selector of its coloured picture it is the same, and so are
+/// names in small letters and in capitals.
+fn known(emoji: &str) -> Result<Cow<'static, str>, Stop> {
+    let given = emoji.trim();
+    let unicode = emojis::get(given).map(|found| Cow::Borrowed(found.as_str()));
+    let found = unicode.or_else(|| Some(Cow::Owned(format!(":{}:", emoji::in_colons(given)?))));
+    found.ok_or_else(|| {
+        unknown("This is no emoji that we know: give one of Unicode, or :name: of the organization's own.")
+    })
+}
+
+fn unknown(message: &'static str) -> Stop {
+    Stop::at("emoji", UserErrorCode::Invalid, message)
 }
 
 async fn add(tx: &mut Tx, input: ReactionInput) -> Result<Message, Stop> {
-    let emoji = known(&input.emoji)?;
+    let emoji = &*known(&input.emoji)?;
+    if let Some(name) = emoji::in_colons(emoji)
+        && !emoji::is_live(tx, &name).await?
+    {
+        return Err(unknown("The organization has no emoji of this name."));
+    }
     let (message, _) = lock_open(tx, input.message_id.0, "messageId").await?;
     if message.deleted_at.is_some() {
         return Err(Stop::at("messageId", UserErrorCode::StateInvalid, "The message was deleted."));
@@ -154,7 +183,7 @@ async fn add(tx: &mut Tx, input: ReactionInput) -> Result<Message, Stop> {
 }
 
 async fn remove(tx: &mut Tx, input: ReactionInput) -> Result<Message, Stop> {
-    let emoji = known(&input.emoji)?;
+    let emoji = &*known(&input.emoji)?;
     let (message, _) = lock_open(tx, input.message_id.0, "messageId").await?;
     let (organization, me) = (tx.scope.actor.organization, tx.scope.actor.member);
     let own = reactions::table.find((organization, message.id.0, me, emoji));
@@ -252,14 +281,35 @@ mod tests {
     use super::known;
 
     #[test]
-    fn an_emoji_is_one_of_unicode_in_one_form() {
-        for (given, kept) in
-            [("👍", "👍"), ("❤", "❤️"), ("❤️", "❤️"), ("👩🏽‍🚀", "👩🏽‍🚀"), ("🇩🇪", "🇩🇪"), ("1️⃣", "1️⃣"), (" 🎉 ", "🎉")]
-        {
-            assert_eq!(known(given).ok(), Some(kept), "{given}");
+    fn an_emoji_has_one_form() {
+        for (given, kept) in [
+            ("👍", "👍"),
+            ("❤", "❤️"),
+            ("❤️", "❤️"),
+            ("👩🏽‍🚀", "👩🏽‍🚀"),
+            ("🇩🇪", "🇩🇪"),
+            ("1️⃣", "1️⃣"),
+            (" 🎉 ", "🎉"),
+            (" :Party_Blob: ", ":party_blob:"),
+        ] {
+            assert_eq!(known(given).ok().as_deref(), Some(kept), "{given}");
         }
-        for none in ["", " ", "a", ":+1:", "👍👍", "👍a", "🇩", "\u{200d}", "\u{0}", "<b>", "1", &"👍".repeat(10_000)]
-        {
+        for none in [
+            "",
+            " ",
+            "a",
+            ":a:",
+            ":party",
+            ":par ty:",
+            "👍👍",
+            "👍a",
+            "🇩",
+            "\u{200d}",
+            "\u{0}",
+            "<b>",
+            "1",
+            &"👍".repeat(10_000),
+        ] {
             assert!(known(none).is_err(), "{none}");
         }
     }

@@ -30,6 +30,14 @@ pub struct Limits {
     pub memory: u64,
 }
 
+impl Limits {
+    /// What cameras make: 50 megapixels, 16 384 a side, 3 bytes each; 4 where one can see through.
+    pub const PHOTOGRAPH: Limits = Limits { side: 16_384, pixels: 50_000_000, memory: 200_000_000 };
+}
+
+/// Bytes of a picture as it is stored, at most: it is read as a whole.
+pub const MOST: u64 = 20 << 20;
+
 /// Why there is no small picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
@@ -58,6 +66,57 @@ pub fn square(picture: &[u8], side: u32, limits: &Limits) -> Result<Bytes, Unfit
     // The middle is the middle, whichever way it is turned.
     small.apply_orientation(upright);
     encode(small)
+}
+
+/// A picture that was measured.
+pub struct Measured {
+    /// Pixels in a row, as it is seen upright.
+    pub width: u32,
+    /// Pixels in a column.
+    pub height: u32,
+    /// A copy for each of the sides that were asked for.
+    pub copies: Vec<Bytes>,
+}
+
+/// Measures a picture, and makes a copy for each of these sides (the longest first): upright, as a whole, no side of it longer
+/// than that or than it was. As `square` otherwise.
+pub fn measure(picture: &[u8], sides: &[u32], limits: &Limits) -> Result<Measured, Unfit> {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let (mut image, upright) = decode(picture, limits)?;
+    let (mut width, mut height) = image.dimensions();
+    if width == 0 || height == 0 {
+        return Err(Unfit::Unreadable);
+    }
+    if matches!(upright, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH) {
+        (width, height) = (height, width);
+    }
+    let mut copies = Vec::with_capacity(sides.len());
+    for (place, side) in sides.iter().enumerate() {
+        // Each of the one before, which is near already.
+        image = within(image, *side);
+        if place == 0 {
+            image.apply_orientation(upright);
+        }
+        copies.push(encode(image.clone())?);
+    }
+    Ok(Measured { width, height, copies })
+}
+
+/// Made so small that no side is longer than that; what is small enough stays as it is.
+fn within(image: DynamicImage, side: u32) -> DynamicImage {
+    let (width, height) = image.dimensions();
+    let longest = width.max(height);
+    if longest <= side {
+        return image;
+    }
+    let scaled = |length: u32| {
+        let exact = (u64::from(length) * u64::from(side) + u64::from(longest) / 2) / u64::from(longest);
+        u32::try_from(exact).unwrap_or(side).clamp(1, side)
+    };
+    let (width, height, of) = (scaled(width), scaled(height), (width, height));
+    let near = imageops::thumbnail(&image, width.saturating_mul(2).min(of.0), height.saturating_mul(2).min(of.1));
+    drop(image);
+    DynamicImage::from(imageops::resize(&near, width, height, imageops::FilterType::CatmullRom))
 }
 
 fn decode(picture: &[u8], limits: &Limits) -> Result<(DynamicImage, Orientation), Unfit> {
@@ -184,6 +243,38 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_the_whole_and_never_larger() {
+        for (width, height, small, large) in [
+            (2000, 1000, (320, 160), (1280, 640)),
+            (1000, 2000, (160, 320), (640, 1280)),
+            (400, 300, (320, 240), (400, 300)),
+            (30, 20, (30, 20), (30, 20)),
+            (4096, 1, (320, 1), (1280, 1)),
+            (1, 1, (1, 1), (1, 1)),
+        ] {
+            // Red, green, blue from left to right.
+            let parted = RgbImage::from_fn(width, height, |x, _| {
+                let mut pixel = [0; 3];
+                pixel[(3 * x / width) as usize] = 255;
+                Rgb(pixel)
+            });
+            let Measured { width: told, height: high, copies } = measure(&png(parted), &[1280, 320], &LIMITS).unwrap();
+            assert_eq!((told, high), (width, height));
+            let copies: Vec<_> = copies.iter().map(|copy| image::load_from_memory(copy).unwrap().into_rgb8()).collect();
+            assert_eq!((copies[1].dimensions(), copies[0].dimensions()), (small, large));
+            for copy in copies.iter().filter(|copy| copy.width() > 20) {
+                for (place, x) in [3, copy.width() / 2, copy.width() - 4].into_iter().enumerate() {
+                    let pixel = copy.get_pixel(x, copy.height() / 2).0;
+                    assert!(pixel[place] > 180 && pixel[(place + 1) % 3] < 80, "{width} × {height} at {x}: {pixel:?}");
+                }
+            }
+        }
+        let cut = png(RgbImage::new(64, 64));
+        assert!(matches!(measure(&cut[..40], &[320], &LIMITS), Err(Unfit::Unreadable)));
+        assert!(matches!(measure(&bomb(4097, 1), &[320], &LIMITS), Err(Unfit::TooLarge)));
+    }
+
+    #[test]
     fn what_is_clear_stays_clear_and_the_rest_is_small() {
         let told = |alpha| square(&png(RgbaImage::from_pixel(10, 10, Rgba([1, 2, 3, alpha]))), 64, &LIMITS).unwrap();
         assert!(told(255).starts_with(b"\xff\xd8\xff"), "a JPEG");
@@ -191,19 +282,31 @@ mod tests {
         assert_eq!(clear.get_pixel(5, 5).0[3], 0);
     }
 
-    #[test]
-    fn what_a_camera_turned_stands_upright_and_tells_nothing() {
-        // 40 × 20, its left half white; the tag says that it was taken with the camera turned by 90° (6).
+    /// 40 × 20, its left half white; the tag says that it was taken with the camera turned by 90° (6).
+    fn turned() -> Vec<u8> {
         let lying = RgbImage::from_fn(40, 20, |x, _| if x < 20 { Rgb([255; 3]) } else { Rgb([0; 3]) });
         let mut jpeg = Vec::new();
         lying.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, 95)).unwrap();
         let exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0SecretPlace";
         let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
-        let tagged = [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat();
-        let small = square(&tagged, 20, &LIMITS).unwrap();
-        assert!(!small.windows(6).any(|part| part == b"Secret" || part == b"Exif\0\0"));
-        let small = image::load_from_memory(&small).unwrap().into_rgb8();
-        assert!(small.get_pixel(10, 2).0[0] > 200 && small.get_pixel(10, 17).0[0] < 60, "white is above");
+        [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat()
+    }
+
+    #[test]
+    fn what_a_camera_turned_stands_upright_and_tells_nothing() {
+        let Measured { width, height, mut copies } = measure(&turned(), &[40, 20], &LIMITS).unwrap();
+        assert_eq!((width, height), (20, 40));
+        copies.push(square(&turned(), 20, &LIMITS).unwrap());
+        for (small, size) in copies.iter().zip([(20, 40), (10, 20), (20, 20)]) {
+            assert!(!small.windows(6).any(|part| part == b"Secret" || part == b"Exif\0\0"));
+            let small = image::load_from_memory(small).unwrap().into_rgb8();
+            assert_eq!(small.dimensions(), size);
+            let (middle, below) = (size.0 / 2, size.1 - 3);
+            assert!(
+                small.get_pixel(middle, 2).0[0] > 200 && small.get_pixel(middle, below).0[0] < 60,
+                "white is above"
+            );
+        }
     }
 
     /// A picture of one pixel that says it is larger.

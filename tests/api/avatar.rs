@@ -8,14 +8,24 @@ use std::{io::Cursor, path::Path, time::Duration};
 use stoa::{files::sweep::sweep, identity::CopyProfile, platform::jobs::Run};
 use uuid::Uuid;
 
-fn png(color: [u8; 3]) -> Vec<u8> {
+pub fn png(color: [u8; 3]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let image = DynamicImage::from(RgbImage::from_pixel(60, 40, Rgb(color)));
     image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
     bytes
 }
 
-async fn begun(server: &Server, token: &str, content: &[u8], kind: &str) -> (Value, String) {
+/// A picture that says that it is 20 000 × 20 000.
+pub fn bomb() -> Vec<u8> {
+    let mut bomb = png([255, 0, 0]);
+    bomb[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
+    let mut crc = flate2::Crc::new();
+    crc.update(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    bomb
+}
+
+pub async fn begun(server: &Server, token: &str, content: &[u8], kind: &str) -> (Value, String) {
     let query = "mutation($input: UploadCreateInput!) { done: uploadCreate(input: $input) {
         file { id } upload { url } userErrors { code } } }";
     let input = json!({ "name": "me", "size": content.len(), "contentType": kind });
@@ -24,7 +34,7 @@ async fn begun(server: &Server, token: &str, content: &[u8], kind: &str) -> (Val
 }
 
 /// A file that is READY.
-async fn file(server: &Server, token: &str, content: &[u8], kind: &str) -> Value {
+pub async fn file(server: &Server, token: &str, content: &[u8], kind: &str) -> Value {
     let (id, url) = begun(server, token, content, kind).await;
     let put = Client::new().put(format!("{}{url}", server.url())).header("content-type", kind);
     assert_eq!(put.body(content.to_vec()).send().await.unwrap().status(), 204);
@@ -48,7 +58,7 @@ async fn shown(server: &Server, who: &Founder) -> Value {
     data(&answer, "viewer.user.avatarUrl").clone()
 }
 
-async fn fetch(server: &Server, url: &Value) -> (StatusCode, Vec<u8>) {
+pub async fn fetch(server: &Server, url: &Value) -> (StatusCode, Vec<u8>) {
     let answer = Client::new().get(format!("{}{}", server.url(), url.as_str().unwrap())).send().await.unwrap();
     (answer.status(), answer.bytes().await.unwrap().to_vec())
 }
@@ -150,12 +160,7 @@ async fn only_a_picture_of_ones_own_becomes_one() {
     let text = file(server, &ada, b"hello", "text/plain").await;
     let drawing = file(server, &ada, b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "image/svg+xml").await;
     let damaged = file(server, &ada, &good[..good.len() / 2], "image/png").await;
-    // It says that it is 20 000 × 20 000.
-    let mut bomb = good.clone();
-    bomb[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
-    let mut crc = flate2::Crc::new();
-    crc.update(&bomb[12..29]);
-    bomb[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    let bomb = bomb();
     let bomb = file(server, &ada, &bomb, "image/png").await;
     let long = file(server, &ada, &good, "image/png").await;
     // As an upload of 30 MB would have it; nothing is read of one.

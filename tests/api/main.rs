@@ -43,6 +43,7 @@ mod schema;
 mod sessions;
 mod socket;
 mod teams;
+mod thumbnails;
 mod two_factor;
 mod user_command;
 mod wall;

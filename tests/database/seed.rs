@@ -45,6 +45,10 @@ async fn two_that_seed_at_once_fill_an_empty_database_once() {
     let unfit = "SELECT count(*) FROM conversations c WHERE last_seq <> (SELECT count(*) FROM messages m
         WHERE (m.organization_id, m.conversation_id) = (c.organization_id, c.id) AND m.seq <= c.last_seq)";
     assert_eq!(number(url, unfit).await, 0, "the numbers of messages go on where they end");
+    let shown = "SELECT count(*) FROM reactions r JOIN emojis e ON e.organization_id = r.organization_id
+        AND r.emoji = ':' || e.name || ':'";
+    assert!(number(url, shown).await > 0, "somebody reacts with an emoji of the organization");
+    assert_eq!(number(url, "SELECT count(*) FROM emojis").await, 4);
     assert_eq!(number(url, "SELECT count(*) FROM events").await, 0, "the log begins with what somebody does");
     postgres.stop().await;
 }

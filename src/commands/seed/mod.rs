@@ -8,6 +8,7 @@
 mod companies;
 mod crm;
 mod dice;
+mod emoji;
 mod organization;
 mod staff;
 mod talk;
@@ -26,6 +27,7 @@ use crate::{
     messaging::{conversation::Conversation, mention::Mention, message::Message, participant::Participant},
     platform::{
         database::{Database, Transaction},
+        files::Files,
         migrations,
         password::Passwords,
         postgres::Postgres,
@@ -44,7 +46,7 @@ const PASSWORD: &str = "password123";
 
 /// Fills the database of a starting server, if it is empty.
 pub async fn demo(app: &App) -> Result<()> {
-    if fill(&app.config, &app.database, &app.passwords).await? {
+    if fill(&app.config, &app.database, &app.files, &app.passwords).await? {
         tracing::info!("the demo organizations are there; the password of all their members is {PASSWORD}");
     }
     Ok(())
@@ -70,7 +72,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
 async fn seed(config: &Config, url: &str) -> Result<bool> {
     migrations::up(url).await?;
     let database = Database::connect(&config.database, url).await?;
-    fill(config, &database, &Passwords::new(&config.identity)).await
+    fill(config, &database, &Files::open(config)?, &Passwords::new(&config.identity)).await
 }
 
 fn refuse_production(config: &Config) -> Result<()> {
@@ -81,7 +83,7 @@ fn refuse_production(config: &Config) -> Result<()> {
 }
 
 /// False: somebody signs in here already, and nothing was written.
-async fn fill(config: &Config, database: &Database, passwords: &Passwords) -> Result<bool> {
+async fn fill(config: &Config, database: &Database, files: &Files, passwords: &Passwords) -> Result<bool> {
     refuse_production(config)?;
     let mut tx = database.of_nobody().await?.begin().await?;
     // Two servers may start at once.
@@ -95,7 +97,7 @@ async fn fill(config: &Config, database: &Database, passwords: &Passwords) -> Re
     let password_hash = passwords.hash(PASSWORD.to_owned()).await?;
     let now = DateTime(DateTime::now().0.trunc_subsecs(0));
     for organization in &organization::ALL {
-        World::new(organization, now).write(&mut tx, &password_hash, now).await?;
+        World::new(organization, now).write(&mut tx, files, &password_hash, now).await?;
     }
     tx.commit().await?;
     Ok(true)
@@ -128,7 +130,7 @@ impl World {
     }
 
     /// A statement a table: the first start is waited for.
-    async fn write(&self, tx: &mut Transaction, password_hash: &str, now: DateTime) -> Result<()> {
+    async fn write(&self, tx: &mut Transaction, files: &Files, password_hash: &str, now: DateTime) -> Result<()> {
         let founded = Organization::founded(now).0;
         // Until the next one, or the end of the transaction, the wall is that of this organization.
         let mut wall = Sql::new("SELECT set_config('stoa.organization', ");
@@ -166,6 +168,8 @@ impl World {
         insert::<Member>(tx, self.id, &self.members).await?;
         insert::<Team>(tx, self.id, &self.staff.teams).await?;
         insert::<TeamMember>(tx, self.id, &self.staff.team_members).await?;
+        let founder = self.members.iter().map(|member| member.id.0).next();
+        emoji::add(tx, files, self.id, founder, Organization::founded(now)).await?;
         insert::<Account>(tx, self.id, &self.accounts).await?;
         insert::<Contact>(tx, self.id, &self.contacts).await?;
         insert::<Lead>(tx, self.id, &self.leads).await?;

@@ -420,7 +420,7 @@ impl Talk {
 
     /// Good news is applauded: who, which message, with what.
     pub fn reactions(&self) -> Vec<(&Message, Id<Member>, &'static str)> {
-        let applause = ["👍", "🎉", "🎉", "❤️"];
+        let applause = ["👍", ":shipped:", "🎉", "🎉", "❤️"];
         let cheered = self.messages.iter().filter(|message| {
             let body = message.body.as_deref().unwrap_or_default();
             ["signs", "Done for mine", "best news", "The offer is out", "sign before"]

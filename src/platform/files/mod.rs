@@ -39,9 +39,14 @@ const PART: usize = 5 << 20;
 pub struct ObjectName(Path);
 
 impl ObjectName {
-    /// Something that was uploaded into an organization.
+    /// Something that belongs to an organization: what was uploaded into it, the picture of an emoji.
     pub fn file(organization: Uuid, object: Uuid) -> Self {
         ObjectName(Path::from_iter([FILES, &organization.to_string(), &object.to_string()]))
+    }
+
+    /// The thumbnail of that name beside something that was uploaded.
+    pub fn thumbnail(organization: Uuid, object: Uuid, name: &'static str) -> Self {
+        ObjectName(Path::from_iter([FILES, &organization.to_string(), &format!("{object}.{name}")]))
     }
 
     /// The picture of a person.
@@ -54,13 +59,13 @@ impl ObjectName {
         self.0.parts().nth(1)?.as_ref().parse().ok()
     }
 
-    /// The id at its end.
+    /// The id at its end; of a thumbnail, that of what it stands beside.
     pub fn id(&self) -> Option<Uuid> {
-        self.0.filename()?.parse().ok()
+        self.0.filename()?.split('.').next()?.parse().ok()
     }
 }
 
-/// The folder of what was uploaded, by organization.
+/// The folder of what organizations have, by organization.
 const FILES: &str = "organizations";
 /// The folder of the pictures of people, by user.
 const AVATARS: &str = "avatars";
@@ -89,6 +94,13 @@ impl Files {
             .map_err(|why| Error::ours(format!("files cannot be kept in {}: {why}", folder.display())))?;
         // What was acknowledged is on the disk, as in the database.
         Ok(Files { store: Arc::new(store.with_fsync(true)), folder })
+    }
+
+    /// Writes a small object.
+    pub async fn write(&self, name: &ObjectName, content: Bytes) -> Result<()> {
+        let mut draft = self.draft(name).await?;
+        draft.write(content).await?;
+        draft.publish().await
     }
 
     /// Begins to write an object.
@@ -272,6 +284,8 @@ mod tests {
             (vec![name.clone()], vec![organization])
         );
         assert_eq!((name.owner(), name.id()), (Some(organization), Some(id)));
+        let beside = ObjectName::thumbnail(organization, id, "small");
+        assert_eq!((beside.owner(), beside.id(), beside == name), (Some(organization), Some(id), false));
 
         for end in ["dropped", "abandoned"] {
             let mut draft = files.draft(&ObjectName::file(organization, Uuid::now_v7())).await.unwrap();

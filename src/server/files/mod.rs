@@ -12,7 +12,7 @@ use super::{
     fault::{Fault, Media},
     http::read::discard,
 };
-use crate::{audit::export::FOLDER, error::Code, platform::signed_url::Disbelief};
+use crate::{audit::export::FOLDER, error::Code, files::thumbnail::ThumbnailSize, platform::signed_url::Disbelief};
 use axum::{
     extract::{Request, State},
     http::{Method, StatusCode},
@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// How much is read on of a body that is refused, so that whoever is still writing reads the answer.
 const READ_ON: usize = 256 * 1024;
 
-/// Answers a file, the picture of a person, or the audit trail.
+/// Answers a file or a thumbnail of it, the picture of a person or of an emoji, or the audit trail.
 pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Response {
     let info = client::info_of(&request);
     let (head, _) = request.into_parts();
@@ -35,11 +35,14 @@ pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Respons
         if let Some(picture) = head.uri.path().strip_prefix("/files/avatars/") {
             return object::avatar(&server.app, ids(picture)?, until, &head.headers).await;
         }
+        if let Some(picture) = head.uri.path().strip_prefix("/files/emojis/") {
+            return object::emoji(&server.app, ids(picture)?, until, &head.headers).await;
+        }
         if let Some(granted) = head.uri.path().strip_prefix(FOLDER) {
             return export::answer(&server, granted, &info).await;
         }
-        let file = ids(head.uri.path().strip_prefix("/files/").unwrap_or_default())?;
-        server.unless_away(object::file(&server.app, file, until, &head.headers)).await?
+        let (file, thumbnail) = file(head.uri.path().strip_prefix("/files/").unwrap_or_default())?;
+        server.unless_away(object::file(&server.app, file, thumbnail, until, &head.headers)).await?
     };
     answered.await.unwrap_or_else(|fault| fault.response(Media::Json, &info))
 }
@@ -79,7 +82,16 @@ fn believed(server: &Server, method: &Method, uri: &axum::http::Uri) -> Result<i
     })
 }
 
-/// The organization and the file at the end of a path, or the user and the picture.
+/// The organization and the file at the end of a path, and which thumbnail of it.
+fn file(end: &str) -> Result<((Uuid, Uuid), Option<ThumbnailSize>), Fault> {
+    let thumbnail = |(file, word)| Some((file, ThumbnailSize::ALL.into_iter().find(|size| size.word() == word)?));
+    match end.rsplit_once('/').and_then(thumbnail) {
+        Some((file, thumbnail)) => Ok((ids(file)?, Some(thumbnail))),
+        None => Ok((ids(end)?, None)),
+    }
+}
+
+/// The organization and the file at the end of a path, or whose picture and the picture.
 fn ids(end: &str) -> Result<(Uuid, Uuid), Fault> {
     let id = |part| Uuid::try_parse(part).map_err(|_| missing());
     let (owner, of) = end.split_once('/').ok_or_else(missing)?;

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     app::App,
     error::Code,
+    files::thumbnail::ThumbnailSize,
     platform::files::{ObjectName, disposition, shown},
     schema::{files, organizations},
     server::fault::Fault,
@@ -49,33 +50,46 @@ struct Found {
     size: i32,
     content_type: String,
     name: String,
+    thumbnails: Vec<Option<String>>,
 }
 
-/// A file that people have uploaded.
+/// A file that people have uploaded, or a thumbnail of it.
 pub async fn file(
     app: &App,
     (organization, file): (Uuid, Uuid),
+    thumbnail: Option<ThumbnailSize>,
     until: i64,
     headers: &HeaderMap,
 ) -> Result<Response, Fault> {
     let mut conn = app.database.of(organization).await?;
-    let found: Option<Found> = files::table
-        .inner_join(organizations::table)
-        .filter(files::organization_id.eq(organization).and(files::id.eq(file)).and(files::state.eq("ready")))
+    let row = files::table.inner_join(organizations::table);
+    let row = row.filter(files::organization_id.eq(organization).and(files::id.eq(file)));
+    let found: Option<Found> = row
+        .filter(files::state.eq("ready"))
         .filter(organizations::deleted_at.is_null().and(organizations::suspended_at.is_null()))
-        .select((files::object, files::checksum, files::size, files::content_type, files::name))
+        .select((files::object, files::checksum, files::size, files::content_type, files::name, files::thumbnails))
         .first(&mut *conn)
         .await
         .optional()
         .map_err(crate::Error::from)?;
     // The content takes its time, and needs no database.
     drop(conn);
-    let Found { object, checksum, size, content_type, name } = found.ok_or_else(missing)?;
+    let Found { object, checksum, size, content_type, name, thumbnails } = found.ok_or_else(missing)?;
     let object = object.and_then(|object| object.parse().ok()).ok_or_else(missing)?;
+    let checksum = checksum.unwrap_or_default();
+    if let Some(thumbnail) = thumbnail {
+        let word = thumbnail.word();
+        if !thumbnails.iter().flatten().any(|there| there == word) {
+            return Err(missing());
+        }
+        let stem = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem);
+        let object = thumbnail.object(organization, object);
+        return picture(app, object, &format!("{checksum}-{word}"), stem, until, headers).await;
+    }
     let sent = Sent {
         object: ObjectName::file(organization, object),
         size: u64::from(size.unsigned_abs()),
-        tag: format!("\"{}\"", checksum.unwrap_or_default()),
+        tag: format!("\"{checksum}\""),
         content_type: &content_type,
         name: &name,
         until,
@@ -91,12 +105,33 @@ pub async fn avatar(
     until: i64,
     headers: &HeaderMap,
 ) -> Result<Response, Fault> {
-    let object = ObjectName::avatar(user, avatar);
+    picture(app, ObjectName::avatar(user, avatar), &avatar.to_string(), "avatar", until, headers).await
+}
+
+/// The picture of an emoji; as of people, no row is asked.
+pub async fn emoji(
+    app: &App,
+    (organization, id): (Uuid, Uuid),
+    until: i64,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    picture(app, ObjectName::file(organization, id), &id.to_string(), "emoji", until, headers).await
+}
+
+/// A picture that was made here, and so is one of two kinds.
+async fn picture(
+    app: &App,
+    object: ObjectName,
+    content: &str,
+    stem: &str,
+    until: i64,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
     let size = app.files.size(&object).await?.ok_or_else(missing)?;
     let begin = app.files.read_whole(&object, 0..size.min(4)).await?.ok_or_else(missing)?;
-    let (content_type, name) =
-        if &*begin == b"\x89PNG" { ("image/png", "avatar.png") } else { ("image/jpeg", "avatar.jpg") };
-    send(app, Sent { object, size, tag: format!("\"{avatar}\""), content_type, name, until }, headers).await
+    let (content_type, ending) = if &*begin == b"\x89PNG" { ("image/png", "png") } else { ("image/jpeg", "jpg") };
+    let (tag, name) = (format!("\"{content}\""), format!("{stem}.{ending}"));
+    send(app, Sent { object, size, tag, content_type, name: &name, until }, headers).await
 }
 
 /// 200, 206, 304 or 416.

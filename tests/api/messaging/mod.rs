@@ -4,6 +4,7 @@ mod attachment;
 mod block;
 mod channel;
 mod conversation;
+mod emoji;
 mod feed;
 mod history;
 mod inbox;

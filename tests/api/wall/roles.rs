@@ -133,6 +133,15 @@ impl<'a> Stage<'a> {
             .await;
         world.ids.insert("Job".to_owned(), vec![job]);
         others.push((word, permissions.reach(Resource::Job, Action::Read).is_some()));
+        let (word, emoji) = (format!("e{nonce}"), Uuid::now_v7().to_string());
+        server
+            .sql(&format!(
+                "INSERT INTO emojis (organization_id, id, name, picture) VALUES ('{}', '{emoji}', '{word}', '{emoji}')",
+                founder.organization
+            ))
+            .await;
+        world.ids.insert("Emoji".to_owned(), vec![emoji]);
+        others.push((word, permissions.reach(Resource::Emoji, Action::Read).is_some()));
         let word = format!("t{nonce}");
         let made = world
             .ask(

@@ -45,7 +45,8 @@ impl Source for World {
 /// Makes records of a kind until all are made: those that others refer to come first.
 fn creators<'a>(filler: &Filler<'a>) -> Vec<&'a Value> {
     let made = |field: &&Value| {
-        (name(field).ends_with("Create") && !name(field).contains("Bulk"))
+        // What is made of a picture is put there beside.
+        (name(field).ends_with("Create") && !name(field).contains("Bulk") && name(field) != "emojiCreate")
             || name(field).ends_with("Send")
             || ["reactionAdd", "teamMemberAdd", "userContactRequest"].contains(&name(field))
     };
@@ -80,8 +81,11 @@ impl World {
         // Dead, so that no worker changes it; what it holds must never be seen.
         server.sql(&format!(
             "INSERT INTO jobs (id, organization_id, kind, about, payload, status, max_attempts, last_error, finished_at, created_by)
-                 SELECT gen_random_uuid(), '{organization}', kind, '{marker} about', '{{}}', 'dead', 3, '{marker} error', now(), '{}'
-                 FROM unnest(ARRAY['mail', '{marker} kind']) AS kind", world.founder.member
+                 SELECT gen_random_uuid(), '{organization}', kind, '{marker} about', '{{}}', 'dead', 3, '{marker} error', now(), '{0}'
+                 FROM unnest(ARRAY['mail', '{marker} kind']) AS kind;
+             INSERT INTO emojis (organization_id, id, name, picture, created_by)
+                 SELECT '{organization}', gen_random_uuid(), '{marker}_' || n, gen_random_uuid(), '{0}'
+                 FROM generate_series(1, 2) AS n", world.founder.member
         )).await;
         let members = vec![world.colleague.member.to_string(), world.founder.member.to_string()];
         world.ids.insert("Member".to_owned(), members);
