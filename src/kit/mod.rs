@@ -4,6 +4,7 @@ pub mod aggregate;
 pub mod audience;
 pub mod cookies;
 pub mod entity;
+pub mod export;
 pub mod feed;
 pub mod filter;
 pub mod history;

@@ -6,6 +6,7 @@ pub mod attachment;
 pub mod block;
 pub mod channel;
 pub mod conversation;
+pub mod export;
 pub mod feed;
 mod gather;
 mod history;
@@ -59,4 +60,5 @@ pub struct MessagingMutation(
     settings::SettingsMutation,
     user_contact::UserContactMutation,
     typing::TypingMutation,
+    export::ConversationExportMutation,
 );

@@ -25,6 +25,7 @@ pub fn routes(server: Arc<Server>) -> Router {
         .route("/files/{organization}/{file}", get(files::get).put(files::put))
         .route("/files/avatars/{user}/{avatar}", get(files::get))
         .route("/files/exports/{organization}/{grant}", get(files::get))
+        .route("/files/conversations/{organization}/{grant}", get(files::get))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

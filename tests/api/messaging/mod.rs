@@ -4,6 +4,7 @@ mod attachment;
 mod block;
 mod channel;
 mod conversation;
+mod export;
 mod feed;
 mod history;
 mod inbox;
