@@ -18,6 +18,7 @@ pub mod plan;
 pub mod predicate;
 pub mod relation;
 pub mod resolve;
+pub mod rows;
 pub mod rules;
 pub mod scalars;
 pub mod scope;
