@@ -10,6 +10,7 @@ pub mod export;
 pub mod feed;
 mod gather;
 mod history;
+pub mod import;
 pub mod inbox;
 pub mod mention;
 pub mod message;

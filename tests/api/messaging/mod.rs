@@ -7,6 +7,7 @@ mod conversation;
 mod export;
 mod feed;
 mod history;
+mod import;
 mod inbox;
 pub mod live;
 mod mention;
