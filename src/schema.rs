@@ -242,6 +242,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What people and conversations of another program have become here, so that a newer export of it adds to them. Messages need no row: their ids follow from what they were called there.
+    imported_records (organization_id, source, external_id) {
+        organization_id -> Uuid,
+        source -> Text,
+        /// What it is called there, behind its kind: person:U024BE7LH, conversation:C024BE91L.
+        external_id -> Text,
+        member_id -> Nullable<Uuid>,
+        conversation_id -> Nullable<Uuid>,
+        imported_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// Who may become a member: whoever has the token that was mailed to them, once.
     invitations (organization_id, id) {
         organization_id -> Uuid,
@@ -867,6 +880,7 @@ diesel::joinable!(devices -> users (user_id));
 diesel::joinable!(emojis -> organizations (organization_id));
 diesel::joinable!(files -> organizations (organization_id));
 diesel::joinable!(idempotency_keys -> organizations (organization_id));
+diesel::joinable!(imported_records -> organizations (organization_id));
 diesel::joinable!(invitations -> organizations (organization_id));
 diesel::joinable!(jobs -> organizations (organization_id));
 diesel::joinable!(leads -> organizations (organization_id));
@@ -906,6 +920,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     events,
     files,
     idempotency_keys,
+    imported_records,
     invitations,
     jobs,
     leads,

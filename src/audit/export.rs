@@ -10,6 +10,7 @@ use crate::{
     identity::{self, Member, audit::Note},
     kit::{
         entity,
+        export::{LASTS, Pages, Purpose, unreadable},
         listing::{Place, Placed, Slice},
         permission::{Action, Resource},
         relation::or_null,
@@ -22,24 +23,12 @@ use crate::{
     },
 };
 use async_graphql::{Context, Enum, InputObject, InputType, Object, SimpleObject, Value};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
-
-/// How long a URL is good, in seconds: to begin with. Whoever has begun goes on.
-const GOOD: i64 = 300;
-/// How long a file may take: its place is wanted by others. A million events are some minutes of a slow line.
-const LASTS: Duration = Duration::from_secs(3600);
-/// Bytes of what a URL grants, at most: proxies take lines of 8 KiB, and it becomes longer by a third.
-const MOST: usize = 4096;
-/// What grants are sealed for.
-const PURPOSE: &str = "audit export";
-/// Where files of the audit trail are fetched.
-pub const FOLDER: &str = "/files/exports/";
 
 /// What the file is written as.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,25 +109,20 @@ struct Grant {
 }
 
 fn grant(tx: &mut Tx, input: AuditExportInput) -> Result<(String, DateTime), Stop> {
-    let (app, actor) = (&tx.scope.app, &tx.scope.actor);
+    let actor = &tx.scope.actor;
     demand(actor)?;
     let filter = input.filter.unwrap_or_default();
     let asked = given(filter.to_value().into_json().map_err(Error::from)?);
     // Refused now, if it has to be.
     matching(actor, filter)?;
     let grant = Grant { credential: actor.credential.clone(), filter: asked.clone(), format: input.format };
-    let grant = serde_json::to_vec(&grant).map_err(Error::from)?;
-    if grant.len() > MOST {
-        let message = "This filter is too long for a URL. Ask for fewer values, or for several files.";
-        return Err(Stop::at("filter", UserErrorCode::TooLong, message));
-    }
-    let sealed = URL_SAFE_NO_PAD.encode(app.vault.seal(PURPOSE, actor.organization, &grant)?);
-    let until = DateTime(tx.now.0 + TimeDelta::seconds(GOOD));
-    let url = app.urls.url("GET", &format!("{FOLDER}{}/{sealed}", actor.organization), until.0.timestamp());
+    let message = "This filter is too long for a URL. Ask for fewer values, or for several files.";
+    let granted = Export::PURPOSE.url(&tx.scope, tx.now, &grant)?;
+    let granted = granted.ok_or_else(|| Stop::at("filter", UserErrorCode::TooLong, message))?;
     let note = Note::own(actor.user, &tx.scope.request, "audit_exported").with("format", (), input.format.names().1);
     let note = note.with("filter", (), asked).change(actor.member);
     tx.record(note);
-    Ok((url, until))
+    Ok(granted)
 }
 
 /// Without the conditions that were not given.
@@ -159,8 +143,8 @@ fn demand(actor: &Actor) -> Result<()> {
 
 /// A file that is being written.
 pub struct Export {
-    pub format: AuditExportFormat,
-    pub scope: Scope,
+    format: AuditExportFormat,
+    scope: Scope,
     from: Sql,
     /// The last event that was read.
     behind: Option<Place>,
@@ -176,41 +160,6 @@ enum State {
 }
 
 impl Export {
-    /// What a URL of ours grants. NOT_FOUND when nobody can know any more; FORBIDDEN, UNAUTHENTICATED and
-    /// ORGANIZATION_SUSPENDED when whoever asked for it may not read it any more.
-    pub async fn open(app: &Arc<App>, organization: Uuid, sealed: &str, request: RequestInfo) -> Result<Self> {
-        let opened = || -> Option<(Grant, AuditEventFilter)> {
-            let grant = app.vault.open(PURPOSE, organization, &URL_SAFE_NO_PAD.decode(sealed).ok()?)?;
-            let grant: Grant = serde_json::from_slice(&grant).ok()?;
-            let filter = AuditEventFilter::parse(Some(Value::from_json(grant.filter.clone()).ok()?)).ok()?;
-            Some((grant, filter))
-        };
-        let (grant, filter) =
-            opened().ok_or_else(|| Error::not_found("This URL cannot be read any more. Ask for another one."))?;
-        let scope = identity::resume(app, organization, grant.credential, request).await?;
-        demand(&scope.actor)?;
-        let from = matching(&scope.actor, filter)?;
-        let ends = Instant::now() + LASTS;
-        Ok(Export { format: grant.format, scope, from, behind: None, ends, state: State::Begun })
-    }
-
-    /// The next piece of the file: a page of events. `None`: that was all. An error: it has to break off.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        if self.state == State::Done {
-            return Ok(None);
-        }
-        let late = |elapsed| Error::TooSlow(Code::Timeout, Arc::new(elapsed));
-        let (events, more, names) = timeout_at(self.ends, self.page()).await.map_err(late)??;
-        let head = self.state == State::Begun;
-        self.state = if more { State::Reading } else { State::Done };
-        self.behind = events.last().map(Placed::place).or(self.behind);
-        let piece = match self.format {
-            AuditExportFormat::Csv => written::csv(&events, &names, head)?,
-            AuditExportFormat::JsonLines => written::json_lines(&events, &names)?,
-        };
-        Ok(Some(piece))
-    }
-
     /// Events, whether there are more, and what the members are called who did it, as far as one may see them.
     async fn page(&self) -> Result<(Vec<AuditEvent>, bool, written::Names)> {
         let scope = self.scope.fresh();
@@ -227,7 +176,42 @@ impl Export {
     }
 }
 
-/// What the file is called.
-pub fn name(format: AuditExportFormat) -> String {
-    format!("audit-{}.{}", Utc::now().format("%Y-%m-%d"), format.names().1)
+impl Pages for Export {
+    const PURPOSE: Purpose = Purpose { name: "audit export", folder: "/files/exports/" };
+
+    async fn open(app: &Arc<App>, organization: Uuid, sealed: &str, request: RequestInfo) -> Result<Self> {
+        let mut grant: Grant = Self::PURPOSE.granted(app, organization, sealed)?;
+        let filter = Value::from_json(grant.filter.take()).ok();
+        let filter = filter.and_then(|filter| AuditEventFilter::parse(Some(filter)).ok()).ok_or_else(unreadable)?;
+        let scope = identity::resume(app, organization, grant.credential, request).await?;
+        demand(&scope.actor)?;
+        let from = matching(&scope.actor, filter)?;
+        let ends = Instant::now() + LASTS;
+        Ok(Export { format: grant.format, scope, from, behind: None, ends, state: State::Begun })
+    }
+
+    fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    fn names(&self) -> (&'static str, String) {
+        let (media_type, end) = self.format.names();
+        (media_type, format!("audit-{}.{end}", Utc::now().format("%Y-%m-%d")))
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        if self.state == State::Done {
+            return Ok(None);
+        }
+        let late = |elapsed| Error::TooSlow(Code::Timeout, Arc::new(elapsed));
+        let (events, more, names) = timeout_at(self.ends, self.page()).await.map_err(late)??;
+        let head = self.state == State::Begun;
+        self.state = if more { State::Reading } else { State::Done };
+        self.behind = events.last().map(Placed::place).or(self.behind);
+        let piece = match self.format {
+            AuditExportFormat::Csv => written::csv(&events, &names, head)?,
+            AuditExportFormat::JsonLines => written::json_lines(&events, &names)?,
+        };
+        Ok(Some(piece))
+    }
 }

@@ -1,11 +1,10 @@
-//! Events of the audit trail as lines of a file. Invariant: nothing in an event can pass for another cell, another line, or
-//! for something that a spreadsheet computes.
+//! Events of the audit trail as lines of a file: their columns.
 
 use super::{AuditActorKind, AuditEvent};
-use crate::error::{Error, Result};
+use crate::{error::Result, kit::export};
 use async_graphql::ScalarType;
 use serde_json::{Value as Json, json};
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// What members are called.
@@ -58,47 +57,19 @@ fn fields(event: &AuditEvent, names: &Names) -> [Json; COLUMNS.len()] {
 
 /// An object a line.
 pub fn json_lines(events: &[AuditEvent], names: &Names) -> Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    for event in events {
-        let line: serde_json::Map<String, Json> =
-            COLUMNS.iter().map(|name| (*name).to_owned()).zip(fields(event, names)).collect();
-        serde_json::to_writer(&mut lines, &line)?;
-        lines.push(b'\n');
-    }
-    Ok(lines)
+    export::json_lines(&COLUMNS, events.iter().map(|event| fields(event, names)))
 }
 
-/// Rows of a table (RFC 4180), behind the names of its columns at the `head` of the file.
+/// Rows of a table, behind the names of its columns at the `head` of the file.
 pub fn csv(events: &[AuditEvent], names: &Names, head: bool) -> Result<Vec<u8>> {
-    let mut rows = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    if head {
-        rows.write_record(COLUMNS).map_err(Error::ours)?;
-    }
-    for event in events {
-        for field in fields(event, names) {
-            let text = match field {
-                Json::Null => String::new(),
-                Json::String(text) => text,
-                Json::Array(changes) if changes.is_empty() => String::new(),
-                other => other.to_string(),
-            };
-            rows.write_field(&*harmless(&text)).map_err(Error::ours)?;
-        }
-        rows.write_record(None::<&[u8]>).map_err(Error::ours)?;
-    }
-    rows.into_inner().map_err(|fault| Error::ours(fault.to_string()))
-}
-
-/// With `'` before what a spreadsheet would compute (OWASP, CSV injection), in letters of full width too.
-fn harmless(text: &str) -> Cow<'_, str> {
-    const BEGINS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-    if text.starts_with(BEGINS) { format!("'{text}").into() } else { text.into() }
+    export::csv(&COLUMNS, events.iter().map(|event| fields(event, names)), head)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kit::{
+        export::harmless,
         history::FieldChange,
         scalars::{AnyJson, DateTime},
     };

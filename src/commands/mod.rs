@@ -2,6 +2,7 @@
 //! Invariant: exit code 0 for done, 1 for failed (with one line that says why), 2 for wrong arguments or settings.
 
 mod doctor;
+mod import;
 mod jobs;
 mod keys;
 pub mod migrate;
@@ -62,6 +63,11 @@ enum Command {
     Jobs {
         #[command(subcommand)]
         action: jobs::Action,
+    },
+    /// Bring a team over from Slack or Mattermost: people, conversations, messages; also while Stoa runs
+    Import {
+        #[command(subcommand)]
+        from: import::From,
     },
     /// Print the GraphQL schema
     Schema,
@@ -150,6 +156,7 @@ pub fn run() -> ExitCode {
         Command::Keys { action } => finish(keys::run(&config, action)),
         Command::User { action } => finish(in_runtime(&config, user::run(&config, action))),
         Command::Jobs { action } => finish(in_runtime(&config, jobs::run(&config, action))),
+        Command::Import { from } => finish(in_runtime(&config, import::run(&config, from))),
         Command::Schema => finish(schema::run()),
         Command::Doctor { live: true } => finish(in_runtime(&config, doctor::live(&config))),
         Command::Doctor { live: false } => finish(in_runtime(&config, doctor::run(&config, file))),

@@ -1,5 +1,6 @@
 //! Files: what people upload, and who may read it.
 
+pub mod arrival;
 pub mod file;
 pub mod sweep;
 pub mod thumbnail;

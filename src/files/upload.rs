@@ -36,7 +36,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// As much of a content as tells what it is.
-const HEAD: u64 = 8192;
+pub(super) const HEAD: u64 = 8192;
 /// Characters of a name at most: what file systems take.
 const NAME: usize = 255;
 /// Letters that turn the direction of writing, so that `gpj.exe` looks like `exe.jpg` (UAX #9).
@@ -276,7 +276,7 @@ async fn within_limits(tx: &mut Tx, size: i32, errors: &mut UserErrors) -> Resul
 }
 
 /// What people call it, without folders and without what deceives the eye.
-fn name(given: &str, errors: &mut UserErrors) -> String {
+pub(super) fn name(given: &str, errors: &mut UserErrors) -> String {
     let mut name = given.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
     tidy_text(&mut name, "name", &Rule { max: NAME, ..Rule::DEFAULT }, errors);
     if matches!(&*name, "" | "." | "..") {

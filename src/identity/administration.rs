@@ -241,8 +241,8 @@ async fn link(app: &App, tx: &mut Transaction, user: Uuid, email: &str) -> Resul
     Ok(user_token::link(app, Purpose::ResetPassword, &token))
 }
 
-/// Organizations are behind the wall, save for their being there.
-async fn organization(app: &App, slug: &str) -> Result<Option<Uuid>> {
+/// Of the organization with this short name. Organizations are behind the wall, save for their being there.
+pub async fn organization(app: &App, slug: &str) -> Result<Option<Uuid>> {
     let mut conn = app.database.of_worker().await?;
     let known = organizations::table
         .filter(organizations::slug.eq(slug))

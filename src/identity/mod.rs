@@ -5,6 +5,7 @@ pub mod administration;
 pub mod api_key;
 mod api_key_access;
 mod api_key_change;
+pub mod arrival;
 pub mod audit;
 pub mod avatar;
 pub mod custom_role;

@@ -26,8 +26,8 @@ use futures_util::{
 use std::{borrow::Cow, sync::Arc};
 use uuid::Uuid;
 
-/// The feed cannot be continued from the cursor given: fetch afresh, then subscribe again behind `cursor`. The last
-/// event of a feed.
+/// The feed cannot be continued from the cursor given, or so much has come at once (an import) that events do not tell it: fetch
+/// afresh, then subscribe again behind `cursor`. The last event of a feed.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ResyncRequired {
     /// Where to subscribe again: read it before the data is fetched afresh.
@@ -105,6 +105,8 @@ pub enum Shown<T> {
     Event(T),
     /// This, and nothing after it.
     Last(T),
+    /// More than an event tells: the data has to be fetched afresh. Nothing after it.
+    Resync,
 }
 
 /// Turns deliveries into what the subscriber sees; `resync` is made when the log cannot be continued. Of an event that
@@ -132,6 +134,7 @@ pub fn shown<T: Send + 'static>(
                     }
                     Shown::Event(item) => Shown::Event(Told::Anew(item)),
                     Shown::Last(item) => Shown::Last(Told::Anew(item)),
+                    Shown::Resync => return Ok(None),
                 },
             }))
         }
@@ -150,7 +153,9 @@ pub fn shown<T: Send + 'static>(
                 Ok(Some(Shown::Nothing)) => continue,
                 Ok(Some(Shown::Event(item))) => (Ok(item), false),
                 Ok(Some(Shown::Last(item))) => (Ok(item), true),
-                Ok(None) => (self::resync_from(&scope, stream_id).await.map(|event| Told::Anew(resync(event))), true),
+                Ok(Some(Shown::Resync) | None) => {
+                    (self::resync_from(&scope, stream_id).await.map(|event| Told::Anew(resync(event))), true)
+                }
                 Err(fault) => (Err(fault), true),
             };
             return Some((item.map_err(Into::into), (scope, deliveries, resync, show, last)));

@@ -23,7 +23,7 @@ use stoa_macros::entity;
 use uuid::Uuid;
 
 /// Files of one message at most.
-const MOST: usize = 10;
+pub const MOST: usize = 10;
 
 /// That a message brings a file along.
 #[entity(resource = Conversation, plural = message_attachments, visible_by = in_own_conversations, read_only)]

@@ -2,6 +2,7 @@
 
 use super::{
     conversation::Conversation,
+    import::IMPORTED,
     message::Message,
     participant::{Participant, is_participant},
     reaction::Reaction,
@@ -202,6 +203,7 @@ pub(super) fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEv
         }
         "conversation_created" => Is::ConversationCreated(ConversationCreated::of(event)?),
         "conversation_updated" => Is::ConversationUpdated(ConversationUpdated::of(event)?),
+        IMPORTED => return Ok(Shown::Resync),
         _ => return Ok(Shown::Nothing),
     }))
 }

@@ -223,33 +223,38 @@ impl Inbox {
 
     /// Something of a conversation.
     async fn hear(&mut self, conversation: Uuid, delivery: Delivery) -> Result<()> {
-        let tell = |event| InboxEvent::Happened(ConversationHappened { conversation_id: conversation.into(), event });
         match delivery {
             Delivery::Event(event) => match show(&event, self.scope.actor.member)? {
                 Shown::Nothing => {}
-                Shown::Event(event) => self.first.push_back(tell(event)),
+                Shown::Event(event) => self.first.push_back(tell(conversation, event)),
                 Shown::Last(event) => {
-                    self.first.push_back(tell(event));
+                    self.first.push_back(tell(conversation, event));
                     self.leave(conversation);
                     // Perhaps they are back already: then as somebody new. Only who is in it finds it.
                     self.enter(vec![conversation]).await?;
                 }
+                Shown::Resync => self.resync(conversation).await?,
             },
-            Delivery::Resync => {
-                self.leave(conversation);
-                // First the stream, then the question: whoever is removed in between finds that in the stream.
-                let stream = self.scope.stream(conversation);
-                let cursor = self.scope.app.hub.cursor(stream).await?;
-                self.follow(vec![(conversation, cursor)]).await?;
-                if is_participant(&self.scope, &*self.scope.reader().await?, conversation).await? {
-                    let resync = ResyncRequired { cursor: cursor.encode(), occurred_at: DateTime::now() };
-                    self.first.push_back(tell(ConversationEvent::ResyncRequired(resync)));
-                } else {
-                    self.leave(conversation);
-                    let gone = ConversationGone { conversation_id: conversation.into() };
-                    self.first.push_back(InboxEvent::Gone(gone));
-                }
-            }
+            Delivery::Resync => self.resync(conversation).await?,
+        }
+        Ok(())
+    }
+
+    /// Goes on with a conversation from where it is now.
+    async fn resync(&mut self, conversation: Uuid) -> Result<()> {
+        self.leave(conversation);
+        // First the stream, then the question: whoever is removed in between finds that in the stream.
+        let stream = self.scope.stream(conversation);
+        let cursor = self.scope.app.hub.cursor(stream).await?;
+        self.follow(vec![(conversation, cursor)]).await?;
+        if is_participant(&self.scope, &*self.scope.reader().await?, conversation).await? {
+            let resync = ResyncRequired { cursor: cursor.encode(), occurred_at: DateTime::now() };
+            let event = ConversationEvent::ResyncRequired(resync);
+            self.first.push_back(tell(conversation, event));
+        } else {
+            self.leave(conversation);
+            let gone = ConversationGone { conversation_id: conversation.into() };
+            self.first.push_back(InboxEvent::Gone(gone));
         }
         Ok(())
     }
@@ -290,6 +295,10 @@ impl Inbox {
             end.abort();
         }
     }
+}
+
+fn tell(conversation: Uuid, event: ConversationEvent) -> InboxEvent {
+    InboxEvent::Happened(ConversationHappened { conversation_id: conversation.into(), event })
 }
 
 fn within(count: usize, most: usize) -> Result<()> {

@@ -10,9 +10,11 @@ pub mod channel;
 pub mod content;
 pub mod conversation;
 pub mod emoji;
+pub mod export;
 pub mod feed;
 mod gather;
 mod history;
+pub mod import;
 pub mod inbox;
 mod inbox_list;
 mod link;
@@ -77,4 +79,5 @@ pub struct MessagingMutation(
     notification::read::NotificationMutation,
     typing::TypingMutation,
     scheduled::ScheduledMutation,
+    export::ConversationExportMutation,
 );

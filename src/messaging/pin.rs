@@ -24,7 +24,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 /// Pinned messages of a conversation at most: what fits a page.
-const MOST: i64 = 100;
+pub const MOST: i64 = 100;
 
 /// A message to pin or to unpin.
 #[derive(Clone, Debug, InputObject)]

@@ -27,6 +27,7 @@ pub fn routes(server: Arc<Server>) -> Router {
         .route("/files/avatars/{user}/{avatar}", get(files::get))
         .route("/files/emojis/{organization}/{picture}", get(files::get))
         .route("/files/exports/{organization}/{grant}", get(files::get))
+        .route("/files/conversations/{organization}/{grant}", get(files::get))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -23,7 +23,7 @@ use crate::{
     crm::{account::Account, contact::Contact, lead::Lead},
     error::{Error, Result},
     identity::{Member, custom_role::CustomRole, team::Team, team_member::TeamMember},
-    kit::{entity::Entity, scalars::DateTime, sql::Sql, value::Bind},
+    kit::{entity::Entity, rows, scalars::DateTime, sql::Sql, value::Bind},
     messaging::{conversation::Conversation, mention::Mention, message::Message, participant::Participant},
     platform::{
         database::{Database, Transaction},
@@ -245,20 +245,6 @@ async fn insert_rows(
         .map(|column| column.name)
         .chain(more.iter().copied())
         .collect();
-    let mut sql = Sql::new("INSERT INTO ");
-    sql.name(table.name).push(" (organization_id");
-    for name in &names {
-        sql.push(", ").name(name);
-    }
-    sql.push(") SELECT ").bind(Bind::Uuid(Some(organization)));
-    for name in &names {
-        sql.push(", ").name(name);
-    }
-    sql.push(" FROM jsonb_populate_recordset(NULL::")
-        .name(table.name)
-        .push(", ")
-        .bind(Bind::Json(Some(rows)))
-        .push(")");
-    sql.execute(&mut **tx).await?;
+    rows::insertion(organization, table.name, &names, rows).execute(&mut **tx).await?;
     Ok(())
 }

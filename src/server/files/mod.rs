@@ -12,7 +12,7 @@ use super::{
     fault::{Fault, Media},
     http::read::discard,
 };
-use crate::{audit::export::FOLDER, error::Code, files::thumbnail::ThumbnailSize, platform::signed_url::Disbelief};
+use crate::{error::Code, files::thumbnail::ThumbnailSize, platform::signed_url::Disbelief};
 use axum::{
     extract::{Request, State},
     http::{Method, StatusCode},
@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// How much is read on of a body that is refused, so that whoever is still writing reads the answer.
 const READ_ON: usize = 256 * 1024;
 
-/// Answers a file or a thumbnail of it, the picture of a person or of an emoji, or the audit trail.
+/// Answers a file or a thumbnail of it, the picture of a person or of an emoji, or an export.
 pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Response {
     let info = client::info_of(&request);
     let (head, _) = request.into_parts();
@@ -38,8 +38,8 @@ pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Respons
         if let Some(picture) = head.uri.path().strip_prefix("/files/emojis/") {
             return object::emoji(&server.app, ids(picture)?, until, &head.headers).await;
         }
-        if let Some(granted) = head.uri.path().strip_prefix(FOLDER) {
-            return export::answer(&server, granted, &info).await;
+        if let Some(export) = export::answer(&server, head.uri.path(), &info).await {
+            return export;
         }
         let (file, thumbnail) = file(head.uri.path().strip_prefix("/files/").unwrap_or_default())?;
         server.unless_away(object::file(&server.app, file, thumbnail, until, &head.headers)).await?

@@ -1,0 +1,152 @@
+//! Bringing a team over from Slack or Mattermost, as whoever runs the server does it (`stoa import`). Invariants: an export is
+//! read as a whole before anything is written, so that a damaged one changes nothing; what an import leaves out it says; the
+//! same export again, or a newer one, adds only what is missing, also behind a run that broke off.
+//!
+//! In reading order: `slack` and `mattermost` read a file (`package` opens it, `markup` makes Markdown of texts) into `model` and
+//! `spool`; `people`, `places` and `write` make records of it; `report` counts.
+
+mod attach;
+mod emoji;
+mod markup;
+mod mattermost;
+mod model;
+mod package;
+mod people;
+mod places;
+mod record;
+mod report;
+mod slack;
+mod spool;
+mod write;
+
+pub use model::Source;
+pub use places::IMPORTED;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    files::arrival::Room,
+    identity::administration,
+    kit::{sql::Sql, value::Bind},
+    platform::database::Transaction,
+};
+use diesel::{QueryableByName, sql_types};
+use diesel_async::RunQueryDsl;
+use model::{People, Places};
+use package::Package;
+use report::Report;
+use spool::{Sorted, Spool};
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{Read, Seek},
+    path::{Path, PathBuf},
+};
+use uuid::Uuid;
+use write::Writer;
+
+/// What to import, and into where.
+pub struct Order {
+    pub source: Source,
+    pub file: PathBuf,
+    /// The short name of the organization.
+    pub organization: String,
+    /// Reads all of it and writes nothing.
+    pub dry_run: bool,
+}
+
+/// An export that was read.
+struct Export {
+    people: People,
+    places: Places,
+    posts: Sorted,
+    package: Option<Package>,
+    report: Report,
+}
+
+/// Imports an export; what came of it, in words. A fault behind the reading says that the run can be repeated.
+pub async fn run(app: &App, order: Order) -> Result<String> {
+    let Order { source, file, organization: slug, dry_run } = order;
+    let organization = administration::organization(app, &slug).await?;
+    let organization = organization.ok_or_else(|| Error::bad_input(format!("There is no organization {slug}.")))?;
+    let alone = alone(app, organization, &slug).await?;
+    let (path, folder) = (file.clone(), app.config.data_dir.clone());
+    let read = tokio::task::spawn_blocking(move || read(source, &path, &folder));
+    let Export { people, places, mut posts, package, mut report } = read.await.map_err(Error::ours)??;
+    let mut writer = Writer {
+        app,
+        organization,
+        source,
+        dry: dry_run,
+        package,
+        report: &mut report,
+        members: Vec::with_capacity(people.all.len()),
+        active: HashSet::new(),
+        room: Room::of(app, organization).await?,
+    };
+    let written = async {
+        writer.people(&people.all).await?;
+        for (number, place) in (0..).zip(&places.all) {
+            writer.place(number, place, &mut posts).await?;
+        }
+        Ok::<(), Error>(())
+    };
+    written.await.map_err(|fault| {
+        tracing::error!(?fault, "the import broke off");
+        Error::ours(format!("the import broke off ({fault}). What has come stays; run it again, and the rest follows"))
+    })?;
+    alone.rollback().await?;
+    let shown = file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let verb = if dry_run { "would bring" } else { "brought" };
+    let heading = format!("{shown}, an export of {}, {verb} into {slug}:", source.name());
+    Ok(report.written(&heading, dry_run))
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = sql_types::Bool)]
+    locked: bool,
+}
+
+/// One import into an organization at a time: held as long as the transaction.
+async fn alone(app: &App, organization: Uuid, slug: &str) -> Result<Transaction> {
+    let mut tx = app.database.of(organization).await?.begin().await?;
+    let mut sql = Sql::new("SELECT pg_try_advisory_xact_lock(hashtextextended(");
+    sql.bind(Bind::Text(Some(format!("stoa.import.{organization}")))).push(", 0)) AS locked");
+    let Locked { locked } = sql.get_result(&mut *tx).await?;
+    if locked {
+        Ok(tx)
+    } else {
+        Err(Error::bad_input(format!("Another import into {slug} is running. Wait until it has ended.")))
+    }
+}
+
+fn read(source: Source, path: &Path, folder: &Path) -> Result<Export> {
+    let (mut spool, mut report) = (Spool::begin(folder)?, Report::default());
+    let shown = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (people, places, package) = match source {
+        Source::Slack => {
+            let mut package = Package::open(path, source)?;
+            let (people, places) = slack::read(&mut package, &mut spool, &mut report)?;
+            (people, places, None)
+        }
+        Source::Mattermost => {
+            let cannot = |why: std::io::Error| Error::bad_input(format!("{} cannot be read: {why}.", path.display()));
+            let mut file = File::open(path).map_err(cannot)?;
+            let mut head = [0; 4];
+            let zipped = file.read(&mut head).map_err(cannot)? == 4 && head == *b"PK\x03\x04";
+            file.rewind().map_err(cannot)?;
+            if zipped {
+                let mut package = Package::open(path, source)?;
+                let lines = mattermost::lines_of(&package)?;
+                let (people, places) =
+                    mattermost::read(package.entry(&lines, u64::MAX)?, &lines, &mut spool, &mut report)?;
+                (people, places, Some(package))
+            } else {
+                let (people, places) = mattermost::read(file, &shown, &mut spool, &mut report)?;
+                (people, places, None)
+            }
+        }
+    };
+    Ok(Export { people, places, posts: spool.sorted()?, package, report })
+}

@@ -1,0 +1,167 @@
+//! Mattermost's bulk export, with and without the files.
+
+use super::*;
+use crate::{files::PNG, kit::server};
+
+fn lines(ada: &Founder) -> Vec<Value> {
+    let said =
+        |user: &str, at: i64, message: &str| json!({ "user": user, "message": message, "create_at": at, "edit_at": 0 });
+    let post = |mut post: Value, more: Value| {
+        post["team"] = json!("acme");
+        post["channel"] = json!("town");
+        post.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "type": "post", "post": post })
+    };
+    let user = |name: &str, more: Value| {
+        let mut user = json!({ "username": name, "email": format!("{name}-{}", ada.email), "roles": "system_user", "delete_at": 0,
+            "teams": [{ "name": "acme", "roles": "team_user", "channels": [{ "name": "town", "roles": "channel_user" }] }] });
+        user.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "type": "user", "user": user })
+    };
+    vec![
+        json!({ "type": "version", "version": 1, "info": { "generator": "mattermost-server" } }),
+        json!({ "type": "emoji", "emoji": { "name": "acme", "image": "exported_emoji/x/image" } }),
+        json!({ "type": "team", "team": { "name": "acme", "display_name": "Acme", "type": "I" } }),
+        json!({ "type": "channel", "channel": { "team": "acme", "name": "town", "display_name": "Town Square", "type": "O",
+            "header": "Look here", "purpose": "Talk" } }),
+        json!({ "type": "channel", "channel": { "team": "acme", "name": "attic", "display_name": "Attic", "type": "P", "deleted_at": 1704000000000_i64 } }),
+        user("ada", json!({ "email": ada.email, "first_name": "Ada", "last_name": "L" })),
+        user(
+            "bob",
+            json!({ "first_name": "Bob", "last_name": "B", "position": "Mason",
+            "teams": [{ "name": "acme", "channels": [{ "name": "town", "roles": "channel_user channel_admin" }, { "name": "attic" }] }] }),
+        ),
+        user("old.carl", json!({ "nickname": "Carl", "delete_at": 1704000000000_i64 })),
+        user("gwen", json!({ "roles": "system_guest" })),
+        json!({ "type": "bot", "bot": { "username": "ci", "display_name": "CI" } }),
+        // Not in the order of time.
+        post(
+            said("ada", 1_704_100_300_000, "Later, with a mistake"),
+            json!({ "edit_at": 1_704_100_900_000_i64, "is_pinned": true }),
+        ),
+        post(
+            said("bob", 1_704_100_100_000, "Hello @ada, @all :tada: <@here> `@ada`"),
+            json!({
+                "reactions": [
+                    { "user": "ada", "create_at": 1_704_100_200_000_i64, "emoji_name": "+1_light_skin_tone" },
+                    { "user": "ada", "create_at": 1_704_100_200_000_i64, "emoji_name": "acme" },
+                    { "user": "nobody", "create_at": 1_704_100_200_000_i64, "emoji_name": "heart" }
+                ],
+                "replies": [
+                    said("old.carl", 1_704_100_400_000, "A late reply"),
+                    said("ada", 1_704_100_150_000, "A quick reply"),
+                    { "user": "ada", "type": "system_generic", "message": "nothing", "create_at": 1_704_100_151_000_i64 }
+                ],
+                "attachments": [{ "path": "20240101/teams/noteam/pic.png" }, { "path": "20240101/x/tool.exe" }, { "path": "20240101/x/away.txt" }]
+            }),
+        ),
+        post(
+            said("ci", 1_704_100_500_000, ""),
+            json!({ "props": { "attachments": [{ "title": "Build", "text": "**green**" }] } }),
+        ),
+        post(said("ada", 1_704_100_600_000, "same"), json!({})),
+        post(said("ada", 1_704_100_600_000, "time"), json!({})),
+        post(said("ada", 1_704_100_610_000, "x joined"), json!({ "type": "system_join_channel" })),
+        post(said("stranger", 1_704_100_620_000, "who?"), json!({})),
+        post(said("ada", 9_904_100_620_000, "in the year 2283"), json!({})),
+        json!({ "type": "post", "post": { "team": "acme", "channel": "nowhere", "user": "ada", "message": "lost", "create_at": 1_704_100_620_000_i64 } }),
+        json!({ "type": "post", "post": { "team": 7 } }),
+        json!({ "type": "post", "post": { "team": "acme", "channel": "attic", "user": "bob", "message": "dusty", "create_at": 1_704_100_000_000_i64 } }),
+        json!({ "type": "direct_channel", "direct_channel": { "members": ["ada", "bob"], "header": "" } }),
+        json!({ "type": "direct_channel", "direct_channel": { "participants": [{ "username": "ada" }, { "username": "bob" }, { "username": "gwen" }] } }),
+        json!({ "type": "direct_channel", "direct_channel": { "members": ["ada", "nobody"] } }),
+        json!({ "type": "direct_post", "direct_post": { "channel_members": ["bob", "ada"], "user": "ada", "message": "between us",
+            "create_at": 1_704_100_000_000_i64, "attachments": [{ "path": "20240101/x/note.txt" }] } }),
+    ]
+}
+
+fn text_of(lines: &[Value]) -> Vec<u8> {
+    lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes()
+}
+
+#[tokio::test]
+async fn a_team_comes_over_from_mattermost_with_its_files() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = file(
+        "export.zip",
+        &packed(&[
+            ("import.jsonl", text_of(&lines(&ada))),
+            ("data/20240101/teams/noteam/pic.png", PNG.to_vec()),
+            ("data/20240101/x/tool.exe", b"MZ\x90\0".to_vec()),
+            ("data/20240101/x/note.txt", b"remember".to_vec()),
+        ]),
+    );
+    let (_, dry) = import(server, &ada, "mattermost", &made.path, &["--dry-run"]).await;
+    assert_eq!(
+        server.count(&format!("SELECT count(*) FROM memberships WHERE organization_id = '{}'", ada.organization)).await,
+        1
+    );
+    let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
+    assert_eq!(code, 0, "{said}");
+    let town = titled(server, &ada, "Town Square").await;
+    assert_eq!(
+        (&town["visibility"], &town["topic"], &town["unreadCount"]),
+        (&json!("PUBLIC"), &json!("Look here\n\nTalk"), &json!(0))
+    );
+    let found = messages(server, &ada, &town).await;
+    let hello = format!(
+        "Hello <@{}>, <@channel> 🎉 &lt;<@here>> `@ada`\n\ntool.exe (not imported)\n\naway.txt (not imported)",
+        ada.member
+    );
+    let expected =
+        [&*hello, "A quick reply", "Later, with a mistake", "A late reply", "**Build**\n**green**", "same", "time"];
+    assert_eq!(bodies(&found), expected);
+    let senders: Vec<&str> = found.iter().map(|message| text(&message["sender"], "name")).collect();
+    assert_eq!(senders, ["Bob B", "Ada Founder", "Ada Founder", "Carl", "CI", "Ada Founder", "Ada Founder"]);
+    let threads: Vec<&Value> = found.iter().map(|message| &message["threadSeq"]).collect();
+    assert_eq!(threads[..4], [&Value::Null, &json!(1), &Value::Null, &json!(2)]);
+    assert_eq!((&found[0]["replyCount"], &found[0]["reactions"][0]["emoji"]), (&json!(2), &json!("👍🏻")));
+    assert_eq!(found[0]["reactions"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&found[2]["editedAt"], &found[2]["pinnedAt"]),
+        (&json!("2024-01-01T09:21:40.000Z"), &found[2]["createdAt"])
+    );
+    let owner = town["participants"]["nodes"].as_array().unwrap().iter().find(|seat| seat["role"] == "OWNER").unwrap();
+    assert_eq!(owner["member"]["name"], "Bob B");
+
+    // The file is there as one that was uploaded is.
+    let attached = &found[0]["attachments"]["nodes"];
+    let expected = json!({ "name": "pic.png", "contentType": "image/png", "size": PNG.len(), "state": "READY" });
+    let mut told = attached[0]["file"].clone();
+    let url = told.as_object_mut().unwrap().remove("url").unwrap();
+    assert_eq!((attached.as_array().unwrap().len(), told), (1, expected));
+    let fetched = reqwest::get(format!("{}{}", server.url(), url.as_str().unwrap())).await.unwrap();
+    assert_eq!((fetched.status().as_u16(), &*fetched.bytes().await.unwrap()), (200, PNG));
+    let direct = conversations(server, &ada).await.into_iter().find(|one| one["kind"] == "DIRECT").unwrap();
+    let told = messages(server, &ada, &direct).await;
+    assert_eq!(
+        (bodies(&told), &told[0]["attachments"]["nodes"][0]["file"]["name"]),
+        (vec!["between us"], &json!("note.txt"))
+    );
+
+    assert_eq!((row(&said, "people"), row(&said, "conversations")), ([4, 1, 0], [4, 0, 1]), "{said}");
+    assert_eq!((row(&said, "messages"), row(&said, "files")), ([9, 0, 6], [2, 0, 2]), "{said}");
+    assert_eq!((row(&said, "reactions"), row(&said, "pinned messages")), ([1, 0, 2], [1, 0, 0]), "{said}");
+    let numbers =
+        |said: &str| ["people", "conversations", "messages", "reactions", "files"].map(|what| row(said, what));
+    assert_eq!(numbers(&dry), numbers(&said));
+    for told in [":acme:", "tool.exe", "away.txt", "emoji", "import.jsonl, line "] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+
+    let (_, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
+    assert_eq!((row(&said, "messages"), row(&said, "files")), ([0, 9, 6], [0, 0, 0]), "{said}");
+    let files = format!("SELECT count(*) FROM files WHERE organization_id = '{}'", ada.organization);
+    assert_eq!(server.count(&files).await, 2);
+}
+
+#[tokio::test]
+async fn a_file_of_lines_is_enough() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = file("bulk.jsonl", &text_of(&lines(&ada)));
+    let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "messages"), row(&said, "files")), (0, [9, 0, 6], [0, 0, 4]), "{said}");
+    assert_eq!(reason(&said, "not in the package"), 4, "{said}");
+}
