@@ -46,7 +46,7 @@ pub fn url(ctx: &Context<'_>, user: Uuid, avatar: Option<&str>) -> Option<String
 pub async fn make(scope: &Scope, file: Id<AvatarFile>) -> Result<Bytes, Stop> {
     let refused = |code, message| Err(Stop::at("avatarFileId", code, message));
     let (app, actor) = (&scope.app, &scope.actor);
-    app.throttle.take("avatar", &actor.user.to_string(), TRIES.0, TRIES.1)?;
+    app.throttle.take_here("avatar", &actor.user.to_string(), TRIES.0, TRIES.1)?;
     // Before anything is read, so that those who wait hold nothing.
     let turn = app.pictures.turn().await?;
     let own = files::table.find((actor.organization, file.0)).filter(files::created_by.eq(actor.member));
