@@ -51,7 +51,7 @@ async fn the_bus_is_cut(bus: Bus) {
     let Some(cluster) = Cluster::start(bus, 1).await else { return };
     let seconds = plan::size("CUT_SECONDS", 4, 60);
     // Some before, and some after it.
-    let (before, after) = (20, 60);
+    let (before, after) = if plan::whole() { (20, 60) } else { (10, 20) };
     let count = before + seconds * 10 + after;
     let [here, there] = &*cluster.nodes else { panic!("two nodes") };
     let talks = [here.conversation(&[]).await, here.conversation(&[]).await];
