@@ -33,12 +33,16 @@ test: ## Run all tests: of the program and, where Node is, of Apollo Client, urq
 test-postgres: ## Run the tests that concern the database on each PostgreSQL (POSTGRES="14 15 16 17 18")
 	@scripts/test-postgres $(POSTGRES)
 
-proof: ## Kill the program and its database while people talk, flood the sign-in, time what is revoked: ten minutes
+proof: ## Kill, cut and put back nodes, database and Redis while people talk; flood the sign-in: a quarter of an hour
 	@scripts/toolchain && scripts/postgres
-	@STOA_PROOF=1 cargo test --locked --no-fail-fast --test faults --test flood -- --nocapture
+	@scripts/redis || true
+	@cargo build --release --locked --bin stoa
+	@STOA_PROOF=1 cargo test --locked --lib events::tests::simulation:: -- --nocapture
+	@STOA_PROOF=1 STOA_PROOF_PROGRAM="$(TARGET)/release/stoa" \
+		cargo test --locked --no-fail-fast --test faults --test flood -- --nocapture
 	@STOA_PROOF=1 cargo test --locked --test api revocation:: -- --nocapture
 
-bench: ## Measure speed and memory beside pgbench, in five minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
+bench: ## Measure speed and memory beside pgbench, in eight minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
 	@scripts/toolchain
 	@cargo build --release --locked --bin stoa
 	@cargo run --quiet --release --locked --package stoa-bench -- --stoa "$(TARGET)/release/stoa" $(ARGS)

@@ -3,9 +3,10 @@
 //! in turns, so that whatever else the machine does hits both. Load generator, server and PostgreSQL share the machine.
 //!
 //! `make bench ARGS="--only Q2 --seconds 10 --rounds 5 --keep /tmp/bench"`: one operation, longer rounds, and the
-//! rows kept for the next run.
+//! rows kept for the next run. S1 to S6 are what `messaging` says; `--sockets` is how many are idle in S5.
 
 mod http;
+mod messaging;
 mod operations;
 mod pgbench;
 mod process;
@@ -16,7 +17,6 @@ use http::{Connection, Load, request};
 use operations::Operation;
 use process::{Cpu, machine, memory};
 use serde_json::json;
-use sockets::Audience;
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -30,6 +30,8 @@ struct Arguments {
     seconds: u64,
     rounds: usize,
     connections: u64,
+    /// Open and idle at once in S5.
+    sockets: u64,
     keep: Option<PathBuf>,
 }
 
@@ -41,6 +43,7 @@ impl Arguments {
             seconds: 4,
             rounds: 3,
             connections: 16,
+            sockets: 10_000,
             keep: None,
         };
         let mut words = std::env::args().skip(1);
@@ -53,8 +56,11 @@ impl Arguments {
                 "--seconds" => arguments.seconds = number().max(1),
                 "--rounds" => arguments.rounds = number().max(1) as usize,
                 "--connections" => arguments.connections = number().max(1),
+                "--sockets" => arguments.sockets = number().max(1),
                 "--keep" => arguments.keep = Some(value.into()),
-                _ => panic!("there is no {word}: --stoa, --only, --seconds, --rounds, --connections, --keep"),
+                _ => {
+                    panic!("there is no {word}: --stoa, --only, --seconds, --rounds, --connections, --sockets, --keep")
+                }
             }
         }
         arguments
@@ -70,6 +76,7 @@ impl Arguments {
 async fn main() {
     let arguments = Arguments::read();
     println!("{}\n", machine());
+    process::raise_files();
     if arguments.wants("START") {
         starts(&arguments.stoa);
     }
@@ -94,9 +101,7 @@ async fn main() {
         compare(operation, &arguments, &stoa, &database, &world, temporary.path()).await;
     }
     println!("\nmemory of stoa after this: {}", told(memory(stoa.pid())));
-    if arguments.wants("S1") {
-        fan_out(&stoa, &database, &world, &arguments).await;
-    }
+    messaging::measure(&stoa, &database, &world, &arguments).await;
     if arguments.wants("PAGES") {
         pages(&stoa, &world, small).await;
     }
@@ -205,44 +210,6 @@ async fn compare(
         alone.postgres,
         alone.client,
         operation.what,
-    );
-}
-
-async fn fan_out(stoa: &Stoa, database: &Database, world: &World, arguments: &Arguments) {
-    let begin = sockets::begin();
-    let tokens = [vec![world.token.clone()], world.members(&stoa.address).await].concat();
-    let before = memory(stoa.pid());
-    let audience = Audience::gather(&stoa.address, &tokens).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let after = memory(stoa.pid());
-    let each = after.resident.saturating_sub(before.resident) as f64 / sockets::SOCKETS as f64;
-    println!("\nS1   one message to {} sockets of {} members", sockets::SOCKETS, tokens.len());
-    println!("     memory: {each:.1} KiB a subscribed socket; {}", told(after));
-    let mut alone = audience.one_by_one(&stoa.address, &world.token, 100, begin).await;
-    println!(
-        "     one at a time, from sending to arrival: p50 {:.2} ms, p99 {:.2} ms",
-        percentile(&mut alone, 0.5),
-        percentile(&mut alone, 0.99)
-    );
-    let mut rates = Vec::new();
-    let (mut total, mut cpu) = (0, Cpu::default());
-    for _ in 0..arguments.rounds {
-        let before = Cpu::now(Some(stoa.pid()), database.postmaster);
-        let flood = audience.flood(&stoa.address, &world.token, Duration::from_secs(arguments.seconds)).await;
-        let spent = Cpu::now(Some(stoa.pid()), database.postmaster).since(before);
-        rates.push(flood.deliveries as f64 / flood.seconds);
-        total += flood.deliveries;
-        cpu.stoa += spent.stoa;
-        cpu.postgres += spent.postgres;
-        cpu.client += spent.client;
-    }
-    let (rate, each) = (middle(rates), cpu.per(total));
-    println!(
-        "     one after the other: {rate:.0} deliveries/s (target 80000 {}); CPU a delivery: stoa {:.1} + PostgreSQL {:.1} (client {:.1}) µs",
-        if rate >= 80_000.0 { "ok" } else { "no" },
-        each.stoa,
-        each.postgres,
-        each.client
     );
 }
 

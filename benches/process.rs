@@ -1,5 +1,6 @@
 //! What the machine says of a process: the time it has computed and the memory it holds. From `/proc`, so Linux only.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{fs, process::Command};
 
 /// `USER_HZ`: the unit of times in `/proc`, the same on every Linux.
@@ -99,4 +100,12 @@ pub fn machine() -> String {
         String::from_utf8_lossy(&version).trim(),
         load.split_whitespace().next().unwrap_or("unknown")
     )
+}
+
+/// Lets this process, and Stoa after it, have as many sockets open as the machine allows; the number.
+pub fn raise_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused: then it stays as it is.
+    _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

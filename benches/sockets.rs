@@ -1,4 +1,4 @@
-//! S1: one message to a thousand sockets, each a subscriber of the conversation. The sockets belong to twenty members.
+//! Sockets that listen to conversations, and who says something there. The sockets belong to twenty members.
 
 use super::{
     http::{Connection, request},
@@ -13,12 +13,20 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Notify,
+    net::{TcpSocket, TcpStream},
+    sync::{Notify, watch},
+    task::JoinSet,
     time::timeout,
 };
 
+/// In one conversation.
 pub const SOCKETS: u64 = 1000;
+/// Of so many sockets one may be slow.
+pub const ONE_SLOW_OF: u64 = 20;
+/// The conversation that an audience listens to.
+pub const TALK: u64 = 7;
+/// What is said most often.
+pub const WORDS: &str = "A message about something that matters to all of us.";
 
 /// How long a message may take to reach everybody.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,13 +34,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages sent and not yet with everybody: as many conversations as are busy at once.
 const UNDER_WAY: u64 = 8;
 
-/// A thousand subscribers.
+/// Subscribers of one conversation; they leave when it is dropped.
 pub struct Audience {
     heard: Arc<Heard>,
+    /// Those who are waited for.
+    sockets: u64,
+    slow: watch::Sender<bool>,
+    _listeners: JoinSet<()>,
 }
 
 #[derive(Default)]
-struct Heard {
+pub struct Heard {
     total: AtomicU64,
     /// Tells whoever waits when the total gets here.
     goal: AtomicU64,
@@ -49,17 +61,26 @@ pub struct FanOut {
 }
 
 impl Audience {
-    /// Opens the sockets and waits until each has its subscription.
-    pub async fn gather(address: &str, tokens: &[String]) -> Self {
-        let heard = Arc::new(Heard::default());
+    /// Opens a thousand sockets and waits until each has its subscription. With `slow`, one of twenty can be told to read
+    /// nothing, and is never waited for.
+    pub async fn gather(address: &str, tokens: &[String], slow: bool) -> Self {
+        let (heard, unheard) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
+        let (told, _) = watch::channel(false);
+        let (mut sockets, mut listeners) = (0, JoinSet::new());
         for number in 0..SOCKETS {
             let token = &tokens[number as usize % tokens.len()];
-            let stream = subscribe(address, token).await;
-            tokio::spawn(listen(stream, heard.clone()));
+            if slow && number % ONE_SLOW_OF == 0 {
+                let stream = subscribe(address, token, TALK, None, true).await;
+                listeners.spawn(listen(stream, unheard.clone(), Some(told.subscribe())));
+            } else {
+                let stream = subscribe(address, token, TALK, None, false).await;
+                listeners.spawn(listen(stream, heard.clone(), None));
+                sockets += 1;
+            }
         }
-        let audience = Audience { heard };
+        let audience = Audience { heard, sockets, slow: told, _listeners: listeners };
         // A subscription has no acknowledgement: messages are sent until one reaches everybody.
-        let mut sender = Sender::open(address, &tokens[0]).await;
+        let mut sender = Sender::open(address, &tokens[0], TALK, WORDS).await;
         for _ in 0..100 {
             let goal = audience.aim(1);
             sender.send().await;
@@ -70,47 +91,81 @@ impl Audience {
         panic!("not all sockets hear what is said");
     }
 
+    /// Whether those who may be slow read nothing.
+    pub fn stall(&self, slow: bool) {
+        self.slow.send_replace(slow);
+    }
+
     /// Sets the goal of that many messages more, for everybody.
     fn aim(&self, messages: u64) -> u64 {
-        let goal = self.heard.total.load(Ordering::SeqCst) + messages * SOCKETS;
+        let goal = self.heard.total.load(Ordering::SeqCst) + messages * self.sockets;
         self.heard.goal.store(goal, Ordering::SeqCst);
         goal
     }
 
-    /// One message at a time: from the sending of each to its arrival at each socket, in microseconds.
-    pub async fn one_by_one(&self, address: &str, token: &str, messages: u64, begin: Instant) -> Vec<u32> {
-        let mut sender = Sender::open(address, token).await;
+    /// One message at a time: from the sending of each, or from its acknowledgement, to its arrival at each socket, in
+    /// microseconds. What arrives before the acknowledgement counts as 0.
+    pub async fn one_by_one(&self, sender: &mut Sender, messages: u64, acknowledged: bool, begin: Instant) -> Vec<u32> {
+        let mut latencies = Vec::new();
         for _ in 0..messages {
             let goal = self.aim(1);
-            self.heard.sent.store(begin.elapsed().as_micros() as u64, Ordering::SeqCst);
+            let sent = begin.elapsed().as_micros() as u64;
+            self.heard.sent.store(sent, Ordering::SeqCst);
             sender.send().await;
+            let answered = begin.elapsed().as_micros() as u64;
             timeout(PATIENCE, self.heard.wait(goal)).await.expect("a message reaches everybody");
+            let before = if acknowledged { (answered - sent) as u32 } else { 0 };
+            let times = std::mem::take(&mut *self.heard.latencies.lock());
+            latencies.extend(times.into_iter().map(|time| time.saturating_sub(before)));
         }
         self.heard.sent.store(0, Ordering::SeqCst);
-        std::mem::take(&mut self.heard.latencies.lock())
+        latencies
     }
 
     /// Messages one after the other without waiting for each to arrive, as long as it takes.
     pub async fn flood(&self, address: &str, token: &str, time: Duration) -> FanOut {
-        let mut sender = Sender::open(address, token).await;
+        let mut sender = Sender::open(address, token, TALK, WORDS).await;
         let (begin, before) = (Instant::now(), self.heard.total.load(Ordering::SeqCst));
         let mut sent = 0;
         while begin.elapsed() < time {
-            let behind = before + (sent + 1_u64).saturating_sub(UNDER_WAY) * SOCKETS;
+            let behind = before + (sent + 1_u64).saturating_sub(UNDER_WAY) * self.sockets;
             self.heard.goal.store(behind, Ordering::SeqCst);
             timeout(PATIENCE, self.heard.wait(behind)).await.expect("messages reach everybody");
             sender.send().await;
             sent += 1;
         }
-        let goal = before + sent * SOCKETS;
+        let goal = before + sent * self.sockets;
         self.heard.goal.store(goal, Ordering::SeqCst);
         timeout(PATIENCE, self.heard.wait(goal)).await.expect("messages reach everybody");
-        FanOut { deliveries: sent * SOCKETS, seconds: begin.elapsed().as_secs_f64() }
+        FanOut { deliveries: sent * self.sockets, seconds: begin.elapsed().as_secs_f64() }
+    }
+
+    /// What many say at once, so many times each: from the first sending to the last arrival.
+    pub async fn burst(&self, senders: Vec<Sender>, each: u64) -> FanOut {
+        let messages = senders.len() as u64 * each;
+        let (goal, begin) = (self.aim(messages), Instant::now());
+        let mut saying = JoinSet::new();
+        for mut sender in senders {
+            saying.spawn(async move {
+                for _ in 0..each {
+                    sender.send().await;
+                }
+            });
+        }
+        saying.join_all().await;
+        timeout(PATIENCE, self.heard.wait(goal)).await.expect("messages reach everybody");
+        FanOut { deliveries: messages * self.sockets, seconds: begin.elapsed().as_secs_f64() }
     }
 }
 
 impl Heard {
-    async fn wait(&self, goal: u64) {
+    /// By those who are done after so many.
+    pub fn until(goal: u64) -> Self {
+        Heard { goal: goal.into(), ..Heard::default() }
+    }
+
+    /// Until so many have come, all together.
+    pub async fn wait(&self, goal: u64) {
         loop {
             let reached = self.reached.notified();
             if self.total.load(Ordering::SeqCst) >= goal {
@@ -139,24 +194,24 @@ pub fn begin() -> Instant {
     *BEGIN.get_or_init(Instant::now)
 }
 
-/// Says something in the conversation.
-struct Sender {
+/// Says the same in a conversation, over and over.
+pub struct Sender {
     connection: Connection,
     request: Vec<u8>,
 }
 
 impl Sender {
-    async fn open(address: &str, token: &str) -> Self {
+    pub async fn open(address: &str, token: &str, talk: u64, words: &str) -> Self {
         let query =
             "mutation($input: MessageSendInput!) { messageSend(input: $input) { message { id } userErrors { code } } }";
         let body = format!(
-            r#"{{"query":"{query}","variables":{{"input":{{"conversationId":"{CONVERSATION}{}","body":"A message about something that matters to all of us."}}}}}}"#,
-            digits(7)
+            r#"{{"query":"{query}","variables":{{"input":{{"conversationId":"{CONVERSATION}{}","body":"{words}"}}}}}}"#,
+            digits(talk)
         );
         Sender { connection: Connection::open(address).await, request: request(Some(token), &body) }
     }
 
-    async fn send(&mut self) {
+    pub async fn send(&mut self) {
         let answer = self.connection.exchange(&self.request).await;
         let sound = answer.starts_with(br#"{"data":{"messageSend":{"message":{"id":"#);
         assert!(sound, "{}", String::from_utf8_lossy(answer));
@@ -167,9 +222,14 @@ const UPGRADE: &str = "GET /graphql HTTP/1.1\r\nhost: bench\r\nconnection: Upgra
     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
 
-/// Opens a socket, signs in and subscribes.
-async fn subscribe(address: &str, token: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+/// Opens a socket, signs in and subscribes to a conversation, from now on or behind a cursor. Whoever will be slow takes in
+/// little at once.
+pub async fn subscribe(address: &str, token: &str, talk: u64, after: Option<&str>, slow: bool) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    if slow {
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+    }
+    let mut stream = socket.connect(address.parse().expect("an address")).await.expect("a connection");
     stream.set_nodelay(true).expect("no delay");
     stream.write_all(UPGRADE.as_bytes()).await.expect("an upgrade sent");
     let mut answer = Vec::new();
@@ -182,10 +242,11 @@ async fn subscribe(address: &str, token: &str) -> TcpStream {
     let mut ack = [0; 256];
     let read = stream.read(&mut ack).await.expect("an ack");
     assert!(String::from_utf8_lossy(&ack[..read]).contains("connection_ack"), "no ack");
-    let query = "subscription($id: ID!) { conversationEvents(conversationId: $id) { ... on MessageSent { cursor message { id seq body createdAt senderId } } } }";
+    let query = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) { ... on MessageSent { cursor message { id seq body createdAt senderId } } } }";
+    let after = after.map_or("null".to_owned(), |after| format!("\"{after}\""));
     let subscribe = format!(
-        r#"{{"id":"1","type":"subscribe","payload":{{"query":"{query}","variables":{{"id":"{CONVERSATION}{}"}}}}}}"#,
-        digits(7)
+        r#"{{"id":"1","type":"subscribe","payload":{{"query":"{query}","variables":{{"id":"{CONVERSATION}{}","after":{after}}}}}}}"#,
+        digits(talk)
     );
     stream.write_all(&frame(0x1, subscribe.as_bytes())).await.expect("a subscription sent");
     stream
@@ -206,11 +267,17 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Counts what arrives, and answers pings.
-async fn listen(mut stream: TcpStream, heard: Arc<Heard>) {
-    let mut buffer: Vec<u8> = Vec::with_capacity(4096);
+/// Counts what arrives, and answers pings; reads nothing while it is told to be slow.
+pub async fn listen(mut stream: TcpStream, heard: Arc<Heard>, mut slow: Option<watch::Receiver<bool>>) {
+    // Grows where more comes: those who only wait are many.
+    let mut buffer: Vec<u8> = Vec::new();
     let begin = begin();
     loop {
+        if let Some(slow) = &mut slow
+            && slow.wait_for(|slow| !slow).await.is_err()
+        {
+            return;
+        }
         match stream.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
@@ -225,6 +292,8 @@ async fn listen(mut stream: TcpStream, heard: Arc<Heard>) {
                     messages += 1;
                 }
                 0x9 => stream.write_all(&frame(0xA, &buffer[from..upto])).await.expect("a pong sent"),
+                // It was too slow, or the server ends.
+                0x8 => return,
                 other => panic!("a frame with opcode {other}: {}", String::from_utf8_lossy(&buffer[from..upto])),
             }
             at = upto;

@@ -50,6 +50,7 @@ impl Stoa {
             ("STOA_IDENTITY_ACCESS_TOKEN_SECONDS", "7200"),
             // The sockets of S1 belong to twenty members.
             ("STOA_SOCKET_MAX_SOCKETS", "1000"),
+            ("STOA_HTTP_MAX_CONNECTIONS", "20000"),
         ];
         command.envs(settings).arg("--data-dir").arg(data_dir).args(demo.then_some("--demo"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).expect("a log"));

@@ -58,9 +58,14 @@ impl App {
         let database = Database::connect(&config.database, url).await?;
         let jobs = Jobs::default();
         let vault = Vault::of(&config)?;
-        let nodes = match &config.redis.url {
-            Some(url) => Nodes::by_redis(Redis::new(url, &config.redis.prefix).map_err(Error::ours)?),
-            None => Nodes::by_postgres(Address::parse(url)?),
+        let redis = config.redis.url.as_ref().map(|url| Redis::new(url, &config.redis.prefix));
+        let (nodes, throttle) = match redis.transpose().map_err(Error::ours)? {
+            Some(redis) => {
+                let secret = vault.derive("stoa limits")?;
+                let throttle = Throttle::shared(redis.clone(), &secret, millis(config.redis.wait_ms))?;
+                (Nodes::by_redis(redis), throttle)
+            }
+            None => (Nodes::by_postgres(Address::parse(url)?), Throttle::new()),
         };
         Ok(Arc::new(App {
             hub: Hub::new(&config.events, database.clone(), &nodes),
@@ -69,7 +74,7 @@ impl App {
             urls: SignedUrls::new(&config, &vault)?,
             vault,
             passwords: Passwords::new(&config.identity),
-            throttle: Throttle::new(),
+            throttle,
             standings: Standings::new(&database, &nodes),
             lookups: Lookups::default(),
             aside: Aside::default(),

@@ -353,7 +353,7 @@ impl DocumentConfig {
 pub struct EventConfig {
     /// Events kept in memory per live stream.
     pub ring: usize,
-    /// How often heads are compared with the database, in milliseconds (± 20 %).
+    /// How often heads are compared with the database, in milliseconds (a fifth less to a tenth more).
     pub sweep_ms: u64,
     /// Events that may wait for one subscriber before it has to read them itself.
     pub queue: usize,

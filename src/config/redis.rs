@@ -7,15 +7,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
-    /// `redis://…` or `rediss://…`; none: nodes tell each other by way of the database.
+    /// `redis://…` or `rediss://…`; none: nodes tell each other by way of the database, and each counts limits alone.
     pub url: Option<String>,
     /// What all names there begin with; the same on all nodes of an installation, and of no other one.
     pub prefix: String,
+    /// How long a limit that nodes share may wait for an answer, in milliseconds, before this node counts alone.
+    pub wait_ms: u64,
 }
 
 impl Default for RedisConfig {
     fn default() -> Self {
-        RedisConfig { url: None, prefix: "stoa".into() }
+        RedisConfig { url: None, prefix: "stoa".into(), wait_ms: 50 }
     }
 }
 
@@ -33,5 +35,6 @@ impl RedisConfig {
             (1..=64).contains(&self.prefix.len()) && is_name(&self.prefix),
             "has 1 to 64 letters, digits, hyphens, underscores and colons",
         );
+        check.within("wait_ms", self.wait_ms, 1..=10_000);
     }
 }

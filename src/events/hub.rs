@@ -28,7 +28,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -39,8 +39,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-/// Events that a tail starts with, so that whoever lost the connection for a moment needs no replay from the
-/// database.
+/// Events that a tail starts with, so that whoever lost the connection for a moment needs no replay from the database.
 const WARM: usize = 16;
 /// Streams that are begun to be read together: a flight of that many short queries.
 const TOGETHER: usize = 100;
@@ -72,6 +71,8 @@ pub(super) struct Exchange {
     pub missed: Notify,
     /// Whether it was said that the log cannot be read.
     outage: AtomicBool,
+    /// The server whose log all tails were read from, or have been doubted since.
+    server: AtomicU64,
     pub meters: Meters,
 }
 
@@ -107,6 +108,7 @@ impl Hub {
 
     pub(super) fn over(config: &EventConfig, log: Arc<dyn Log>, bus: impl Bus) -> Self {
         let exchange = Arc::new(Exchange {
+            server: AtomicU64::new(log.server()),
             log,
             bus: Box::new(bus),
             config: config.clone(),
@@ -131,6 +133,7 @@ impl Hub {
     /// Hands committed events to this node's subscribers and hints the other nodes. Call it after the commit, in
     /// any order, as soon as possible; it never waits. What is never published arrives with the next sweep.
     pub fn publish(&self, events: Vec<Arc<Event>>) {
+        self.exchange.doubt();
         if let Some(overhear) = self.exchange.overhearing.get() {
             overhear(&events);
         }
@@ -235,9 +238,9 @@ impl Exchange {
     pub fn touch(&self, live: &Arc<Live>, change: impl FnOnce(&mut Tail)) {
         let (need, moved) = {
             let mut tail = live.tail.lock();
-            let before = tail.last();
+            let before = tail.sight();
             change(&mut tail);
-            (tail.need(), tail.last() != before)
+            (tail.need(), tail.sight().calls(before))
         };
         match need {
             Need::Nothing => {}
@@ -253,6 +256,17 @@ impl Exchange {
         }
     }
 
+    /// After the server was started anew no tail goes on before it has found its last event in the log, which may have gone
+    /// back. First all of them, then the note of it: whoever sees that relies on it.
+    fn doubt(&self) {
+        let server = self.log.server();
+        if self.server.load(Ordering::Acquire) != server {
+            let all: Vec<_> = self.live.read().values().cloned().collect();
+            all.iter().for_each(|live| self.touch(live, Tail::doubt));
+            self.server.store(server, Ordering::Release);
+        }
+    }
+
     /// Takes a tail out of the exchange: the next subscriber starts with a new one.
     fn bury(&self, streams: &mut HashMap<StreamId, Arc<Live>>, live: &Arc<Live>) {
         if streams.get(&live.stream).is_some_and(|now| Arc::ptr_eq(now, live)) {
@@ -262,6 +276,7 @@ impl Exchange {
     }
 
     fn join(self: &Arc<Self>, stream: StreamId) -> (watch::Receiver<()>, Seat) {
+        self.doubt();
         self.meters.subscribers.increment(1);
         let mut streams = self.live.write();
         let live = streams.entry(stream).or_insert_with(|| {
@@ -282,6 +297,7 @@ impl Exchange {
     async fn start(&self, live: &Arc<Live>) -> Result<()> {
         let started = live.started.get_or_try_init(async || {
             let newest = self.log.newest(live.stream, WARM).await?;
+            self.doubt();
             self.touch(live, |tail| tail.start(newest));
             Ok::<_, Error>(())
         });
@@ -293,6 +309,7 @@ impl Exchange {
         let cold: Vec<&Arc<Live>> = lives.filter(|live| !live.started.initialized()).collect();
         let ids = cold.iter().map(|live| live.stream.stream).collect();
         let heads: HashMap<Uuid, Head> = self.log.heads(organization, ids).await?.into_iter().collect();
+        self.doubt();
         for live in cold {
             let head = heads.get(&live.stream.stream).copied().unwrap_or_default();
             if head.seq == 0 || head.id.is_some() {

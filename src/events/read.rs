@@ -36,6 +36,8 @@ pub(super) trait Log: Send + Sync + 'static {
     fn pages(&self, organization: Uuid, wants: Vec<Want>) -> BoxFuture<'_, Result<Vec<Vec<Arc<Event>>>>>;
     /// The heads of streams of one organization; those without events are left out.
     fn heads(&self, organization: Uuid, streams: Vec<Uuid>) -> BoxFuture<'_, Result<Vec<(Uuid, Head)>>>;
+    /// Another number when the log may have gone back (failover, restore), before anything is written to what it is then.
+    fn server(&self) -> u64;
 }
 
 impl Log for Database {
@@ -49,6 +51,10 @@ impl Log for Database {
 
     fn heads(&self, organization: Uuid, streams: Vec<Uuid>) -> BoxFuture<'_, Result<Vec<(Uuid, Head)>>> {
         async move { Ok(heads(&*self.of(organization).await?, organization, &streams).await?) }.boxed()
+    }
+
+    fn server(&self) -> u64 {
+        Database::server(self)
     }
 }
 

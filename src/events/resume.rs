@@ -14,6 +14,8 @@ pub(super) struct Reader {
     after: Cursor,
     /// Whether the event at `after` was seen in the log or the ring, and not only named by a client.
     checked: bool,
+    /// Whether it reads to see that the event at `after` is still there.
+    ahead: bool,
     /// What follows `after`, taken and not yet handed out.
     waiting: VecDeque<Arc<Event>>,
     /// How many may wait.
@@ -34,19 +36,24 @@ pub(super) enum Step {
 impl Reader {
     /// Starts behind the newest event of a tail.
     pub fn live(tail: &Tail, queue: usize) -> Self {
-        Reader { after: tail.last(), checked: true, waiting: VecDeque::new(), queue: queue.max(1) }
+        Reader { after: tail.last(), checked: true, ahead: false, waiting: VecDeque::new(), queue: queue.max(1) }
     }
 
     /// Starts where a client says that it was.
     pub fn resume(after: Cursor, queue: usize) -> Self {
-        Reader { after, checked: false, waiting: VecDeque::new(), queue: queue.max(1) }
+        Reader { after, checked: false, ahead: false, waiting: VecDeque::new(), queue: queue.max(1) }
     }
 
     pub fn step(&mut self, tail: &Mutex<Tail>) -> Step {
         if self.waiting.is_empty() {
             match tail.lock().take(self.after, self.checked, self.queue, &mut self.waiting) {
-                Take::Taken | Take::Wait => self.checked = true,
+                Take::Taken => self.checked = true,
+                Take::Wait => {}
                 Take::Read => return Step::Read(self.after),
+                Take::Ahead => {
+                    self.ahead = true;
+                    return Step::Read(self.after);
+                }
                 Take::Resync => return Step::Resync,
             }
         }
@@ -62,11 +69,11 @@ impl Reader {
     /// Takes what the log has from `after` on. The highest number seen, or None: resync.
     pub fn fill(&mut self, page: Vec<Arc<Event>>) -> Option<i64> {
         let events = self.after.follow(page)?;
-        // Whoever is checked reads because the ring has gone on; a log that has not is not the same any more.
-        if self.checked && events.is_empty() {
+        // Else whoever is checked reads because the ring has gone on; a log that has not is not the same any more.
+        if self.checked && events.is_empty() && !self.ahead {
             return None;
         }
-        self.checked = true;
+        (self.checked, self.ahead) = (true, false);
         self.waiting.extend(events);
         Some(self.waiting.back().map_or(self.after.seq, |event| event.seq))
     }

@@ -30,7 +30,8 @@ const PAGES: usize = 32;
 
 pub(super) async fn run(exchange: Arc<Exchange>) {
     let every = millis(exchange.config.sweep_ms.max(1));
-    let after = |pause: Duration| Instant::now() + pause.mul_f64(rand::random_range(0.8..1.2));
+    // Not all nodes at once, and never so late that an event takes much longer.
+    let after = |pause: Duration| Instant::now() + pause.mul_f64(rand::random_range(0.8..1.1));
     let (mut next, mut pause) = (after(every), GRACE);
     loop {
         let swept = tokio::select! {

@@ -22,6 +22,9 @@ pub(super) struct Tail {
     ahead: BTreeMap<i64, Arc<Event>>,
     /// The highest number that is said to exist.
     known: i64,
+    /// How often it was said that the log may be another one, and for which of these times `last` was found in it.
+    doubts: u32,
+    believed: u32,
     phase: Phase,
 }
 
@@ -44,13 +47,30 @@ pub(super) enum Need {
     Burial,
 }
 
+/// What readers find at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Sight {
+    last: Cursor,
+    known: i64,
+    believed: u32,
+}
+
+impl Sight {
+    /// Whether somebody who found `before` has to look again. That more is known is nothing to see yet; that less is, is: who
+    /// is beyond it learns that.
+    pub fn calls(self, before: Sight) -> bool {
+        self.last != before.last || self.believed != before.believed || self.known < before.known
+    }
+}
+
 /// Events that exist and have not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
     /// The page to read starts with this event.
     pub after: Cursor,
-    /// What was known to exist when the reading began.
+    /// What was known to exist, and what was doubted, when the reading began.
     known: i64,
+    doubts: u32,
 }
 
 /// The head of a stream as the log has it; 0 and no id: there is no event.
@@ -68,6 +88,8 @@ pub(super) enum Take {
     Wait,
     /// Older than the ring, or newer than the tail has heard of: read the log.
     Read,
+    /// Beyond what the log has, as far as the tail knows: look whether it has it.
+    Ahead,
     Resync,
 }
 
@@ -79,8 +101,15 @@ impl Tail {
             last: Cursor::origin(stream),
             ahead: BTreeMap::new(),
             known: 0,
+            doubts: 0,
+            believed: 0,
             phase: Phase::Starting,
         }
+    }
+
+    /// What readers find here, as far as they wait for it to change.
+    pub fn sight(&self) -> Sight {
+        Sight { last: self.last, known: self.known, believed: self.believed }
     }
 
     /// Where it is, and where a reader of what comes from now on starts.
@@ -91,7 +120,9 @@ impl Tail {
     pub fn need(&self) -> Need {
         match self.phase {
             Phase::Broken => Need::Burial,
-            Phase::Running if self.known > self.last.seq => Need::Gap(Gap { after: self.last, known: self.known }),
+            Phase::Running if self.known > self.last.seq || self.is_doubted() => {
+                Need::Gap(Gap { after: self.last, known: self.known, doubts: self.doubts })
+            }
             _ => Need::Nothing,
         }
     }
@@ -133,6 +164,18 @@ impl Tail {
         self.known = self.known.max(seq);
     }
 
+    /// The log may have gone back: nothing follows on `last` until that was found there. Else an event with the next number,
+    /// after others that were never heard of here, would seem to follow.
+    pub fn doubt(&mut self) {
+        self.doubts = self.doubts.wrapping_add(1);
+        // What is still there of it is read again.
+        self.ahead.clear();
+    }
+
+    fn is_doubted(&self) -> bool {
+        self.doubts != self.believed
+    }
+
     /// Takes what the log has from `gap.after` on; `whole` if that was all. The log is right: what it does not
     /// have, whoever spoke of it, does not exist.
     pub fn fill(&mut self, gap: Gap, page: Vec<Arc<Event>>, whole: bool) {
@@ -143,6 +186,9 @@ impl Tail {
             }
             return;
         };
+        if self.last == gap.after {
+            self.believed = gap.doubts;
+        }
         events.into_iter().for_each(|event| self.offer(event));
         if whole && self.known == gap.known {
             self.known = self.last.seq;
@@ -168,8 +214,11 @@ impl Tail {
         if self.phase == Phase::Broken {
             return Take::Resync;
         }
-        if checked && after.seq > self.last.seq {
+        if self.is_doubted() {
             return Take::Wait;
+        }
+        if checked && after.seq > self.last.seq {
+            return if after.seq > self.known { Take::Ahead } else { Take::Wait };
         }
         // The very event: also where a tail that has just begun does not hold it.
         if after == self.last {
@@ -198,6 +247,7 @@ impl Tail {
     /// Moves what has its turn into the ring.
     fn advance(&mut self) {
         while self.phase != Phase::Starting
+            && !self.is_doubted()
             && let Some(next) = self.ahead.first_entry()
         {
             match next.key().cmp(&(self.last.seq + 1)) {

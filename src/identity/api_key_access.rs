@@ -36,7 +36,7 @@ pub(super) async fn authenticate(app: &Arc<App>, text: &str, request: RequestInf
 pub(super) async fn standing(app: &Arc<App>, token: &ApiKeyToken, from: Option<&RequestInfo>) -> Result<Arc<Standing>> {
     let load = async {
         let attempt = match from {
-            Some(from) => Some(app.throttle.attempt("API key", &address_key(from.address), WRONG, REMEMBERED)?),
+            Some(from) => Some(app.throttle.attempt_here("API key", &address_key(from.address), WRONG, REMEMBERED)?),
             None => None,
         };
         let mut connection = app.database.of(token.organization).await?;
@@ -136,5 +136,5 @@ fn expired() -> Error {
 pub fn allow_operation(scope: &Scope) -> Result<()> {
     let Some(key) = scope.actor.api_key() else { return Ok(()) };
     let rate = scope.app.config.api_keys.operations_per_minute;
-    scope.app.throttle.take("API key operation", &key.to_string(), rate, rate)
+    scope.app.throttle.take_here("API key operation", &key.to_string(), rate, rate)
 }

@@ -33,7 +33,7 @@ pub fn url(ctx: &Context<'_>, user: Uuid, avatar: Option<&str>) -> Option<String
 
 /// Makes a picture of a file of the caller's own; nothing is written yet.
 pub async fn make(scope: &Scope, file: Id<AvatarFile>) -> Result<Bytes, Stop> {
-    scope.app.throttle.take("avatar", &scope.actor.user.to_string(), TRIES.0, TRIES.1)?;
+    scope.app.throttle.take_here("avatar", &scope.actor.user.to_string(), TRIES.0, TRIES.1)?;
     picture::square(scope, file.0, "avatarFileId", SIDE).await
 }
 

@@ -37,7 +37,7 @@ impl Guard {
     /// Looks whether the device that a request comes from is known to the account with this address.
     pub async fn of(app: &App, request: &RequestInfo, email: Option<&str>) -> Result<Self> {
         let (Some(hash), Some(email)) = (hash(request), email) else { return Ok(Guard(None)) };
-        allow_refresh(app, request)?;
+        allow_refresh(app, request).await?;
         let most = i32::try_from(app.config.identity.max_failures).unwrap_or(i32::MAX);
         let known = devices::table
             .inner_join(users::table)
@@ -54,14 +54,15 @@ impl Guard {
 
     /// Counts an attempt, before a password is hashed. RATE_LIMITED after too many from one address or for one account;
     /// after too many failures from a known device.
-    pub fn attempt(&self, app: &App, request: &RequestInfo, email: &str) -> Result<Attempt> {
+    pub async fn attempt(&self, app: &App, request: &RequestInfo, email: &str) -> Result<Attempt> {
         let Some(device) = &self.0 else {
-            allow_address(app, request)?;
-            return attempt(app, email);
+            allow_address(app, request).await?;
+            return attempt(app, email).await;
         };
         let settings = &app.config.identity;
         let key: String = device.iter().map(|byte| format!("{byte:02x}")).collect();
-        app.throttle.attempt("device", &key, settings.max_failures, Duration::from_secs(settings.lock_seconds))
+        let lock = Duration::from_secs(settings.lock_seconds);
+        app.throttle.attempt("device", &key, settings.max_failures, lock).await
     }
 
     /// Where passwords are hashed.

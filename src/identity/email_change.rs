@@ -80,7 +80,7 @@ async fn ask(scope: &Scope, email: &str) -> Result<UserErrors> {
     let (app, actor) = (&scope.app, &scope.actor);
     let user = actor.user;
     demand_recent_proof(scope).await?;
-    app.throttle.take("change of address", &user.to_string(), MAILS.0, MAILS.1)?;
+    app.throttle.take("change of address", &user.to_string(), MAILS.0, MAILS.1).await?;
     let mut errors = UserErrors::new();
     let email = input::email(&mut errors, "email", email);
     if !errors.is_empty() {

@@ -104,7 +104,7 @@ pub async fn welcome(app: &App, tx: &mut Transaction, user: Uuid, email: &str, n
 }
 
 async fn verify(app: &App, request: &RequestInfo, token: &str) -> Result<Result<String, UserErrors>> {
-    allow_refresh(app, request)?;
+    allow_refresh(app, request).await?;
     let mut tx = app.database.of_nobody().await?.begin().await?;
     let (bearer, errors) = if let Some(bearer) = user_token::look(&mut tx, Purpose::VerifyEmail, token).await? {
         let errors = believe(&mut tx, request, &bearer, token).await?;
@@ -146,7 +146,7 @@ async fn resend(scope: &Scope) -> Result<UserErrors> {
     let (app, user) = (&scope.app, scope.actor.user);
     scope.actor.session()?;
     let mut errors = UserErrors::new();
-    app.throttle.take("verification mail", &user.to_string(), MAILS.0, MAILS.1)?;
+    app.throttle.take("verification mail", &user.to_string(), MAILS.0, MAILS.1).await?;
     let mut tx = scope.reader().await?.begin().await?;
     let person = users::table.find(user).select((users::email, users::full_name, users::email_verified_at));
     let (email, name, verified): (String, String, Option<DateTime<Utc>>) = person.first(&mut *tx).await?;

@@ -268,7 +268,7 @@ async fn lock(tx: &mut Tx, id: Id<Invitation>, action: Action) -> Result<Invitat
 
 async fn send(tx: &mut Tx, invitation: &Invitation, token: &LinkToken) -> Result<()> {
     let (app, actor) = (tx.scope.app.clone(), tx.scope.actor.clone());
-    app.throttle.take("invitation", &actor.organization.to_string(), AT_ONCE, PER_MINUTE)?;
+    app.throttle.take_here("invitation", &actor.organization.to_string(), AT_ONCE, PER_MINUTE)?;
     let (inviter, organization): (String, String) = memberships::table
         .inner_join(organizations::table)
         .filter(memberships::organization_id.eq(actor.organization).and(memberships::id.eq(actor.member)))

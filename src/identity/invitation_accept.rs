@@ -95,7 +95,7 @@ impl InvitationPreviewQuery {
     ) -> Option<InvitationPreview> {
         let preview = async {
             let caller = ctx.caller()?;
-            allow_address(caller.app(), caller.request())?;
+            allow_address(caller.app(), caller.request()).await?;
             Ok(preview(caller.app(), &token).await?)
         };
         ctx.settle(preview.await).flatten()
@@ -197,7 +197,7 @@ async fn accept(caller: &Caller, input: InvitationAcceptInput) -> Result<Result<
     if let Caller::Member(scope) = caller {
         scope.actor.session()?;
     }
-    allow_address(app, request)?;
+    allow_address(app, request).await?;
     let Some(token) = LinkToken::parse(&input.token) else { return Ok(Err(not_valid())) };
     // No connection is held while a password is hashed.
     let invitation = {
@@ -266,7 +266,7 @@ async fn identify(caller: &Caller, email: &str, input: InvitationAcceptInput) ->
         let message = "Sign in with the invited address first, or give the password of the account that has it.";
         return Ok(Err(one("password", Code::Required, message)));
     }
-    let attempt = attempt(app, email)?;
+    let attempt = attempt(app, email).await?;
     let open = disabled_at.is_none() && locked_until.is_none_or(|end| end <= Utc::now());
     let known = app.passwords.verify(given, hash).await? && open;
     let right = match input.code {

@@ -134,7 +134,7 @@ async fn complete(
     input: LoginCompleteInput,
 ) -> Result<Result<SessionTokens, UserErrors>> {
     let started = Instant::now();
-    allow_refresh(app, request)?;
+    allow_refresh(app, request).await?;
     let (token, named) = match input.challenge.split_once(SEPARATOR) {
         Some((token, named)) => (token, Some(named)),
         None => (&*input.challenge, None),
@@ -142,7 +142,7 @@ async fn complete(
     let looked = user_token::look(&mut *app.database.of_nobody().await?, Purpose::SignIn, token).await?;
     let Some(bearer) = looked else { return Ok(Err(over())) };
     let guard = Guard::of(app, request, Some(&bearer.email)).await?;
-    let attempt = guard.attempt(app, request, &bearer.email)?;
+    let attempt = guard.attempt(app, request, &bearer.email).await?;
     let door = choose(doors(app, bearer.user).await?, input.organization.as_deref().or(named));
     let connection = match &door {
         Ok(door) => app.database.of(door.organization).await?,

@@ -171,7 +171,7 @@ async fn delete(tx: &mut Tx, input: OrganizationDeleteInput) -> Result<DateTime,
 }
 
 async fn restore(app: &App, request: &RequestInfo, token: &str) -> Result<Option<Organization>> {
-    allow_address(app, request)?;
+    allow_address(app, request).await?;
     let Some(token) = LinkToken::parse(token).filter(|token| token.organization == token.about) else {
         return Ok(None);
     };

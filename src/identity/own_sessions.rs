@@ -239,7 +239,7 @@ async fn logout_everywhere(scope: &Scope) -> Result<()> {
 async fn switch(scope: &Scope, named: &str) -> Result<Result<SessionTokens, UserErrors>> {
     let (app, actor) = (&scope.app, &scope.actor);
     let session = actor.session()?;
-    allow_refresh(app, &scope.request)?;
+    allow_refresh(app, &scope.request).await?;
     let door = match choose(doors(app, actor.user).await?, Some(named)) {
         Ok(door) => door,
         Err(errors) => return Ok(Err(errors)),

@@ -72,7 +72,7 @@ impl PasswordChangeMutation {
 
 async fn change(scope: &Scope, input: PasswordChangeInput) -> Result<UserErrors> {
     let (app, here) = (&scope.app, scope.actor.session()?);
-    allow_address(app, &scope.request)?;
+    allow_address(app, &scope.request).await?;
     let person = person(scope).await?;
     let (mut errors, mut faults) = (UserErrors::new(), UserErrors::new());
 

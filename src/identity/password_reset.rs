@@ -141,10 +141,10 @@ impl Run<Arc<App>> for MailPasswordReset {
 
 async fn forgot(app: &App, request: &RequestInfo, email: &str) -> Result<UserErrors> {
     let mut errors = UserErrors::new();
-    allow_address(app, request)?;
+    allow_address(app, request).await?;
     let email = input::email(&mut errors, "email", email);
     // Who fills somebody's mailbox is not told either.
-    if errors.is_empty() && app.throttle.take("password reset", &email, MAILS.0, MAILS.1).is_ok() {
+    if errors.is_empty() && app.throttle.take("password reset", &email, MAILS.0, MAILS.1).await.is_ok() {
         let mut tx = app.database.of_nobody().await?.begin().await?;
         app.jobs.enqueue(&mut tx, None, &MailPasswordReset { email }).await?;
         tx.commit().await?;
@@ -153,7 +153,7 @@ async fn forgot(app: &App, request: &RequestInfo, email: &str) -> Result<UserErr
 }
 
 async fn reset(app: &App, request: &RequestInfo, input: PasswordResetInput) -> Result<UserErrors> {
-    allow_address(app, request)?;
+    allow_address(app, request).await?;
     let mut connection = app.database.of_nobody().await?;
     let Some(bearer) = user_token::look(&mut connection, Purpose::ResetPassword, &input.token).await? else {
         return Ok(worthless());

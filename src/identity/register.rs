@@ -109,7 +109,7 @@ async fn register(app: &App, request: &RequestInfo, input: RegisterInput) -> Res
     if !app.config.identity.registration {
         return Err(Error::forbidden("Registration is closed on this server. Ask to be invited."));
     }
-    allow_address(app, request)?;
+    allow_address(app, request).await?;
     let founding = match check(app, input).await? {
         Ok(founding) => founding,
         Err(errors) => return Ok(Err(errors)),

@@ -133,7 +133,7 @@ impl SignInMutation {
             async {
                 let caller = ctx.caller()?;
                 let app = caller.app();
-                allow_refresh(app, caller.request())?;
+                allow_refresh(app, caller.request()).await?;
                 let cookies = caller.request().cookies.as_deref();
                 let mut errors = UserErrors::new();
                 let session = match input.refresh_token.as_deref().or_else(|| cookies?.refresh()) {
@@ -206,7 +206,7 @@ async fn login(app: &App, request: &RequestInfo, input: LoginInput) -> Result<Re
     let started = Instant::now();
     let address = input::email_address(&input.email);
     let guard = Guard::of(app, request, address.as_deref()).await?;
-    let attempt = guard.attempt(app, request, address.as_deref().unwrap_or(&input.email))?;
+    let attempt = guard.attempt(app, request, address.as_deref().unwrap_or(&input.email)).await?;
     let account = match &address {
         Some(address) => find(app, address).await?,
         None => None,
@@ -300,21 +300,22 @@ fn forget_cookie(request: &RequestInfo) {
 }
 
 /// Lets so many through that want a password hashed, from each address; fields count, not requests.
-pub(super) fn allow_address(app: &App, request: &RequestInfo) -> Result<()> {
+pub(super) async fn allow_address(app: &App, request: &RequestInfo) -> Result<()> {
     let rate = app.config.identity.sign_ins_per_minute;
-    app.throttle.take("sign-in", &address_key(request.address), rate, rate)
+    app.throttle.take("sign-in", &address_key(request.address), rate, rate).await
 }
 
 /// Lets so many sessions be renewed or opened without a password, from each address.
-pub(super) fn allow_refresh(app: &App, request: &RequestInfo) -> Result<()> {
+pub(super) async fn allow_refresh(app: &App, request: &RequestInfo) -> Result<()> {
     let rate = app.config.identity.sign_ins_per_minute.saturating_mul(REFRESHES_PER_SIGN_IN);
-    app.throttle.take("session refresh", &address_key(request.address), rate, rate)
+    app.throttle.take("session refresh", &address_key(request.address), rate, rate).await
 }
 
 /// Lets so many try the password of one account, whether there is such an account or not.
-pub(super) fn attempt(app: &App, email: &str) -> Result<Attempt> {
+pub(super) async fn attempt(app: &App, email: &str) -> Result<Attempt> {
     let settings = &app.config.identity;
-    app.throttle.attempt(PASSWORD_ATTEMPTS, email, settings.max_failures, Duration::from_secs(settings.lock_seconds))
+    let lock = Duration::from_secs(settings.lock_seconds);
+    app.throttle.attempt(PASSWORD_ATTEMPTS, email, settings.max_failures, lock).await
 }
 
 /// An IPv6 subscriber has a network of 2⁶⁴ addresses or more: they count as one.

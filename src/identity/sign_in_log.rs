@@ -121,7 +121,7 @@ pub async fn keep(
     user: Option<Uuid>,
     outcome: SignInOutcome,
 ) -> Result<()> {
-    if user.is_none() && app.throttle.take("sign-in log", "", OF_NOBODY.0, OF_NOBODY.1).is_err() {
+    if user.is_none() && app.throttle.take_here("sign-in log", "", OF_NOBODY.0, OF_NOBODY.1).is_err() {
         return Ok(());
     }
     diesel::insert_into(login_attempts::table)

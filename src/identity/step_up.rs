@@ -111,7 +111,7 @@ pub(super) async fn prove(
         errors.add("code", UserErrorCode::TwoFactorRequired, second_factor::MISSING);
         return Ok(());
     }
-    let attempt = attempt(app, &person.email)?;
+    let attempt = attempt(app, &person.email).await?;
     let mut right = app.passwords.for_known().verify(password.to_owned(), account.password_hash.clone()).await?;
     if let (true, true, Some(code)) = (right, account.two_factor(), code) {
         right = spend(app, &mut *app.database.of_nobody().await?, account.id, code, false).await?;
@@ -136,7 +136,7 @@ async fn reauthenticate(scope: &Scope, input: &ReauthenticateInput) -> Result<Us
     let (app, actor) = (&scope.app, &scope.actor);
     let session = actor.session()?;
     let mut errors = UserErrors::new();
-    allow_address(app, &scope.request)?;
+    allow_address(app, &scope.request).await?;
     prove(scope, &person(scope).await?, &mut errors, "password", &input.password, input.code.as_deref()).await?;
     if errors.is_empty() {
         let mut tx = scope.reader().await?.begin().await?;

@@ -182,7 +182,7 @@ fn is_off() -> UserErrors {
 
 async fn allow(scope: &Scope) -> Result<()> {
     demand_recent_proof(scope).await?;
-    scope.app.throttle.take("two-factor sign-in", &scope.actor.user.to_string(), CHANGES.0, CHANGES.1)
+    scope.app.throttle.take("two-factor sign-in", &scope.actor.user.to_string(), CHANGES.0, CHANGES.1).await
 }
 
 /// What of the person is changed.
@@ -265,7 +265,7 @@ async fn disable(scope: &Scope, code: &str) -> Result<UserErrors> {
     if !person.account.two_factor() {
         return Ok(is_off());
     }
-    let attempt = attempt(app, &person.email)?;
+    let attempt = attempt(app, &person.email).await?;
     let (mut tx, (email, name, ..)) = hold(scope).await?;
     if !spend(app, &mut tx, user, code, false).await? {
         tx.rollback().await?;

@@ -78,7 +78,7 @@ impl TypingMutation {
 async fn run(scope: &Scope, input: &TypingSetInput) -> Result<TypingPayload> {
     scope.actor.demand_verified()?;
     may_talk(scope)?;
-    scope.app.throttle.take("typing", &scope.actor.member.to_string(), SAYS, SAYS)?;
+    scope.app.throttle.take_here("typing", &scope.actor.member.to_string(), SAYS, SAYS)?;
     match say(scope, input).await {
         Ok(()) => Ok(TypingPayload::default()),
         Err(Stop::Rejected(rejection)) => {

@@ -150,7 +150,7 @@ async fn test(scope: &Scope, input: MailTestInput) -> Result<MailTestPayload> {
     let (app, actor) = (&scope.app, &scope.actor);
     actor.demand(Resource::Organization, Action::Update)?;
     actor.demand_verified()?;
-    app.throttle.take("mail test", &actor.organization.to_string(), TESTS_PER_MINUTE, TESTS_PER_MINUTE)?;
+    app.throttle.take("mail test", &actor.organization.to_string(), TESTS_PER_MINUTE, TESTS_PER_MINUTE).await?;
     let organization = name_of_organization(scope).await?;
     let letter = app.mail.write(&input.to.0, &TestMail { organization })?;
     let (accepted, answer) = match app.mail.send(&letter).await {

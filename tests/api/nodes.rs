@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use stoa::{
-    config::PresenceConfig,
+    config::{Config, PresenceConfig},
     events::{Event, StreamId},
     platform::{
         database::address::Address,
@@ -54,6 +54,7 @@ impl Way {
     async fn node(&self) -> Server {
         Server::on(&self.database, |config| {
             config.redis.url = self.redis.as_ref().map(Redis::url);
+            config.redis.wait_ms = 10_000;
             config.events.sweep_ms = NEVER;
             config.presence = PresenceConfig { lease_ms: 1000, renew_ms: 300, grace_ms: 60, typing_ms: 60_000 };
         })
@@ -277,6 +278,33 @@ async fn who_was_with_a_node_that_died_is_gone(way: Way) {
     let gone = feed.until(&bob, |told| told["status"] == "OFFLINE").await;
     assert!(gone["lastSeenAt"].is_string(), "{gone}");
     here.stop().await;
+}
+
+/// Whoever is refused by one node is refused by all, and is not let in again by the next one.
+#[tokio::test]
+async fn who_signs_in_too_often_is_counted_by_all_nodes_together() {
+    let Some(way) = Way::redis(None).await else { return };
+    let node = async || {
+        let mut config = |config: &mut Config| {
+            config.redis.url = way.redis.as_ref().map(Redis::url);
+            config.redis.wait_ms = 10_000;
+            config.identity.sign_ins_per_minute = 5;
+        };
+        Server::on(&way.database, &mut config).await
+    };
+    let (here, there) = tokio::join!(node(), node());
+    let login = "mutation { login(input: { email: \"nobody@example.com\", password: \"wrong password\" }) {
+        session { accessToken } userErrors { code } } }";
+    let mut refused = Vec::new();
+    for node in [&here, &there].into_iter().cycle().take(12) {
+        let answer = node.graphql(login, json!({}), None).await;
+        refused.push(answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED");
+    }
+    // The machine may be so slow that one more has come in since.
+    assert!(refused[..5].iter().all(|refused| !refused), "{refused:?}");
+    assert!(refused[5..].iter().filter(|refused| **refused).count() >= 5, "{refused:?}");
+    here.stop().await;
+    there.stop().await;
 }
 
 macro_rules! both {

@@ -52,6 +52,10 @@ impl Log for Postgres {
     fn heads(&self, organization: Uuid, streams: Vec<Uuid>) -> BoxFuture<'_, Result<Vec<(Uuid, Head)>>> {
         async move { Ok(read::heads(&connect(organization).await, organization, &streams).await?) }.boxed()
     }
+
+    fn server(&self) -> u64 {
+        0
+    }
 }
 
 fn hub(sweep_ms: u64) -> Hub {

@@ -16,7 +16,7 @@ use futures_util::{
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 use tokio::time::{sleep, timeout};
@@ -26,6 +26,7 @@ struct Memory {
     events: RwLock<Vec<Arc<Event>>>,
     down: AtomicBool,
     pages: AtomicUsize,
+    server: AtomicU64,
 }
 
 impl Memory {
@@ -81,6 +82,10 @@ impl Log for Memory {
             };
             streams.into_iter().filter_map(head).collect()
         })
+    }
+
+    fn server(&self) -> u64 {
+        self.server.load(Ordering::SeqCst)
     }
 }
 
@@ -245,6 +250,27 @@ async fn a_log_that_went_back_says_resync_and_goes_on() {
     log.events.write().truncate(3);
     log.commit(stream, 1);
     assert_eq!(next(&mut feed, 2).await, [-1]);
+}
+
+/// Another node has written to the log that was put back, and this one has not heard of it when it writes itself.
+#[tokio::test]
+async fn what_only_seems_to_follow_is_not_delivered() {
+    let (hub, log, stream) = hub(NEVER);
+    hub.publish(log.commit(stream, 5));
+    let mut feed = hub.subscribe(stream, After::Now).await.unwrap();
+    let mut other = hub.subscribe(stream, After::Now).await.unwrap();
+    hub.publish(log.commit(stream, 1));
+    assert_eq!(next(&mut feed, 1).await, [6]);
+    log.server.store(1, Ordering::SeqCst);
+    hub.publish(log.commit(stream, 1));
+    assert_eq!(next(&mut feed, 1).await, [7], "a server that was only started anew");
+    assert_eq!(next(&mut other, 2).await, [6, 7]);
+    log.events.write().truncate(6);
+    log.server.store(2, Ordering::SeqCst);
+    log.commit(stream, 1);
+    hub.publish(log.commit(stream, 1));
+    assert_eq!(next(&mut feed, 2).await, [-1], "8 is not behind this 7");
+    assert_eq!(next(&mut other, 2).await, [-1]);
 }
 
 #[tokio::test]

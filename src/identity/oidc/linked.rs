@@ -174,7 +174,7 @@ pub async fn of_viewer(scope: &Scope) -> Result<Vec<LinkedIdentity>> {
 async fn add(scope: &Scope, input: &OidcLinkInput) -> Result<Result<LinkedIdentity, UserErrors>> {
     let (app, actor) = (&scope.app, &scope.actor);
     demand_recent_proof(scope).await?;
-    allow_address(app, &scope.request)?;
+    allow_address(app, &scope.request).await?;
     let (handle, begun, provider) = match take(app, &input.handle, &input.state, &input.code).await? {
         Ok(taken) => taken,
         Err(errors) => return Ok(Err(errors)),

@@ -176,7 +176,7 @@ impl OidcMutation {
 type Beginning = (String, Handle, chrono::DateTime<chrono::Utc>);
 
 async fn begin(app: &App, request: &RequestInfo, input: &OidcBeginInput) -> Result<Result<Beginning, UserErrors>> {
-    allow_address(app, request)?;
+    allow_address(app, request).await?;
     let mut errors = UserErrors::new();
     let provider = app.oidc.named(&input.provider);
     match provider {
@@ -200,7 +200,7 @@ async fn begin(app: &App, request: &RequestInfo, input: &OidcBeginInput) -> Resu
 }
 
 async fn complete(app: &App, request: &RequestInfo, input: OidcCompleteInput) -> Result<Result<SessionTokens, Halt>> {
-    allow_address(app, request)?;
+    allow_address(app, request).await?;
     let (handle, begun, provider) = match take(app, &input.handle, &input.state, &input.code).await? {
         Ok(taken) => taken,
         Err(errors) => return Ok(Err(errors.into())),

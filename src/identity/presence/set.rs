@@ -72,7 +72,7 @@ impl PresenceMutation {
 async fn run(scope: &Scope, input: PresenceSetInput) -> Result<PresencePayload> {
     scope.actor.session()?;
     let (organization, member, presence) = (scope.actor.organization, scope.actor.member, &scope.app.presence);
-    scope.app.throttle.take("presence", &member.to_string(), CHANGES, CHANGES)?;
+    scope.app.throttle.take_here("presence", &member.to_string(), CHANGES, CHANGES)?;
     let mut tx = scope.begin().await?;
     let result = store(&mut tx, input).await;
     Ok(match tx.finish(result).await? {

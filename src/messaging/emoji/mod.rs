@@ -174,7 +174,7 @@ async fn create(scope: &Scope, input: EmojiCreateInput) -> Result<Outcome<Emoji>
     let (app, actor) = (&scope.app, &scope.actor);
     actor.demand(Resource::Emoji, Action::Create)?;
     actor.demand_verified()?;
-    app.throttle.take("emoji", &actor.user.to_string(), TRIES.0, TRIES.1)?;
+    app.throttle.take_here("emoji", &actor.user.to_string(), TRIES.0, TRIES.1)?;
     let mut errors = UserErrors::new();
     let name = tidied(&input.name, &mut errors);
     // Outside of the transaction: it takes its time.

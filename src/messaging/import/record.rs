@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     kit::{sql::Sql, value::Bind},
-    messaging::mention::Named,
+    messaging::{content::MessageKind, mention::Named},
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -34,6 +34,7 @@ pub struct Row {
     pub seq: i64,
     pub sender_id: Uuid,
     pub created_by: Uuid,
+    pub kind: MessageKind,
     pub body: Option<String>,
     pub edited_at: Option<Time>,
     pub deleted_at: Option<Time>,
@@ -48,12 +49,13 @@ pub struct Row {
     pub pinned_by: Option<Uuid>,
 }
 
-pub const ROW: [&str; 17] = [
+pub const ROW: [&str; 18] = [
     "id",
     "conversation_id",
     "seq",
     "sender_id",
     "created_by",
+    "kind",
     "body",
     "edited_at",
     "deleted_at",
@@ -85,6 +87,7 @@ impl Coming {
             seq,
             sender_id: self.sender,
             created_by: self.sender,
+            kind: if post.deleted { MessageKind::Text } else { MessageKind::of(&self.body) },
             body: (!post.deleted).then(|| self.body.clone()),
             edited_at,
             deleted_at: post.deleted.then_some(post.at),

@@ -124,6 +124,12 @@ impl Database {
         Ok(Watcher { client, _driver: driver })
     }
 
+    /// Another number once a connection was opened to a server that was started since, and so may have other rows than the one
+    /// before (failover, restore). Whoever has written after that has such a connection, and finds the new number.
+    pub fn server(&self) -> u64 {
+        self.pool.manager().server()
+    }
+
     /// Whether the database answers, within a second and within `database.wait_ms`.
     pub async fn ping(&self) -> Result<()> {
         let limit = self.wait.min(PING);

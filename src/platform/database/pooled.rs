@@ -10,6 +10,7 @@ use diesel::{
     sql_types::Text,
 };
 use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, TransactionManager};
+use parking_lot::Mutex;
 use std::{
     sync::{
         Arc,
@@ -145,11 +146,32 @@ pub(super) struct Manager {
     address: Address,
     statement_timeout: Duration,
     pulse: Arc<Pulse>,
+    server: Mutex<Server>,
+}
+
+/// The start of the server that connections were last opened to.
+#[derive(Default)]
+struct Server {
+    started: String,
+    /// How many others there were before it.
+    others: u64,
 }
 
 impl Manager {
     pub fn new(address: Address, statement_timeout: Duration, pulse: Arc<Pulse>) -> Self {
-        Manager { address, statement_timeout, pulse }
+        Manager { address, statement_timeout, pulse, server: Mutex::default() }
+    }
+
+    /// Another number after each start of the server that a connection was opened to since.
+    pub fn server(&self) -> u64 {
+        self.server.lock().others
+    }
+
+    fn note(&self, started: String) {
+        let mut server = self.server.lock();
+        if server.started != started {
+            *server = Server { started, others: server.others + 1 };
+        }
     }
 }
 
@@ -163,7 +185,10 @@ impl Manager {
             IDLE_TRANSACTION.as_millis(),
         );
         let answer = client.simple_query(&session).await.map_err(super::address::fault)?;
-        if let Some(role) = Facts::read(&answer)?.request_role()? {
+        let facts = Facts::read(&answer)?;
+        let role = facts.request_role()?;
+        self.note(facts.started);
+        if let Some(role) = role {
             client.batch_execute(role).await.map_err(super::address::fault)?;
         }
         Ok((client, driver))
@@ -209,6 +234,7 @@ impl managed::Manager for Manager {
 /// role could always switch to it.
 const WHO_AM_I: &str = "
     SELECT current_setting('server_version_num') AS version,
+           extract(epoch FROM pg_postmaster_start_time()) AS started,
            me.rolsuper AS superuser,
            me.rolsuper OR me.rolbypassrls AS bypasses,
            request.rolsuper OR request.rolbypassrls AS request_bypasses,
@@ -219,6 +245,7 @@ const WHO_AM_I: &str = "
 
 struct Facts {
     version: u32,
+    started: String,
     superuser: bool,
     bypasses: bool,
     request_bypasses: bool,
@@ -238,6 +265,7 @@ impl Facts {
         let yes = |column| text(column).map(|value| value == "t");
         Ok(Facts {
             version: text("version")?.parse().unwrap_or(0),
+            started: text("started")?.to_owned(),
             superuser: yes("superuser")?,
             bypasses: yes("bypasses")?,
             request_bypasses: yes("request_bypasses")?,

@@ -7,10 +7,11 @@ use futures_util::{StreamExt, future::BoxFuture};
 use redis::{Client, aio::MultiplexedConnection, cmd};
 use tokio_util::task::AbortOnDropHandle;
 
-/// A Redis server, and the names that are ours there.
+/// A Redis server, and what the names begin with that are ours there.
+#[derive(Clone)]
 pub struct Redis {
     client: Client,
-    channel: String,
+    prefix: String,
 }
 
 struct Line {
@@ -24,12 +25,22 @@ impl Redis {
     /// error in words, without the password.
     pub fn new(url: &str, prefix: &str) -> Result<Self, String> {
         let client = Client::open(url).map_err(|fault| fault.category().to_owned())?;
-        Ok(Redis { client, channel: format!("{prefix}:nodes") })
+        Ok(Redis { client, prefix: prefix.to_owned() })
+    }
+
+    /// What all names begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A connection for commands; an error in words.
+    pub async fn connection(&self) -> Result<MultiplexedConnection, String> {
+        self.client.get_multiplexed_async_connection().await.map_err(words)
     }
 
     /// The server's version, as it says itself.
     pub async fn version(&self) -> Result<String, String> {
-        let mut connection = self.client.get_multiplexed_async_connection().await.map_err(words)?;
+        let mut connection = self.connection().await?;
         let info: String = cmd("INFO").arg("server").query_async(&mut connection).await.map_err(words)?;
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
         Ok(version.unwrap_or("of an unknown version").trim().to_owned())
@@ -37,7 +48,8 @@ impl Redis {
 
     async fn connect(&self, hear: Hear) -> Result<Line, String> {
         let mut hears = self.client.get_async_pubsub().await.map_err(words)?;
-        hears.subscribe(&self.channel).await.map_err(words)?;
+        let channel = format!("{}:nodes", self.prefix);
+        hears.subscribe(&channel).await.map_err(words)?;
         let mut messages = hears.into_on_message();
         let hears = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
@@ -45,8 +57,7 @@ impl Redis {
             }
         });
         let hears = AbortOnDropHandle::new(hears);
-        let says = self.client.get_multiplexed_async_connection().await.map_err(words)?;
-        Ok(Line { says, channel: self.channel.clone(), hears })
+        Ok(Line { says: self.connection().await?, channel, hears })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     os::unix::net::UnixStream,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -30,8 +31,9 @@ impl Redis {
         Some(redis)
     }
 
-    fn begin(&mut self) {
-        let socket = self.folder.path().join("redis.sock");
+    /// Starts it where it was killed, with nothing in it.
+    pub fn begin(&mut self) {
+        let socket = self.socket();
         let script = r#"program=$1 socket=$2; "$program" --port 0 --unixsocket "$socket" --save '' --appendonly no &
             read -r _; kill -9 $!; wait; rm -f "$socket""#;
         let mut shell = Command::new("sh");
@@ -45,7 +47,11 @@ impl Redis {
     }
 
     pub fn url(&self) -> String {
-        format!("redis+unix://{}", self.folder.path().join("redis.sock").display())
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
     }
 
     /// Kills it, lets something be done meanwhile, and starts another one in its place.
@@ -55,7 +61,8 @@ impl Redis {
         self.begin();
     }
 
-    fn end(&mut self) {
+    /// Kills it.
+    pub fn end(&mut self) {
         if let Some(mut shell) = self.shell.take() {
             drop(shell.stdin.take());
             let _ = shell.wait();

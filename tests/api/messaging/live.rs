@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message, client::IntoClientRequest, http::Uri},
+    tungstenite::{Message, Utf8Bytes, client::IntoClientRequest, http::Uri},
 };
 
 /// How long anything may take that has to come.
@@ -55,10 +55,15 @@ impl Socket {
 
     /// The next message; None: the connection is gone.
     pub async fn hear(&mut self) -> Option<Value> {
+        Some(serde_json::from_str(&self.hear_text().await?).expect("JSON"))
+    }
+
+    /// As it came, for those who hear millions.
+    pub async fn hear_text(&mut self) -> Option<Utf8Bytes> {
         let heard = async {
             loop {
                 match self.0.next().await?.ok()? {
-                    Message::Text(text) => return Some(serde_json::from_str(&text).expect("JSON")),
+                    Message::Text(text) => return Some(text),
                     Message::Ping(_) | Message::Pong(_) => {}
                     _ => return None,
                 }
@@ -79,7 +84,13 @@ impl Feed {
     }
 
     pub async fn hear(&mut self) -> Said {
-        let Some(message) = self.0.hear().await else { return Said::Gone };
+        self.0.hear().await.map_or(Said::Gone, |message| Said::of(&message))
+    }
+}
+
+impl Said {
+    /// What a message of a subscription says.
+    pub fn of(message: &Value) -> Self {
         let payload = &message["payload"];
         let errors = if message["type"] == "error" { payload } else { &payload["errors"] };
         match message["type"].as_str() {
