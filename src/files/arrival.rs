@@ -114,6 +114,11 @@ pub async fn keep(
         state: FileState::Ready,
         checksum: Some(checksum),
         upload_until: None,
+        // Those of images are measured by the hour: `MeasureImages`.
+        width: None,
+        height: None,
+        thumbnails: Vec::new(),
+        measured_at: None,
         created_by: Some(member.into()),
         created_at: at,
         updated_at: at,
