@@ -46,8 +46,8 @@ const STREAMS: [StreamKind; 2] = [StreamKind::Conversation, StreamKind::Member];
 const SOON: Duration = Duration::from_millis(20);
 /// How often a node works at most.
 const PERIOD: Duration = Duration::from_millis(200);
-/// How long work that fails waits for its next try at most.
-const LONGEST: Duration = Duration::from_secs(60);
+/// How long work that fails waits for its next try at most, and all else with it.
+const LONGEST: Duration = Duration::from_secs(5);
 /// Streams that wait on a node at most; the sweep finds those beyond.
 const MOST: usize = 50_000;
 /// Streams in one transaction.
