@@ -193,7 +193,7 @@ fn matching(reader: &Actor, filter: AuditEventFilter) -> Result<Sql> {
     let mut from = Sql::new(" FROM events t0 WHERE t0.kind <> 'message_sent' AND t0.organization_id = ");
     from.bind(Bind::Uuid(Some(reader.organization))).push(
         " AND t0.kind NOT IN ('receipts_moved', 'settings_changed', 'presence_changed', 'conversation_entered',
-            'user_contact_changed')",
+            'user_contact_changed', 'notification_created', 'notifications_read')",
     );
     let fits = filter.predicate()?;
     if !fits.is_always() {

@@ -10,8 +10,14 @@ use crate::{
     },
     kit::{entity::Entity, plan::TableOf},
     messaging::{
-        MessagingMutation, MessagingQuery, attachment::MessageAttachment, conversation::Conversation,
-        feed::MessagingSubscription, inbox::InboxSubscription, mention::Mention, typing::TypingSubscription,
+        MessagingMutation, MessagingQuery,
+        attachment::MessageAttachment,
+        conversation::Conversation,
+        feed::MessagingSubscription,
+        inbox::InboxSubscription,
+        mention::Mention,
+        notification::{Notification, feed::NotificationSubscription},
+        typing::TypingSubscription,
         user_contact::UserContact,
     },
     node::NodeQuery,
@@ -44,6 +50,7 @@ pub struct Subscription(
     CrmSubscription,
     MessagingSubscription,
     InboxSubscription,
+    NotificationSubscription,
     PresenceSubscription,
     TypingSubscription,
 );
@@ -74,6 +81,7 @@ pub const TABLES: &[TableOf] = &[
     ApiKey::table,
     File::table,
     UserContact::table,
+    Notification::table,
 ];
 
 /// How the schema is written down: sorted, as in `schema.graphql`.

@@ -26,6 +26,10 @@ use crate::{
         },
         mention::Mention,
         message::Message,
+        notification::{
+            Notification,
+            feed::{NotificationCreated, NotificationsRead},
+        },
         participant::Participant,
         receipt::ReceiptsMoved,
         user_contact::UserContact,
@@ -57,6 +61,7 @@ pub enum Node {
     TeamMember(Arc<TeamMember>),
     File(Arc<File>),
     UserContact(Arc<UserContact>),
+    Notification(Arc<Notification>),
 }
 
 /// An event of a feed.
@@ -82,6 +87,8 @@ pub enum FeedEvent {
     ThreadFollowed(ThreadFollowed),
     ThreadUnfollowed(ThreadUnfollowed),
     ReceiptsMoved(ReceiptsMoved),
+    NotificationCreated(NotificationCreated),
+    NotificationsRead(NotificationsRead),
     ResyncRequired(ResyncRequired),
 }
 
@@ -144,7 +151,8 @@ async fn find(scope: &Scope, ids: Vec<Uuid>, selections: &[SelectionField<'_>]) 
         Team,
         TeamMember,
         File,
-        UserContact
+        UserContact,
+        Notification
     );
     Ok(found)
 }

@@ -305,6 +305,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// How far each follower of the log has come in each stream; one without a row is before the first event.
+    log_places (organization_id, stream_id, follower) {
+        organization_id -> Uuid,
+        stream_id -> Uuid,
+        follower -> Text,
+        seq -> Int8,
+    }
+}
+
+diesel::table! {
     /// Who tried to sign in: every attempt whose password was looked at. Never changed; removed after a while.
     login_attempts (id) {
         id -> Uuid,
@@ -418,6 +428,29 @@ diesel::table! {
         /// When it was pinned to its conversation; null: it is not.
         pinned_at -> Nullable<Timestamptz>,
         pinned_by -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    /// What members were told of that concerns them. Each row is one member's alone.
+    notifications (organization_id, id) {
+        organization_id -> Uuid,
+        /// Made of the event and the member: what is done twice is one row. Begins with the time of the event.
+        id -> Uuid,
+        /// Who was told.
+        member_id -> Uuid,
+        kind -> Text,
+        conversation_id -> Nullable<Uuid>,
+        message_id -> Nullable<Uuid>,
+        /// The number of the message: whoever has read the conversation up to it has read this.
+        message_seq -> Nullable<Int8>,
+        actor_id -> Nullable<Uuid>,
+        /// When it was marked as read; follows the position of the member in the conversation soon after.
+        marked_at -> Nullable<Timestamptz>,
+        created_by -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int4,
     }
 }
 
@@ -763,12 +796,14 @@ diesel::joinable!(idempotency_keys -> organizations (organization_id));
 diesel::joinable!(invitations -> organizations (organization_id));
 diesel::joinable!(jobs -> organizations (organization_id));
 diesel::joinable!(leads -> organizations (organization_id));
+diesel::joinable!(log_places -> organizations (organization_id));
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(mentions -> organizations (organization_id));
 diesel::joinable!(message_attachments -> organizations (organization_id));
 diesel::joinable!(message_versions -> organizations (organization_id));
 diesel::joinable!(messages -> organizations (organization_id));
+diesel::joinable!(notifications -> organizations (organization_id));
 diesel::joinable!(oidc_attempts -> users (user_id));
 diesel::joinable!(participants -> organizations (organization_id));
 diesel::joinable!(position_advances -> organizations (organization_id));
@@ -798,12 +833,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     invitations,
     jobs,
     leads,
+    log_places,
     login_attempts,
     memberships,
     mentions,
     message_attachments,
     message_versions,
     messages,
+    notifications,
     oidc_attempts,
     organizations,
     participants,

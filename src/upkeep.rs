@@ -5,7 +5,10 @@ use crate::{
     app::App,
     files::{PurgeUploads, RemoveObject, SweepObjects},
     identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
-    messaging::receipt::TellReceipts,
+    messaging::{
+        notification::{follow::NotifyMissed, purge::PurgeNotifications},
+        receipt::TellReceipts,
+    },
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
@@ -14,6 +17,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Every kind of job, and how often those come that recur.
@@ -29,6 +33,8 @@ pub fn registry() -> Registry<Arc<App>> {
         .every::<PurgeUploads>(HOUR)
         .every::<SweepObjects>(24 * HOUR)
         .every::<TellReceipts>(HOUR)
+        .every::<NotifyMissed>(5 * MINUTE)
+        .every::<PurgeNotifications>(6 * HOUR)
 }
 
 /// Begins to work.

@@ -27,7 +27,7 @@ use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -54,10 +54,15 @@ pub struct Hub {
     _listener: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
+/// What is told of committed events.
+type Overhear = Box<dyn Fn(&[Arc<Event>]) + Send + Sync>;
+
 pub(super) struct Exchange {
     pub log: Arc<dyn Log>,
     bus: Box<dyn Bus>,
     pub config: EventConfig,
+    /// Whoever hears of all that this node has committed.
+    overhearing: OnceLock<Overhear>,
     /// Streams with subscribers.
     live: RwLock<HashMap<StreamId, Arc<Live>>>,
     /// Streams of which something is missing: the sweeper reads it.
@@ -105,6 +110,7 @@ impl Hub {
             log,
             bus: Box::new(bus),
             config: config.clone(),
+            overhearing: OnceLock::new(),
             live: RwLock::default(),
             gaps: Mutex::default(),
             gap: Notify::new(),
@@ -125,6 +131,9 @@ impl Hub {
     /// Hands committed events to this node's subscribers and hints the other nodes. Call it after the commit, in
     /// any order, as soon as possible; it never waits. What is never published arrives with the next sweep.
     pub fn publish(&self, events: Vec<Arc<Event>>) {
+        if let Some(overhear) = self.exchange.overhearing.get() {
+            overhear(&events);
+        }
         for batch in events.chunk_by(|a, b| a.stream_id() == b.stream_id()) {
             let Some(newest) = batch.last() else { continue };
             if let Some(live) = self.exchange.live(newest.stream_id()) {
@@ -132,6 +141,12 @@ impl Hub {
             }
             self.exchange.bus.announce(newest.stream_id(), newest.seq);
         }
+    }
+
+    /// Has somebody told of all events that this node commits, behind the commit and on the writer's way: it must neither
+    /// wait nor hold the hub. The first who asks is told, for as long as the hub lives.
+    pub fn overhear(&self, with: impl Fn(&[Arc<Event>]) + Send + Sync + 'static) {
+        let _ = self.exchange.overhearing.set(Box::new(with));
     }
 
     /// Hears from another node that `seq` is committed; reads it if somebody here watches.

@@ -6,6 +6,7 @@ pub mod cookies;
 pub mod entity;
 pub mod feed;
 pub mod filter;
+pub mod follow;
 pub mod history;
 pub mod id;
 pub mod idempotency;

@@ -12,6 +12,7 @@ mod history;
 pub mod inbox;
 pub mod mention;
 pub mod message;
+pub mod notification;
 mod open;
 pub mod own;
 pub mod participant;
@@ -42,6 +43,8 @@ pub struct MessagingQuery(
     history::HistoryQuery,
     search::SearchQuery,
     user_contact::UserContactQuery,
+    notification::NotificationQuery,
+    notification::NotificationCountsQuery,
 );
 
 /// The wing's mutations.
@@ -58,5 +61,6 @@ pub struct MessagingMutation(
     position::PositionMutation,
     settings::SettingsMutation,
     user_contact::UserContactMutation,
+    notification::read::NotificationMutation,
     typing::TypingMutation,
 );

@@ -3,6 +3,7 @@
 
 use super::{
     conversation::{Conversation, ConversationPayload, not_found},
+    notification,
     participant::may_talk,
     receipt,
 };
@@ -32,7 +33,8 @@ pub struct PositionMutation;
 impl PositionMutation {
     /// Says that you have read a conversation up to a message, on whatever device; that it has reached you follows. An
     /// answer without errors means that it is stored: your own counts show it at once, and the others are told within
-    /// about a second (`ReceiptsMoved`), together with what others have read meanwhile. May be sent again at will.
+    /// about a second (`ReceiptsMoved`), together with what others have read meanwhile. Your notifications of messages up
+    /// to there are read as well. May be sent again at will.
     ///
     /// User errors: OUT_OF_RANGE for a number below 0 or above that of the newest message.
     async fn conversation_mark_read(
@@ -99,6 +101,10 @@ async fn store(scope: &Scope, input: &ConversationMarkInput, reached: Reached) -
     let mut conn = scope.reader().await?;
     let moved = statement(scope, input, reached).execute(&mut *conn).await?;
     let mut untold = moved > 0;
+    if moved > 0 && reached == Reached::Read {
+        let (hub, seat) = (&scope.app.hub, (scope.actor.member, conversation));
+        notification::read::settle(&mut conn, hub, scope.actor.organization, seat).await?;
+    }
     if moved == 0 {
         let mut sql = Sql::new(
             "SELECT c.last_seq, p.read_seq > p.last_read_seq OR p.delivered_seq > p.last_delivered_seq AS untold

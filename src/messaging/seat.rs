@@ -110,7 +110,7 @@ pub async fn join(
         kind: "conversation_entered",
         entity: "Inbox",
         entity_id: conversation.0,
-        payload: json!({}),
+        payload: json!({ "member_id": member }),
     });
     Ok(Participant {
         id: id.into(),

@@ -22,6 +22,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("100_request_role.sql", include_str!("../../functions/100_request_role.sql")),
     ("200_conversation_cursor.sql", include_str!("../../functions/200_conversation_cursor.sql")),
     ("300_search_messages.sql", include_str!("../../functions/300_search_messages.sql")),
+    ("450_notification_read_at.sql", include_str!("../../functions/450_notification_read_at.sql")),
 ];
 
 /// How long a start waits for a database that does not answer yet, such as one that starts beside Stoa.

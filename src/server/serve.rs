@@ -2,7 +2,7 @@
 //! Invariant: a stop loses no request that was being answered, and nobody keeps a connection by doing nothing.
 
 use super::{Server, edge, limits::ConnectionPermit, router};
-use crate::{config::millis, error::Result, upkeep};
+use crate::{config::millis, error::Result, messaging::notification::follow, upkeep};
 use axum::{Router, body::Body};
 use hyper::service::service_fn;
 use hyper_util::{
@@ -48,6 +48,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
     let protocol = Arc::new(protocol());
     let connections = TaskTracker::new();
     let worker = upkeep::start(&server.app);
+    let following = follow::start(&server.app);
     let cut = CancellationToken::new();
 
     while let Some((stream, peer, permit)) = accept(&server, &listener, &stop).await {
@@ -76,6 +77,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
         cut.cancel();
         connections.wait().await;
     }
+    following.stop(drain).await;
     Ok(())
 }
 

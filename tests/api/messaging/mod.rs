@@ -10,6 +10,8 @@ mod inbox;
 pub mod live;
 mod mention;
 mod message;
+mod notification;
+mod notification_feed;
 mod participant;
 mod pin;
 mod position;

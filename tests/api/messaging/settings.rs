@@ -4,7 +4,7 @@ use crate::kit::{Founder, Server, data, server, user_errors};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-async fn set(server: &Server, by: &Founder, input: Value) -> Value {
+pub async fn set(server: &Server, by: &Founder, input: Value) -> Value {
     let query = "mutation($input: ConversationSettingsUpdateInput!) { conversationSettingsUpdate(input: $input) {
         conversation { settings { pinned mutedUntil notificationLevel draft } } userErrors { field code } } }";
     server.graphql(query, json!({ "input": input }), Some(by)).await

@@ -70,6 +70,8 @@ pub async fn something_happens(server: &Server, world: &World, types: &Types) ->
         let answer = world.ask(server, &document, variables).await;
         made.push(data(&answer, &format!("made.{kind}.id")).as_str().expect("an id").to_owned());
     }
+    // Of what a member does themselves they are not notified.
+    made.push(server.group(&world.colleague, &[&world.founder]).await.id);
     made
 }
 

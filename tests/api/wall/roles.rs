@@ -236,6 +236,13 @@ impl<'a> Stage<'a> {
         let found = world.ask(server, "{ conversations { nodes { participants { nodes { id } } } } }", json!({})).await;
         let text = found.to_string();
         world.ids.insert("Participant".to_owned(), super::world::uuids(&text).map(str::to_owned).collect());
+        // Everybody's, of conversations that the actor is in, or was, or never was.
+        let organization = founder.organization;
+        stoa::messaging::notification::follow::catch_up(&server.app, organization).await.expect("caught up");
+        let all =
+            format!("SELECT string_agg(id::text, ' ') FROM notifications WHERE organization_id = '{organization}'");
+        let found = server.text(&all).await;
+        world.ids.insert("Notification".to_owned(), super::world::uuids(&found).map(str::to_owned).collect());
         Stage { server, filler, role, permissions, founder: world, actor, records, others, begin, faults: Vec::new() }
     }
 

@@ -27,7 +27,8 @@ pub struct World {
 impl Source for World {
     fn ids(&self, kind: &str, _focus: bool) -> Vec<String> {
         match kind {
-            ANY => self.ids.values().flatten().cloned().collect(),
+            // Of each kind some: no more than `nodes` takes.
+            ANY => self.ids.values().flat_map(|ids| ids.iter().take(100 / self.ids.len())).cloned().collect(),
             kind => self.ids.get(kind).cloned().unwrap_or_default(),
         }
     }
@@ -88,11 +89,14 @@ impl World {
         let begin = world.ask(server, "{ changes { cursor } }", json!({})).await;
         let begin = data(&begin, "changes.cursor").as_str().expect("a cursor").to_owned();
         world.cursors.entry("changes".to_owned()).or_default().insert(begin);
+        // Of what the founder does themselves they are not notified.
+        server.group(&world.colleague, &[&world.founder]).await;
         // Twice, so that references have something to name.
         for _ in 0..2 {
             for field in creators(filler) {
                 world.create(server, filler, field).await;
             }
+            stoa::messaging::notification::follow::catch_up(&server.app, organization).await.expect("caught up");
             world.look_up(server).await;
             // The contents were never sent; only what is whole can be attached.
             server
