@@ -6,6 +6,7 @@ use super::{
     attachment::{self, *},
     block,
     conversation::{Conversation, change},
+    link,
     mention::{self, *},
     participant::{Participant, ParticipantRole, hold_own, in_own_conversations, may_talk},
     reaction::{self, ReactionGroup},
@@ -13,6 +14,7 @@ use super::{
     version::{self, MessageVersion},
 };
 use crate::{
+    crm::feed::Record,
     events::Change,
     files::file::File,
     identity::Member,
@@ -73,7 +75,8 @@ pub struct Message {
     #[entity(filter)]
     pub last_reply_at: Option<DateTime>,
     /// What was said, in Markdown, at most 40 000 characters; `<@ID>` names a member, `<@channel>` everybody here, `<@here>`
-    /// those who are online. Empty: it only brings files along (`attachments`). Null: it was deleted.
+    /// those who are online, `<#account:ID>`, `<#contact:ID>` and `<#lead:ID>` a record. Empty: it only brings files along
+    /// (`attachments`). Null: it was deleted.
     #[entity(filter, search)]
     pub body: Option<String>,
     /// When it was last edited; null: it is as it was sent.
@@ -118,6 +121,11 @@ impl Computed<'_, Message> {
         Ok(mention::mentions_me(ctx, self)?)
     }
 
+    /// The records that its body links to, each once and in its order: at most 20, those that you may read.
+    async fn records(&self, ctx: &Context<'_>) -> Vec<Record> {
+        link::records(ctx, self).await
+    }
+
     /// What it said before it was edited, the newest first: at most 50. A deleted one has none.
     async fn versions(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<MessageVersion>> {
         Ok(version::of(ctx, self).await?)
@@ -131,6 +139,7 @@ pub struct MessageSendInput {
     pub conversation_id: Id<Conversation>,
     /// What to say, in Markdown: 1 to 40 000 characters, or nothing beside files. `<@ID>` mentions a member of the conversation
     /// (at most 50), by the member's id; `<@channel>` all of them; `<@here>` those who are online.
+    /// `<#account:ID>`, `<#contact:ID>` and `<#lead:ID>` link to a record, which `records` shows to those who may read it.
     pub body: Option<String>,
     /// Files to bring along, in this order: at most 10, uploaded by yourself and READY.
     pub file_ids: Option<Vec<Id<File>>>,

@@ -10,6 +10,7 @@ pub mod feed;
 mod gather;
 mod history;
 pub mod inbox;
+mod link;
 pub mod mention;
 pub mod message;
 pub mod notification;

@@ -7,6 +7,7 @@ mod conversation;
 mod feed;
 mod history;
 mod inbox;
+mod link;
 pub mod live;
 mod mention;
 mod message;
