@@ -6,12 +6,12 @@ use crate::{
     cluster::{Bus, Cluster, Person},
     live::{Feed, Said},
     plan,
-    program::{Program, text},
+    program::{Program, pause, text},
     talk::Client,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde_json::json;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::time::{Duration, sleep};
 
 const FEED: &str = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
@@ -26,8 +26,14 @@ fn number(cursor: &str) -> i64 {
     i64::from_be_bytes(bytes[..8].try_into().expect("a number"))
 }
 
-/// All that somebody is told until the feed ends, or until the given number.
-async fn told(node: &Program, who: &Person, talk: &(String, String), until: Option<i64>) -> (Vec<Seen>, Said) {
+/// All that somebody is told until the feed ends, or until the given number; counted in `begun` when the first comes.
+async fn told(
+    node: &Program,
+    who: &Person,
+    talk: &(String, String),
+    until: Option<i64>,
+    begun: &AtomicUsize,
+) -> (Vec<Seen>, Said) {
     let variables = json!({ "id": talk.0, "after": talk.1 });
     let mut feed = Feed::open(&node.ws_url(), &who.token, FEED, variables).await.expect("a node");
     let mut seen: Vec<Seen> = Vec::new();
@@ -35,6 +41,7 @@ async fn told(node: &Program, who: &Person, talk: &(String, String), until: Opti
         match feed.hear().await {
             Said::Event(event) => {
                 let about = event["participant"]["memberId"].as_str().unwrap_or_default().to_owned();
+                begun.fetch_add(usize::from(seen.is_empty()), Ordering::Relaxed);
                 seen.push((number(&text(&event, "cursor")), text(&event, "__typename"), about));
             }
             end => return (seen, end),
@@ -53,7 +60,7 @@ async fn who_is_removed_gets_not_one_event_more() {
     let [ada, others @ ..] = &*cluster.people else { panic!("people") };
     let [here, there] = &*cluster.nodes else { panic!("two nodes") };
     let talk = here.conversation(&cluster.others()).await;
-    let over = AtomicBool::new(false);
+    let (over, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
     let talking = |node, name: &'static str| {
         let (talk, over) = (&talk, &over);
         async move {
@@ -68,10 +75,14 @@ async fn who_is_removed_gets_not_one_event_more() {
     };
     // Each on both nodes, one of which hears of the removal only by the way.
     let following = others.iter().map(async |person| {
-        let (one, other) = tokio::join!(told(here, person, &talk, None), told(there, person, &talk, None));
+        let (one, other) =
+            tokio::join!(told(here, person, &talk, None, &begun), told(there, person, &talk, None, &begun));
         (person, [one, other])
     });
     let removing = async {
+        while begun.load(Ordering::Relaxed) < 2 * others.len() {
+            pause().await;
+        }
         for (at, person) in others.iter().enumerate() {
             sleep(Duration::from_millis(100)).await;
             let query = "mutation($input: ParticipantInput!) { participantRemove(input: $input) {
@@ -91,7 +102,7 @@ async fn who_is_removed_gets_not_one_event_more() {
     let query = "query($id: ID!) { conversation(id: $id) { cursor } }";
     let (_, answer) = here.graphql(query, json!({ "id": talk.0 })).await.expect("an answer");
     let end = text(&answer["data"]["conversation"], "cursor");
-    let (whole, _) = told(there, ada, &talk, Some(number(&end))).await;
+    let (whole, _) = told(there, ada, &talk, Some(number(&end)), &begun).await;
     assert!(whole.windows(2).all(|two| two[1].0 == two[0].0 + 1), "the owner has all");
     for (person, feeds) in following {
         let gone = |(_, kind, about): &Seen| kind == "ParticipantRemoved" && *about == person.member;
@@ -105,7 +116,7 @@ async fn who_is_removed_gets_not_one_event_more() {
     // Whoever comes back has no way in, on either node, wherever they were.
     for (person, after) in others.iter().flat_map(|person| [(person, talk.1.clone()), (person, end.clone())]) {
         for node in [here, there] {
-            let (seen, refusal) = told(node, person, &(talk.0.clone(), after.clone()), None).await;
+            let (seen, refusal) = told(node, person, &(talk.0.clone(), after.clone()), None, &begun).await;
             assert_eq!((seen, refusal), (Vec::new(), Said::Refused("NOT_FOUND".to_owned())));
         }
     }

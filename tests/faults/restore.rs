@@ -45,11 +45,9 @@ async fn say(node: &Program, talk: &str, what: &str, count: i64) {
 
 /// The way back is the end: nothing else comes.
 async fn resyncs(mut feed: Feed, why: &str) {
-    loop {
-        match feed.hear().await {
-            Said::Event(event) if event["__typename"] == "ResyncRequired" => return,
-            other => panic!("{why}: {other:?}"),
-        }
+    match feed.hear().await {
+        Said::Event(event) if event["__typename"] == "ResyncRequired" => {}
+        other => panic!("{why}: {other:?}"),
     }
 }
 
