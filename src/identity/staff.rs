@@ -8,7 +8,7 @@
 use super::{
     api_key_change,
     custom_role::{CustomRole, choose, permissions_of},
-    member::{Member, MemberStatus},
+    member::{Member, MemberStatus, hold_members},
     session,
     step_up::demand_recent_proof,
     team_member::leave_all,
@@ -253,8 +253,10 @@ async fn transfer(tx: &mut Tx, input: OwnershipTransferInput) -> Result<Member, 
     if tx.scope.actor.role != Role::Owner {
         return Err(Error::forbidden("Only an owner can make somebody else one in their place.").into());
     }
-    let heir = lock(tx, "memberId", (input.member_id, None), Action::Manage).await?;
     let me = Id::from(tx.scope.actor.member);
+    hold(tx).await?;
+    hold_members(tx, [me.0, input.member_id.0]).await?;
+    let heir = lock(tx, "memberId", (input.member_id, None), Action::Manage).await?;
     let own = lock(tx, "memberId", (me, None), Action::Manage).await?;
     let fault = match heir.status {
         _ if heir.id.0 == own.id.0 => Some("You are an owner already. Name somebody else."),

@@ -28,6 +28,7 @@ mod scheduled;
 mod settings;
 mod snapshot;
 mod thread;
+mod together;
 pub mod typing;
 pub mod user_contact;
 mod version;
