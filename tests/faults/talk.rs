@@ -284,7 +284,7 @@ pub async fn talk_through(
             let mut client = client(talk, sender);
             let mut sent = Vec::new();
             for number in (sender..crowd.messages).step_by(crowd.senders) {
-                sent.push(client.say(id, &format!("{talk} {sender}.{number}")).await);
+                sent.push(client.say(id, &format!("{id} {sender}.{number}")).await);
                 progress.acknowledge();
             }
             (talk, sent)
