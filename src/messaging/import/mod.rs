@@ -28,7 +28,7 @@ use crate::{
     files::arrival::Room,
     identity::administration,
     kit::{sql::Sql, value::Bind},
-    platform::database::Transaction,
+    platform::database::Connection,
 };
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
@@ -66,10 +66,17 @@ struct Export {
 
 /// Imports an export; what came of it, in words. A fault behind the reading says that the run can be repeated.
 pub async fn run(app: &App, order: Order) -> Result<String> {
+    let organization = administration::organization(app, &order.organization).await?;
+    let missing = || Error::bad_input(format!("There is no organization {}.", order.organization));
+    let organization = organization.ok_or_else(missing)?;
+    let alone = Alone::in_organization(app, organization, &order.organization).await?;
+    let done = import(app, organization, order).await;
+    alone.end().await;
+    done
+}
+
+async fn import(app: &App, organization: Uuid, order: Order) -> Result<String> {
     let Order { source, file, organization: slug, dry_run } = order;
-    let organization = administration::organization(app, &slug).await?;
-    let organization = organization.ok_or_else(|| Error::bad_input(format!("There is no organization {slug}.")))?;
-    let alone = alone(app, organization, &slug).await?;
     let (path, folder) = (file.clone(), app.config.data_dir.clone());
     let read = tokio::task::spawn_blocking(move || read(source, &path, &folder));
     let Export { people, places, mut posts, package, mut report } = read.await.map_err(Error::ours)??;
@@ -95,7 +102,6 @@ pub async fn run(app: &App, order: Order) -> Result<String> {
         tracing::error!(?fault, "the import broke off");
         Error::ours(format!("the import broke off ({fault}). What has come stays; run it again, and the rest follows"))
     })?;
-    alone.rollback().await?;
     let shown = file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
     let verb = if dry_run { "would bring" } else { "brought" };
     let heading = format!("{shown}, an export of {}, {verb} into {slug}:", source.name());
@@ -108,16 +114,38 @@ struct Locked {
     locked: bool,
 }
 
-/// One import into an organization at a time: held as long as the transaction.
-async fn alone(app: &App, organization: Uuid, slug: &str) -> Result<Transaction> {
-    let mut tx = app.database.of(organization).await?.begin().await?;
-    let mut sql = Sql::new("SELECT pg_try_advisory_xact_lock(hashtextextended(");
-    sql.bind(Bind::Text(Some(format!("stoa.import.{organization}")))).push(", 0)) AS locked");
-    let Locked { locked } = sql.get_result(&mut *tx).await?;
-    if locked {
-        Ok(tx)
-    } else {
-        Err(Error::bad_input(format!("Another import into {slug} is running. Wait until it has ended.")))
+/// One import into an organization at a time. The lock is the connection's and no transaction's: nothing happens on it while the
+/// import works, and such a transaction the database ends after half a minute.
+struct Alone {
+    conn: Connection,
+    organization: Uuid,
+}
+
+impl Alone {
+    async fn in_organization(app: &App, organization: Uuid, slug: &str) -> Result<Self> {
+        let mut alone = Alone { conn: app.database.of(organization).await?, organization };
+        if alone.locked("SELECT pg_try_advisory_lock(").await? {
+            Ok(alone)
+        } else {
+            Err(Error::bad_input(format!("Another import into {slug} is running. Wait until it has ended.")))
+        }
+    }
+
+    async fn locked(&mut self, begin: &'static str) -> Result<bool> {
+        let mut sql = Sql::new(begin);
+        let name = format!("stoa.import.{}", self.organization);
+        sql.push("hashtextextended(").bind(Bind::Text(Some(name))).push(", 0)) AS locked");
+        let Locked { locked } = sql.get_result(&mut *self.conn).await?;
+        Ok(locked)
+    }
+
+    /// The connection goes back to others, and must not take the lock along. Whatever has come of the import has come.
+    async fn end(mut self) {
+        match self.locked("SELECT pg_advisory_unlock(").await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("the lock of the import was lost on the way"),
+            Err(fault) => tracing::warn!(?fault, "the lock of the import was lost on the way"),
+        }
     }
 }
 
