@@ -3,13 +3,14 @@
 //! same export again, or a newer one, adds only what is missing, also behind a run that broke off.
 //!
 //! In reading order: `slack` and `mattermost` read a file (`package` opens it, `markup` makes Markdown of texts) into `model` and
-//! `spool`; `people`, `places` and `write` make records of it; `report` counts.
+//! `spool`; `people`, `own` (emoji), `places` and `write` make records of it; `report` counts.
 
 mod attach;
 mod emoji;
 mod markup;
 mod mattermost;
 mod model;
+mod own;
 mod package;
 mod people;
 mod places;
@@ -32,12 +33,12 @@ use crate::{
 };
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
-use model::{People, Places};
+use model::Team;
 use package::Package;
 use report::Report;
 use spool::{Sorted, Spool};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{Read, Seek},
     path::{Path, PathBuf},
@@ -57,8 +58,7 @@ pub struct Order {
 
 /// An export that was read.
 struct Export {
-    people: People,
-    places: Places,
+    team: Team,
     posts: Sorted,
     package: Option<Package>,
     report: Report,
@@ -79,7 +79,7 @@ async fn import(app: &App, organization: Uuid, order: Order) -> Result<String> {
     let Order { source, file, organization: slug, dry_run } = order;
     let (path, folder) = (file.clone(), app.config.data_dir.clone());
     let read = tokio::task::spawn_blocking(move || read(source, &path, &folder));
-    let Export { people, places, mut posts, package, mut report } = read.await.map_err(Error::ours)??;
+    let Export { team, mut posts, package, mut report } = read.await.map_err(Error::ours)??;
     let mut writer = Writer {
         app,
         organization,
@@ -87,13 +87,15 @@ async fn import(app: &App, organization: Uuid, order: Order) -> Result<String> {
         dry: dry_run,
         package,
         report: &mut report,
-        members: Vec::with_capacity(people.all.len()),
+        members: Vec::with_capacity(team.people.all.len()),
         active: HashSet::new(),
         room: Room::of(app, organization).await?,
+        emojis: HashMap::new(),
     };
     let written = async {
-        writer.people(&people.all).await?;
-        for (number, place) in (0..).zip(&places.all) {
+        writer.people(&team.people.all).await?;
+        writer.own_emojis(&team.emojis).await?;
+        for (number, place) in (0..).zip(&team.places.all) {
             writer.place(number, place, &mut posts).await?;
         }
         Ok::<(), Error>(())
@@ -152,11 +154,11 @@ impl Alone {
 fn read(source: Source, path: &Path, folder: &Path) -> Result<Export> {
     let (mut spool, mut report) = (Spool::begin(folder)?, Report::default());
     let shown = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (people, places, package) = match source {
+    let (team, package) = match source {
         Source::Slack => {
             let mut package = Package::open(path, source)?;
-            let (people, places) = slack::read(&mut package, &mut spool, &mut report)?;
-            (people, places, None)
+            let team = slack::read(&mut package, &mut spool, &mut report)?;
+            (team, Some(package))
         }
         Source::Mattermost => {
             let cannot = |why: std::io::Error| Error::bad_input(format!("{} cannot be read: {why}.", path.display()));
@@ -167,14 +169,12 @@ fn read(source: Source, path: &Path, folder: &Path) -> Result<Export> {
             if zipped {
                 let mut package = Package::open(path, source)?;
                 let lines = mattermost::lines_of(&package)?;
-                let (people, places) =
-                    mattermost::read(package.entry(&lines, u64::MAX)?, &lines, &mut spool, &mut report)?;
-                (people, places, Some(package))
+                let team = mattermost::read(package.entry(&lines, u64::MAX)?, &lines, &mut spool, &mut report)?;
+                (team, Some(package))
             } else {
-                let (people, places) = mattermost::read(file, &shown, &mut spool, &mut report)?;
-                (people, places, None)
+                (mattermost::read(file, &shown, &mut spool, &mut report)?, None)
             }
         }
     };
-    Ok(Export { people, places, posts: spool.sorted()?, package, report })
+    Ok(Export { team, posts: spool.sorted()?, package, report })
 }

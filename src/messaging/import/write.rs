@@ -49,6 +49,8 @@ pub struct Writer<'a> {
     pub active: HashSet<Uuid>,
     /// What the organization may still have of files.
     pub room: Room,
+    /// What is reacted with, by the names of emoji there: one of Unicode, or `:name:` of one of the organization's own.
+    pub emojis: HashMap<String, String>,
 }
 
 /// A conversation as its messages see it.
@@ -334,14 +336,18 @@ impl Writer<'_> {
             let (mut emojis, mut seen) = (BTreeSet::new(), HashSet::new());
             for reaction in &coming.post.reactions {
                 let Some(member) = self.member(reaction.by) else { continue };
-                if !emojis.contains(&reaction.emoji) && emojis.len() >= MOST_EMOJIS as usize {
+                let Some(emoji) = self.reacted_with(&reaction.emoji).map(str::to_owned) else {
+                    self.report.leave_at(Why::OwnEmoji, reaction.emoji.as_str());
+                    continue;
+                };
+                if !emojis.contains(&emoji) && emojis.len() >= MOST_EMOJIS as usize {
                     self.report.leave(Why::ManyEmojis);
                     continue;
                 }
-                emojis.insert(&reaction.emoji);
-                if seen.insert((member, &reaction.emoji)) {
+                emojis.insert(emoji.clone());
+                if seen.insert((member, emoji.clone())) {
                     rows.push(json!({
-                        "message_id": coming.id, "member_id": member, "emoji": reaction.emoji, "created_at": reaction.at
+                        "message_id": coming.id, "member_id": member, "emoji": emoji, "created_at": reaction.at
                     }));
                 }
             }

@@ -1,5 +1,6 @@
 //! Teams that come over by `stoa import`, read back as one of their members sees them.
 
+mod emoji;
 mod hostile;
 mod mattermost;
 mod newer;
