@@ -82,27 +82,26 @@ impl Writer<'_> {
         self.members.get(number as usize).map(|member| member.member)
     }
 
-    /// Writes a place: its conversation, and those of its messages that are not there.
+    /// Writes a place: its conversation, those of its messages that are not there, and who takes part in it.
     pub async fn place(&mut self, number: u32, place: &Place, posts: &mut Sorted) -> Result<()> {
         let first = posts.time_of(number);
-        let Some(settled) = self.settle(place, first).await? else { return Ok(()) };
+        let Some((settled, seats)) = self.settle(place, first).await? else { return Ok(()) };
         let mut ground = self.ground(place, settled).await?;
-        loop {
+        while posts.time_of(number).is_some() {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while batch.len() < AT_ONCE && bytes < BYTES {
                 let Some(next) = posts.next_of(number)? else { break };
                 bytes += next.post.body.len();
                 batch.extend(self.coming(&ground.place, next));
             }
-            if batch.is_empty() && posts.time_of(number).is_none() {
-                tracing::info!(conversation = %place.label, "imported");
-                return Ok(());
-            }
             let batch = self.missing(&mut ground, batch).await?;
             if !batch.is_empty() {
                 self.batch(&mut ground, batch).await?;
             }
         }
+        self.let_in(place, settled, &seats).await?;
+        tracing::info!(conversation = %place.label, "imported");
+        Ok(())
     }
 
     async fn ground(&self, place: &Place, settled: Settled) -> Result<Ground> {

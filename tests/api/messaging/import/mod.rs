@@ -3,6 +3,7 @@
 mod emoji;
 mod hostile;
 mod mattermost;
+mod meanwhile;
 mod newer;
 mod slack;
 

@@ -7,7 +7,7 @@ use super::{
 use crate::kit::server;
 
 /// So many messages by Ada and Bob, a minute apart, the first with replies to it; from that day on.
-fn day(first: u32, count: u32) -> Value {
+pub fn day(first: u32, count: u32) -> Value {
     (first..first + count)
         .map(|n| {
             let ts = format!("{}.000100", 1_704_100_000 + n * 60);
@@ -21,13 +21,13 @@ fn day(first: u32, count: u32) -> Value {
         .collect()
 }
 
-fn export(ada: &Founder, days: &[(&str, Value)]) -> Made {
+pub fn export(ada: &Founder, days: &[(&str, Value)]) -> Made {
     let mut entries = vec![entry("users.json", slack_people(ada)), entry("channels.json", slack_channels())];
     entries.extend(days.iter().map(|(name, day)| entry(name, day.clone())));
     file("export.zip", &packed(&entries))
 }
 
-fn expected(count: u32) -> Vec<String> {
+pub fn expected(count: u32) -> Vec<String> {
     (0..count).map(|n| format!("m{n}")).collect()
 }
 
@@ -121,10 +121,13 @@ async fn an_import_that_broke_off_goes_on_when_it_is_run_again() {
     let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
     server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
     assert!(code == 1 && said.contains("run it again"), "{code} {said}");
-    let general = titled(server, &ada, "general").await;
-    assert_eq!(general["lastSeq"], 400, "whole batches are there");
+    let come = format!("SELECT count(*) FROM messages WHERE organization_id = '{}'", ada.organization);
+    assert_eq!(server.count(&come).await, 400, "whole batches are there");
+    assert!(conversations(server, &ada).await.is_empty(), "and wait for the rest");
     let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
     assert_eq!((code, row(&said, "messages")), (0, [253, 400, 0]), "{said}");
+    let general = titled(server, &ada, "general").await;
+    assert_eq!((&general["unreadCount"], &general["createdAt"]), (&json!(0), &json!("2023-12-31T05:20:00.000Z")));
     let found = messages(server, &ada, &general).await;
     assert_eq!(bodies(&found), expected(650));
     assert_eq!((&found[0]["replyCount"], &found[649]["threadSeq"]), (&json!(65), &json!(65)));
