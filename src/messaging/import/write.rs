@@ -129,7 +129,7 @@ impl Writer<'_> {
         Ok(ground)
     }
 
-    /// A message with its id and its body as they will be; None: it stands in the export twice.
+    /// A message with its id and its body as they will be; None: it stands in the export twice, or says nothing.
     fn coming(&mut self, place: &str, Next { post, twin }: Next) -> Option<Coming> {
         // Slack's names are the only ones; of Mattermost's messages two may have been sent at the same time.
         if twin > 0 && self.source == Source::Slack {
@@ -141,6 +141,11 @@ impl Writer<'_> {
         let root = post.root.as_ref().map(|root| self.id(place, &root.key, root.at)).filter(|root| *root != id);
         let sender = self.member(post.sender)?;
         let body = self.body(&post.body);
+        // Of letters that nobody sees.
+        if body.is_empty() && post.files.is_empty() && !post.deleted {
+            self.report.leave(Why::Empty);
+            return None;
+        }
         Some(Coming { id, sender, root, body, post, files: Vec::new() })
     }
 

@@ -63,7 +63,10 @@ impl Reader<'_> {
         };
         let root = self.one(place, said, None, stands)?;
         for reply in replies {
-            self.one(place, reply, root.clone(), stands)?;
+            let came = self.one(place, reply, root.clone(), stands)?;
+            if root.is_none() && came.is_some() {
+                self.report.leave(Why::NoRoot);
+            }
         }
         Ok(())
     }

@@ -255,7 +255,8 @@ fn seconds(time: Option<i64>) -> Option<Time> {
 fn place(reader: &mut Reader<'_>, channel: Channel, kind: Kind) -> u32 {
     let people = &reader.people;
     let members: BTreeSet<u32> = channel.members.iter().flatten().filter_map(|id| people.number(id)).collect();
-    let said = |value: Option<Value>| value.and_then(|value| value.value).map(|text| markup::of_slack(&text, people));
+    let said =
+        |value: Option<Value>| value.and_then(|value| value.value).map(|text| markup::calm_of_slack(&text, people));
     let title = match kind {
         Kind::Public | Kind::Private => Some(named(&[&channel.name]).unwrap_or_else(|| channel.id.clone())),
         // What Slack makes up: mpdm-ada--bob-1.
