@@ -67,7 +67,8 @@ impl Writer<'_> {
     /// Finds the conversation of a place, or opens it. None: there is nobody in it.
     pub async fn settle(&mut self, place: &Place, first: Option<Time>) -> Result<Option<(Settled, Seats)>> {
         let mut members = self.of(&place.members);
-        if place.kind == Kind::Direct || members.is_empty() {
+        let is_pair = place.kind == Kind::Direct && members.len() == 2;
+        if (place.kind == Kind::Direct && !is_pair) || members.is_empty() {
             if place.kind != Kind::Direct && !place.heard.is_empty() {
                 self.report.leave_at(Why::WhoWrote, place.label.as_str());
             }
@@ -191,8 +192,10 @@ impl Writer<'_> {
         let since = if there { Utc::now() } else { opened };
         // Found as the direct one of these two, it may not have been remembered.
         self.remember_place(tx, place, settled.id).await?;
-        // Who wrote here and is no member is known to those who are.
-        let left = self.of(&place.heard).into_iter().filter(|member| !members.contains(member));
+        // Who wrote here and is no member is known to those who are. Of two that a program has spoken to, it is no third: they
+        // could not write to each other any more.
+        let heard = if direct_key.is_some() { BTreeSet::new() } else { self.of(&place.heard) };
+        let left = heard.into_iter().filter(|member| !members.contains(member));
         let seats = members.iter().map(|member| (*member, None)).chain(left.map(|member| (member, Some(since))));
         let owner = self.owner(place, members);
         let row = |(member, left_at): (Uuid, Option<Time>)| {

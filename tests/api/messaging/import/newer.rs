@@ -183,3 +183,36 @@ async fn whoever_is_looking_is_told_to_look_anew() {
     let Said::Event(event) = inbox.hear().await else { panic!("no event") };
     assert_eq!(event["event"]["message"]["body"], "and on", "the inbox goes on by itself");
 }
+
+#[tokio::test]
+async fn a_program_that_speaks_to_two_is_no_third() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let said = json!({ "user": "U2", "ts": "1704100000.000100", "text": "Between us" });
+    let beep = json!({ "subtype": "bot_message", "bot_id": "B1", "ts": "1704100001.000100", "text": "Beep" });
+    let later = json!({ "user": "U1", "ts": "1704100002.000100", "text": "What was that?" });
+    let with = |messages: Value| {
+        let dms = json!([{ "id": "D1", "created": 1704000002, "members": ["U1", "U2"] }]);
+        let entries = [
+            entry("users.json", slack_people(&ada)),
+            entry("channels.json", json!([])),
+            entry("dms.json", dms),
+            entry("D1/2024-01-01.json", messages),
+        ];
+        file("export.zip", &packed(&entries))
+    };
+    assert_eq!(import(server, &ada, "slack", &with(json!([said])).path, &[]).await.0, 0);
+    let (code, report) = import(server, &ada, "slack", &with(json!([said, beep, later])).path, &[]).await;
+    assert_eq!((code, row(&report, "messages")), (0, [2, 1, 0]), "{report}");
+    let all = conversations(server, &ada).await;
+    let [direct] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(direct["kind"], "DIRECT");
+    let seats = direct["participants"]["nodes"].as_array().unwrap();
+    let seats: Vec<&str> = seats.iter().map(|seat| text(&seat["member"], "name")).collect();
+    assert!(seats.len() == 2 && seats.contains(&"Ada Founder") && seats.contains(&"Bob Builder"), "{seats:?}");
+    let found = messages(server, &ada, direct).await;
+    assert_eq!(bodies(&found), ["Between us", "Beep", "What was that?"]);
+    assert_eq!(text(&found[1]["sender"], "name"), "Deploy");
+    let talk = Talk { id: text(direct, "id").to_owned(), cursor: String::new() };
+    assert_eq!(server.say(&ada, &talk, "and on").await["body"], "and on");
+}
