@@ -3,7 +3,7 @@
 
 mod name;
 
-pub use name::{in_colons, is_live, shown};
+pub use name::{in_colons, is_live, known, shown};
 
 use crate::{
     error::{Error, Result},

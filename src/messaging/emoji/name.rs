@@ -1,7 +1,7 @@
 //! Names of emoji: how they are written, and which emoji one names. Invariant: a page of reactions costs one query for all the
 //! emoji that it shows, and an event that goes to many costs one a node.
 
-use super::Emoji;
+use super::{Emoji, MOST, MOST_KEPT};
 use crate::{
     error::{Error, Result},
     kit::{
@@ -18,8 +18,12 @@ use crate::{
 };
 use async_graphql::{Context, dataloader::Loader};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
-use std::{any::TypeId, collections::HashMap, sync::Arc};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use std::{
+    any::TypeId,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// A name as it is stored.
@@ -43,6 +47,22 @@ fn is_name(name: &str) -> bool {
 pub fn in_colons(emoji: &str) -> Option<String> {
     let name = emoji.strip_prefix(':')?.strip_suffix(':')?.to_ascii_lowercase();
     is_name(&name).then_some(name)
+}
+
+/// What an organization's emoji are called, with those that were deleted.
+pub struct Known {
+    pub names: HashSet<String>,
+    /// How many may be added.
+    pub room: usize,
+}
+
+/// For whoever adds many: `add` judges each itself.
+pub async fn known(conn: &mut AsyncPgConnection, organization: Uuid) -> Result<Known> {
+    let all = emojis::table.filter(emojis::organization_id.eq(organization));
+    let all: Vec<(String, bool)> = all.select((emojis::name, emojis::deleted_at.is_null())).load(conn).await?;
+    let live = all.iter().filter(|(_, live)| *live).count();
+    let room = (MOST as usize).saturating_sub(live).min((MOST_KEPT as usize).saturating_sub(all.len()));
+    Ok(Known { names: all.into_iter().map(|(name, _)| name).collect(), room })
 }
 
 /// Whether the caller may react with an emoji of that name.

@@ -58,18 +58,15 @@ impl Writer<'_> {
         (sender, at): (Uuid, Time),
     ) -> Result<Result<Option<Brought>, Why>> {
         let Some(package) = &mut self.package else { return Ok(Err(Why::NoFile)) };
-        let below = format!("data/{path}");
-        let Some(entry) = [path, &below].into_iter().find(|name| package.has(name)) else {
-            return Ok(Err(Why::NoFile));
-        };
-        let size = package.size(entry)?;
+        let Some(entry) = package.find(path) else { return Ok(Err(Why::NoFile)) };
+        let size = package.size(&entry)?;
         if let Err(refused) = self.room.admit(self.app, name, size) {
             return Ok(Err(why(refused)));
         }
         if self.dry {
             return Ok(Ok(None));
         }
-        let Ok(mut content) = package.entry(entry, size) else { return Ok(Err(Why::NoFile)) };
+        let Ok(mut content) = package.entry(&entry, size) else { return Ok(Err(Why::NoFile)) };
         let place = (self.organization, sender);
         Ok(match arrival::keep(self.app, place, name, size, &mut content, DateTime(at)).await? {
             Ok(stored) => Ok(Some(Brought {

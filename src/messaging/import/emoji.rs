@@ -1,9 +1,26 @@
 //! Emojis by the names that Slack and Mattermost have for them. Invariant: what comes out is one emoji of Unicode in the form in
-//! which reactions have it.
+//! which reactions have it, or the name of one of the team's own in the one form in which `own_name` knows it.
 
 use emojis::{Emoji, SkinTone};
+use unicode_normalization::UnicodeNormalization;
 
-/// What a name means here; None: it is an emoji of the team's own, or none. The one place that would find those as well.
+/// Characters of the name of an emoji of the team's own at most: Slack has 100, Mattermost 64.
+const LONGEST: usize = 100;
+
+/// What somebody has reacted with: an emoji of Unicode, or one of the team's own as `:name:`, by its name there. None: nothing is
+/// called so.
+pub fn called(name: &str) -> Option<String> {
+    of(name).map(str::to_owned).or_else(|| Some(format!(":{}:", own_name(name)?)))
+}
+
+/// The name of an emoji of the team's own as it is compared; None: it is no name.
+pub fn own_name(name: &str) -> Option<String> {
+    let name: String = name.trim_matches(':').to_lowercase().nfc().collect();
+    let odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == ':';
+    ((1..=LONGEST).contains(&name.chars().count()) && !name.contains(odd)).then_some(name)
+}
+
+/// The emoji of Unicode that a name means; None: it is one of the team's own, or none.
 pub fn of(name: &str) -> Option<&'static str> {
     let name = name.trim_matches(':');
     let (name, tone) = toned(name);
@@ -153,6 +170,22 @@ mod tests {
         }
         for (name, emoji) in ALIASES {
             assert!(emojis::get(emoji).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_unicode_is_the_teams_own() {
+        for (name, expected) in [
+            ("+1::skin-tone-3", "👍🏼"),
+            ("Party_Parrot", ":party_parrot:"),
+            (":größe:", ":größe:"),
+            ("gro\u{308}ße", ":größe:"),
+            ("ぺこり", ":ぺこり:"),
+        ] {
+            assert_eq!(called(name).as_deref(), Some(expected), "{name}");
+        }
+        for none in ["", ":", "a b", "a:b", "a\u{0}", "a\u{202f}b", &"x".repeat(101)] {
+            assert_eq!(called(none), None, "{none}");
         }
     }
 }

@@ -3,13 +3,14 @@
 //! same export again, or a newer one, adds only what is missing, also behind a run that broke off.
 //!
 //! In reading order: `slack` and `mattermost` read a file (`package` opens it, `markup` makes Markdown of texts) into `model` and
-//! `spool`; `people`, `places` and `write` make records of it; `report` counts.
+//! `spool`; `people`, `own` (emoji), `places` and `write` make records of it; `report` counts.
 
 mod attach;
 mod emoji;
 mod markup;
 mod mattermost;
 mod model;
+mod own;
 mod package;
 mod people;
 mod places;
@@ -28,16 +29,16 @@ use crate::{
     files::arrival::Room,
     identity::administration,
     kit::{sql::Sql, value::Bind},
-    platform::database::Transaction,
+    platform::database::Connection,
 };
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
-use model::{People, Places};
+use model::Team;
 use package::Package;
 use report::Report;
 use spool::{Sorted, Spool};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{Read, Seek},
     path::{Path, PathBuf},
@@ -57,8 +58,7 @@ pub struct Order {
 
 /// An export that was read.
 struct Export {
-    people: People,
-    places: Places,
+    team: Team,
     posts: Sorted,
     package: Option<Package>,
     report: Report,
@@ -66,13 +66,20 @@ struct Export {
 
 /// Imports an export; what came of it, in words. A fault behind the reading says that the run can be repeated.
 pub async fn run(app: &App, order: Order) -> Result<String> {
+    let organization = administration::organization(app, &order.organization).await?;
+    let missing = || Error::bad_input(format!("There is no organization {}.", order.organization));
+    let organization = organization.ok_or_else(missing)?;
+    let alone = Alone::in_organization(app, organization, &order.organization).await?;
+    let done = import(app, organization, order).await;
+    alone.end().await;
+    done
+}
+
+async fn import(app: &App, organization: Uuid, order: Order) -> Result<String> {
     let Order { source, file, organization: slug, dry_run } = order;
-    let organization = administration::organization(app, &slug).await?;
-    let organization = organization.ok_or_else(|| Error::bad_input(format!("There is no organization {slug}.")))?;
-    let alone = alone(app, organization, &slug).await?;
     let (path, folder) = (file.clone(), app.config.data_dir.clone());
     let read = tokio::task::spawn_blocking(move || read(source, &path, &folder));
-    let Export { people, places, mut posts, package, mut report } = read.await.map_err(Error::ours)??;
+    let Export { team, mut posts, package, mut report } = read.await.map_err(Error::ours)??;
     let mut writer = Writer {
         app,
         organization,
@@ -80,13 +87,15 @@ pub async fn run(app: &App, order: Order) -> Result<String> {
         dry: dry_run,
         package,
         report: &mut report,
-        members: Vec::with_capacity(people.all.len()),
+        members: Vec::with_capacity(team.people.all.len()),
         active: HashSet::new(),
         room: Room::of(app, organization).await?,
+        emojis: HashMap::new(),
     };
     let written = async {
-        writer.people(&people.all).await?;
-        for (number, place) in (0..).zip(&places.all) {
+        writer.people(&team.people.all).await?;
+        writer.own_emojis(&team.emojis).await?;
+        for (number, place) in (0..).zip(&team.places.all) {
             writer.place(number, place, &mut posts).await?;
         }
         Ok::<(), Error>(())
@@ -95,7 +104,6 @@ pub async fn run(app: &App, order: Order) -> Result<String> {
         tracing::error!(?fault, "the import broke off");
         Error::ours(format!("the import broke off ({fault}). What has come stays; run it again, and the rest follows"))
     })?;
-    alone.rollback().await?;
     let shown = file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
     let verb = if dry_run { "would bring" } else { "brought" };
     let heading = format!("{shown}, an export of {}, {verb} into {slug}:", source.name());
@@ -108,27 +116,49 @@ struct Locked {
     locked: bool,
 }
 
-/// One import into an organization at a time: held as long as the transaction.
-async fn alone(app: &App, organization: Uuid, slug: &str) -> Result<Transaction> {
-    let mut tx = app.database.of(organization).await?.begin().await?;
-    let mut sql = Sql::new("SELECT pg_try_advisory_xact_lock(hashtextextended(");
-    sql.bind(Bind::Text(Some(format!("stoa.import.{organization}")))).push(", 0)) AS locked");
-    let Locked { locked } = sql.get_result(&mut *tx).await?;
-    if locked {
-        Ok(tx)
-    } else {
-        Err(Error::bad_input(format!("Another import into {slug} is running. Wait until it has ended.")))
+/// One import into an organization at a time. The lock is the connection's and no transaction's: nothing happens on it while the
+/// import works, and such a transaction the database ends after half a minute.
+struct Alone {
+    conn: Connection,
+    organization: Uuid,
+}
+
+impl Alone {
+    async fn in_organization(app: &App, organization: Uuid, slug: &str) -> Result<Self> {
+        let mut alone = Alone { conn: app.database.of(organization).await?, organization };
+        if alone.locked("SELECT pg_try_advisory_lock(").await? {
+            Ok(alone)
+        } else {
+            Err(Error::bad_input(format!("Another import into {slug} is running. Wait until it has ended.")))
+        }
+    }
+
+    async fn locked(&mut self, begin: &'static str) -> Result<bool> {
+        let mut sql = Sql::new(begin);
+        let name = format!("stoa.import.{}", self.organization);
+        sql.push("hashtextextended(").bind(Bind::Text(Some(name))).push(", 0)) AS locked");
+        let Locked { locked } = sql.get_result(&mut *self.conn).await?;
+        Ok(locked)
+    }
+
+    /// The connection goes back to others, and must not take the lock along. Whatever has come of the import has come.
+    async fn end(mut self) {
+        match self.locked("SELECT pg_advisory_unlock(").await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("the lock of the import was lost on the way"),
+            Err(fault) => tracing::warn!(?fault, "the lock of the import was lost on the way"),
+        }
     }
 }
 
 fn read(source: Source, path: &Path, folder: &Path) -> Result<Export> {
     let (mut spool, mut report) = (Spool::begin(folder)?, Report::default());
     let shown = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (people, places, package) = match source {
+    let (team, package) = match source {
         Source::Slack => {
             let mut package = Package::open(path, source)?;
-            let (people, places) = slack::read(&mut package, &mut spool, &mut report)?;
-            (people, places, None)
+            let team = slack::read(&mut package, &mut spool, &mut report)?;
+            (team, Some(package))
         }
         Source::Mattermost => {
             let cannot = |why: std::io::Error| Error::bad_input(format!("{} cannot be read: {why}.", path.display()));
@@ -139,14 +169,12 @@ fn read(source: Source, path: &Path, folder: &Path) -> Result<Export> {
             if zipped {
                 let mut package = Package::open(path, source)?;
                 let lines = mattermost::lines_of(&package)?;
-                let (people, places) =
-                    mattermost::read(package.entry(&lines, u64::MAX)?, &lines, &mut spool, &mut report)?;
-                (people, places, Some(package))
+                let team = mattermost::read(package.entry(&lines, u64::MAX)?, &lines, &mut spool, &mut report)?;
+                (team, Some(package))
             } else {
-                let (people, places) = mattermost::read(file, &shown, &mut spool, &mut report)?;
-                (people, places, None)
+                (mattermost::read(file, &shown, &mut spool, &mut report)?, None)
             }
         }
     };
-    Ok(Export { people, places, posts: spool.sorted()?, package, report })
+    Ok(Export { team, posts: spool.sorted()?, package, report })
 }

@@ -1,6 +1,7 @@
 //! A team as an export tells of it, whatever program wrote it. Invariant: what is in here was checked: people and places are
 //! named by their numbers in the lists, times are possible ones, and a body mentions people only as `<@#number>`.
 
+use super::own::Emojis;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -137,6 +138,14 @@ impl Places {
     }
 }
 
+/// All that an export has, save for what was said.
+#[derive(Default)]
+pub struct Team {
+    pub people: People,
+    pub places: Places,
+    pub emojis: Emojis,
+}
+
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Post {
@@ -171,6 +180,7 @@ pub struct Pin {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reaction {
+    /// One of Unicode, or `:name:` of one of the team's own, by its name there.
     pub emoji: String,
     pub by: u32,
     pub at: Time,

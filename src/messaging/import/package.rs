@@ -5,6 +5,7 @@
 use super::model::Source;
 use crate::error::{Error, Result};
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, BufReader, Read},
     path::Path,
@@ -25,6 +26,8 @@ pub struct Package {
     zip: ZipArchive<BufReader<File>>,
     /// What it is called, for faults.
     file: String,
+    /// Where those stand whose names are not UTF-8 and are taken for the letters of old systems.
+    odd: HashMap<String, usize>,
     inflated: u64,
 }
 
@@ -42,12 +45,14 @@ impl Package {
                 source.name()
             )),
         })?;
-        let package = Package { zip, file: shown.to_string(), inflated: 0 };
-        package.judge()?;
+        let mut package = Package { zip, file: shown.to_string(), odd: HashMap::new(), inflated: 0 };
+        package.odd = package.judge()?;
         Ok(package)
     }
 
-    fn judge(&self) -> Result<()> {
+    /// Which names are odd, when all is well.
+    fn judge(&self) -> Result<HashMap<String, usize>> {
+        let mut odd = HashMap::new();
         if self.zip.len() > MOST_ENTRIES {
             return Err(self.refused(format!("has more than {MOST_ENTRIES} files in it")));
         }
@@ -67,8 +72,11 @@ impl Package {
             if entry.encrypted() {
                 return Err(self.refused(format!("is locked with a password: {shown}. Unpack it and pack it without")));
             }
+            if entry.name_raw() != name.as_bytes() {
+                odd.insert(name.into_owned(), index);
+            }
         }
-        Ok(())
+        Ok(odd)
     }
 
     fn refused(&self, why: String) -> Error {
@@ -84,12 +92,22 @@ impl Package {
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.zip.index_for_name(name).is_some()
+        self.index(name).is_some()
+    }
+
+    /// The name here of a file that the export names, as it is or below `data/`; None: it is not in the package.
+    pub fn find(&self, path: &str) -> Option<String> {
+        [path.to_owned(), format!("data/{path}")].into_iter().find(|name| self.has(name))
+    }
+
+    /// Asked for each of many files, most of them under a name that is none: `ZipArchive::index_for_name` would look through all.
+    fn index(&self, name: &str) -> Option<usize> {
+        self.zip.index_for_name_raw(name.as_bytes()).or_else(|| self.odd.get(name).copied())
     }
 
     /// How large a file says it is.
     pub fn size(&self, name: &str) -> Result<u64> {
-        let index = self.zip.index_for_name(name);
+        let index = self.index(name);
         let entry = index.and_then(|index| self.zip.by_index_data(index).ok());
         entry
             .map(|entry| entry.size())
@@ -107,7 +125,7 @@ impl Package {
 
     /// A file, to be read in pieces; more than `most` bytes are a fault.
     pub fn entry(&mut self, name: &str, most: u64) -> Result<Entry<'_>> {
-        let index = self.zip.index_for_name(name);
+        let index = self.index(name);
         let missing = || Error::bad_input(format!("{} has no file {name} in it.", self.file));
         let index = index.ok_or_else(missing)?;
         let unpacked = |why: ZipError| Error::bad_input(format!("{name} cannot be unpacked: {why}."));

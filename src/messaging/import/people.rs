@@ -26,18 +26,26 @@ impl Writer<'_> {
     pub async fn people(&mut self, people: &[Person]) -> Result<()> {
         let before = self.came_before().await?;
         let mut seen: HashSet<Uuid> = HashSet::new();
+        // In a dry run nobody else knows of them.
+        let mut by_address: HashMap<String, Arrived> = HashMap::new();
         for people in people.chunks(AT_ONCE) {
             let mut newcomers: Vec<(usize, Newcomer)> = Vec::new();
             let mut members: Vec<Option<Arrived>> = Vec::with_capacity(people.len());
             for (index, person) in people.iter().enumerate() {
-                let known = before.get(&external_id(person)).copied();
+                let mut known = before.get(&external_id(person)).copied();
                 if known.is_none() {
-                    newcomers.push((index, self.newcomer(person)));
+                    let newcomer = self.newcomer(person);
+                    known = by_address.get(&newcomer.email).map(|came| Arrived { new: false, ..*came });
+                    match known {
+                        Some(_) => self.report.leave_at(Why::SameAddress, person.name.as_str()),
+                        None => newcomers.push((index, newcomer)),
+                    }
                 }
                 members.push(known);
             }
             let (places, newcomers): (Vec<usize>, Vec<Newcomer>) = newcomers.into_iter().unzip();
             let arrived = arrive(self.app, self.organization, &newcomers, self.dry).await?;
+            by_address.extend(newcomers.into_iter().map(|newcomer| newcomer.email).zip(arrived.iter().copied()));
             for (place, arrived) in places.into_iter().zip(arrived) {
                 if let (Some(member), Some(person)) = (members.get_mut(place), people.get(place)) {
                     *member = Some(arrived);

@@ -1,5 +1,6 @@
-//! Conversations of an export: found or opened, with who takes part. Invariant: what was opened by an earlier run, and the direct
-//! conversation of two who have one, is added to and stays as it is; one who has left it here stays out.
+//! Conversations of an export: found or opened, with who takes part. Invariants: what was opened by an earlier run, and the direct
+//! conversation of two who have one, is added to and stays as it is; one who has left it here stays out; nobody is in a new one
+//! before all of its messages are, because what somebody wrote between them would keep out the rest.
 
 use super::{
     model::{Kind, Place, Time},
@@ -15,10 +16,11 @@ use crate::{
         conversation::{ConversationKind, ConversationVisibility, change},
         participant::ParticipantRole,
     },
-    schema::{conversations, imported_records},
+    platform::database::Transaction,
+    schema::{conversations, imported_records, participants},
 };
 use chrono::Utc;
-use diesel::{prelude::*, sql_types};
+use diesel::{dsl::exists, prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -38,6 +40,13 @@ pub struct Settled {
     pub there: bool,
 }
 
+/// Who takes part in it.
+pub struct Seats {
+    members: BTreeSet<Uuid>,
+    /// As direct ones have it, which two find whoever of them asks first: they are in it from the beginning.
+    direct_key: Option<String>,
+}
+
 #[derive(QueryableByName)]
 struct Added {
     #[diesel(sql_type = sql_types::Uuid)]
@@ -55,10 +64,11 @@ pub fn topic(said: [Option<String>; 2]) -> Option<String> {
 }
 
 impl Writer<'_> {
-    /// Opens the conversation of a place, unless it is there, and brings its people in. None: there is nobody in it.
-    pub async fn settle(&mut self, place: &Place, first: Option<Time>) -> Result<Option<Settled>> {
+    /// Finds the conversation of a place, or opens it. None: there is nobody in it.
+    pub async fn settle(&mut self, place: &Place, first: Option<Time>) -> Result<Option<(Settled, Seats)>> {
         let mut members = self.of(&place.members);
-        if place.kind == Kind::Direct || members.is_empty() {
+        let is_pair = place.kind == Kind::Direct && members.len() == 2;
+        if (place.kind == Kind::Direct && !is_pair) || members.is_empty() {
             if place.kind != Kind::Direct && !place.heard.is_empty() {
                 self.report.leave_at(Why::WhoWrote, place.label.as_str());
             }
@@ -80,10 +90,26 @@ impl Writer<'_> {
         } else {
             self.report.new_ones(What::Conversations, 1);
         }
-        if !self.dry {
-            self.open(place, settled, (members, direct_key), first).await?;
+        let seats = Seats { members, direct_key };
+        if !self.dry && !settled.there {
+            let mut tx = self.app.database.of(self.organization).await?.begin().await?;
+            self.open(&mut tx, (place, settled.id), &seats, first).await?;
+            let told =
+                if seats.direct_key.is_some() { self.seat(&mut tx, place, settled, &seats).await? } else { Vec::new() };
+            self.commit(tx, told).await?;
         }
-        Ok(Some(settled))
+        Ok(Some((settled, seats)))
+    }
+
+    /// Lets people into the conversation of a place, once its messages are there. In one transaction: who is and was in it, and
+    /// what it and they are told.
+    pub async fn let_in(&self, place: &Place, settled: Settled, seats: &Seats) -> Result<()> {
+        if self.dry {
+            return Ok(());
+        }
+        let mut tx = self.app.database.of(self.organization).await?.begin().await?;
+        let told = self.seat(&mut tx, place, settled, seats).await?;
+        self.commit(tx, told).await
     }
 
     fn of(&self, people: &BTreeSet<u32>) -> BTreeSet<Uuid> {
@@ -106,59 +132,78 @@ impl Writer<'_> {
         Ok(direct.select(conversations::id).first(&mut *conn).await.optional()?)
     }
 
-    /// In one transaction: the conversation, who is and was in it, and what it and they are told.
+    /// A new conversation, which nobody finds yet.
     async fn open(
-        &mut self,
-        place: &Place,
-        settled: Settled,
-        (members, direct_key): (BTreeSet<Uuid>, Option<String>),
+        &self,
+        tx: &mut Transaction,
+        (place, id): (&Place, Uuid),
+        seats: &Seats,
         first: Option<Time>,
     ) -> Result<()> {
         let now = Utc::now();
-        let owner = self.owner(place, &members);
-        let mut tx = self.app.database.of(self.organization).await?.begin().await?;
-        let mut opened = place.created_at.or(first).unwrap_or(now);
-        let mut head = 0;
-        if settled.there {
-            opened = now;
-            let held = conversations::table.find((self.organization, settled.id)).select(conversations::last_seq);
-            head = held.for_no_key_update().first(&mut *tx).await?;
-        } else {
-            let kind = if direct_key.is_some() { ConversationKind::Direct } else { kind(place.kind) };
-            let alone = (place.kind == Kind::Direct && members.len() == 1).then(|| "Notes".to_owned());
-            diesel::insert_into(conversations::table)
-                .values((
-                    conversations::organization_id.eq(self.organization),
-                    conversations::id.eq(settled.id),
-                    conversations::kind.eq(kind.word()),
-                    conversations::visibility.eq(visibility(place.kind).word()),
-                    conversations::title.eq(place.title.clone().or(alone)),
-                    conversations::topic.eq(&place.topic),
-                    conversations::direct_key.eq(&direct_key),
-                    conversations::archived_at.eq(place.archived.then_some(now)),
-                    conversations::created_by.eq(owner),
-                    conversations::created_at.eq(opened),
-                    conversations::updated_at.eq(opened),
-                ))
-                .execute(&mut *tx)
-                .await?;
-        }
+        let opened = place.created_at.or(first).unwrap_or(now);
+        let kind = if seats.direct_key.is_some() { ConversationKind::Direct } else { kind(place.kind) };
+        let alone = (place.kind == Kind::Direct && seats.members.len() == 1).then(|| "Notes".to_owned());
+        diesel::insert_into(conversations::table)
+            .values((
+                conversations::organization_id.eq(self.organization),
+                conversations::id.eq(id),
+                conversations::kind.eq(kind.word()),
+                conversations::visibility.eq(ConversationVisibility::Private.word()),
+                conversations::title.eq(place.title.clone().or(alone)),
+                conversations::topic.eq(&place.topic),
+                conversations::direct_key.eq(&seats.direct_key),
+                conversations::archived_at.eq(place.archived.then_some(now)),
+                conversations::created_by.eq(self.owner(place, &seats.members)),
+                conversations::created_at.eq(opened),
+                conversations::updated_at.eq(opened),
+            ))
+            .execute(&mut **tx)
+            .await?;
+        self.remember_place(tx, place, id).await
+    }
+
+    async fn remember_place(&self, tx: &mut Transaction, place: &Place, id: Uuid) -> Result<()> {
         let remembered = json!([{
-            "source": self.source.word(), "external_id": external_id(place), "conversation_id": settled.id
+            "source": self.source.word(), "external_id": external_id(place), "conversation_id": id
         }]);
         let columns = ["source", "external_id", "conversation_id"];
         let mut sql = rows::insertion(self.organization, "imported_records", &columns, remembered);
         sql.push(" ON CONFLICT DO NOTHING");
-        sql.execute(&mut *tx).await?;
-        // Who wrote here and is no member is known to those who are.
-        let left = self.of(&place.heard).into_iter().filter(|member| !members.contains(member));
-        let seats = members.iter().map(|member| (*member, None)).chain(left.map(|member| (member, Some(opened))));
+        sql.execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// Seats for those who have none, behind all that was said: nothing of it is new to them. What there is to tell.
+    async fn seat(
+        &self,
+        tx: &mut Transaction,
+        place: &Place,
+        settled: Settled,
+        Seats { members, direct_key }: &Seats,
+    ) -> Result<Vec<Change>> {
+        let held = conversations::table.find((self.organization, settled.id));
+        let held = held.select((conversations::last_seq, conversations::created_at)).for_no_key_update();
+        let (head, opened): (i64, Time) = held.first(&mut **tx).await?;
+        let there = participants::table
+            .filter(participants::organization_id.eq(self.organization))
+            .filter(participants::conversation_id.eq(settled.id));
+        let there: bool = diesel::select(exists(there)).get_result(&mut **tx).await?;
+        let since = if there { Utc::now() } else { opened };
+        // Found as the direct one of these two, it may not have been remembered.
+        self.remember_place(tx, place, settled.id).await?;
+        // Who wrote here and is no member is known to those who are. Of two that a program has spoken to, it is no third: they
+        // could not write to each other any more.
+        let heard = if direct_key.is_some() { BTreeSet::new() } else { self.of(&place.heard) };
+        let left = heard.into_iter().filter(|member| !members.contains(member));
+        let seats = members.iter().map(|member| (*member, None)).chain(left.map(|member| (member, Some(since))));
+        let owner = self.owner(place, members);
         let row = |(member, left_at): (Uuid, Option<Time>)| {
             let owns = left_at.is_none() && (direct_key.is_some() || Some(member) == owner);
             let role = if owns { ParticipantRole::Owner } else { ParticipantRole::Member };
             json!({
                 "id": Uuid::now_v7(), "conversation_id": settled.id, "member_id": member, "role": role.word(),
-                "joined_at": opened, "left_at": left_at, "created_at": opened, "updated_at": opened, "joined_seq": head,
+                "joined_at": since, "left_at": left_at, "created_at": since, "updated_at": since, "joined_seq": head,
                 "read_seq": head, "delivered_seq": head, "last_read_seq": head, "last_delivered_seq": head,
             })
         };
@@ -167,10 +212,16 @@ impl Writer<'_> {
         for seats in seats.chunks(AT_ONCE) {
             let mut sql = rows::insertion(self.organization, "participants", &SEAT, json!(seats));
             sql.push(" ON CONFLICT DO NOTHING RETURNING member_id");
-            added.extend(sql.load::<Added>(&mut *tx).await?.into_iter().map(|added| added.member_id));
+            added.extend(sql.load::<Added>(&mut **tx).await?.into_iter().map(|added| added.member_id));
         }
-        if added.is_empty() && settled.there {
-            return tx.rollback().await;
+        if !there && direct_key.is_none() {
+            diesel::update(conversations::table.find((self.organization, settled.id)))
+                .set(conversations::visibility.eq(visibility(place.kind).word()))
+                .execute(&mut **tx)
+                .await?;
+        }
+        if added.is_empty() {
+            return Ok(Vec::new());
         }
         let entered = members.iter().filter(|member| added.contains(member) && self.active.contains(member));
         let mut told = vec![imported(settled.id, 0)];
@@ -182,7 +233,7 @@ impl Writer<'_> {
             entity_id: settled.id,
             payload: json!({}),
         }));
-        self.commit(tx, told).await
+        Ok(told)
     }
 
     /// Who opened it, if they can still look after it; else somebody who can.

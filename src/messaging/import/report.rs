@@ -12,11 +12,12 @@ pub enum What {
     Reactions,
     Pins,
     Files,
+    Emojis,
 }
 
 impl What {
-    const ALL: [What; 6] =
-        [What::People, What::Conversations, What::Messages, What::Reactions, What::Pins, What::Files];
+    const ALL: [What; 7] =
+        [What::People, What::Conversations, What::Messages, What::Reactions, What::Pins, What::Files, What::Emojis];
 
     fn name(self) -> &'static str {
         match self {
@@ -26,6 +27,7 @@ impl What {
             What::Reactions => "reactions",
             What::Pins => "pinned messages",
             What::Files => "files",
+            What::Emojis => "emoji",
         }
     }
 }
@@ -55,12 +57,19 @@ pub enum Why {
     FileSize,
     FileQuota,
     ManyFiles,
+    NoName,
+    NoPicture,
+    BadPicture,
+    LargePicture,
+    ManyOwn,
     Unread,
     Cut,
     NoRoot,
     NoAddress,
     SameAddress,
     WhoWrote,
+    OfUnicode,
+    Renamed,
 }
 
 impl Why {
@@ -81,7 +90,9 @@ impl Why {
             | Why::FileSize
             | Why::FileQuota
             | Why::ManyFiles => Some(What::Files),
+            Why::NoName | Why::NoPicture | Why::BadPicture | Why::LargePicture | Why::ManyOwn => Some(What::Emojis),
             Why::Unread | Why::Cut | Why::NoRoot | Why::NoAddress | Why::SameAddress | Why::WhoWrote => None,
+            Why::OfUnicode | Why::Renamed => None,
         }
     }
 
@@ -99,7 +110,7 @@ impl Why {
             Why::Closed => "messages of direct conversations in which one has blocked the other",
             Why::Twice => "messages that stand in the export twice",
             Why::Nobodys => "conversations in which there is nobody",
-            Why::OwnEmoji => "reactions with emojis of the team's own",
+            Why::OwnEmoji => "reactions with emojis of the team's own that do not come",
             Why::NoReactor => "reactions of people whom the export does not name",
             Why::ManyEmojis => "reactions to messages that have 50 different emojis already",
             Why::ManyPins => "pins of conversations that have 100 pinned messages already",
@@ -111,6 +122,11 @@ impl Why {
             Why::FileSize => "files that are empty, or larger than is taken here",
             Why::FileQuota => "files beyond what the organization may have",
             Why::ManyFiles => "files of messages that have 10 already",
+            Why::NoName => "emoji without a name, or with one that is too long",
+            Why::NoPicture => "emoji whose picture is not in the package: nothing is fetched from anywhere",
+            Why::BadPicture => "emoji whose picture is damaged, or is no PNG, JPEG, GIF or WebP",
+            Why::LargePicture => "emoji whose picture has more than 20 MiB or 50 megapixels",
+            Why::ManyOwn => "emoji beyond the 2 000 that an organization may have",
             Why::Unread => "other things in the export, which Stoa does not read",
             Why::Cut => "messages of more than 40 000 characters come cut",
             Why::NoRoot => "replies to messages that do not come: they come as messages of the conversation itself",
@@ -119,6 +135,10 @@ impl Why {
             Why::WhoWrote => {
                 "conversations without members, as archived ones of Slack are: whoever wrote there takes part"
             }
+            Why::OfUnicode => {
+                "emoji that are called as one of Unicode, or only stand for one: that one comes in their place"
+            }
+            Why::Renamed => "emoji with names that are none here: a–z, 0–9, _, + and -, at most 40",
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Writer<'a> {
     pub active: HashSet<Uuid>,
     /// What the organization may still have of files.
     pub room: Room,
+    /// What is reacted with, by the names of emoji there: one of Unicode, or `:name:` of one of the organization's own.
+    pub emojis: HashMap<String, String>,
 }
 
 /// A conversation as its messages see it.
@@ -80,27 +82,26 @@ impl Writer<'_> {
         self.members.get(number as usize).map(|member| member.member)
     }
 
-    /// Writes a place: its conversation, and those of its messages that are not there.
+    /// Writes a place: its conversation, those of its messages that are not there, and who takes part in it.
     pub async fn place(&mut self, number: u32, place: &Place, posts: &mut Sorted) -> Result<()> {
         let first = posts.time_of(number);
-        let Some(settled) = self.settle(place, first).await? else { return Ok(()) };
+        let Some((settled, seats)) = self.settle(place, first).await? else { return Ok(()) };
         let mut ground = self.ground(place, settled).await?;
-        loop {
+        while posts.time_of(number).is_some() {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while batch.len() < AT_ONCE && bytes < BYTES {
                 let Some(next) = posts.next_of(number)? else { break };
                 bytes += next.post.body.len();
                 batch.extend(self.coming(&ground.place, next));
             }
-            if batch.is_empty() && posts.time_of(number).is_none() {
-                tracing::info!(conversation = %place.label, "imported");
-                return Ok(());
-            }
             let batch = self.missing(&mut ground, batch).await?;
             if !batch.is_empty() {
                 self.batch(&mut ground, batch).await?;
             }
         }
+        self.let_in(place, settled, &seats).await?;
+        tracing::info!(conversation = %place.label, "imported");
+        Ok(())
     }
 
     async fn ground(&self, place: &Place, settled: Settled) -> Result<Ground> {
@@ -128,7 +129,7 @@ impl Writer<'_> {
         Ok(ground)
     }
 
-    /// A message with its id and its body as they will be; None: it stands in the export twice.
+    /// A message with its id and its body as they will be; None: it stands in the export twice, or says nothing.
     fn coming(&mut self, place: &str, Next { post, twin }: Next) -> Option<Coming> {
         // Slack's names are the only ones; of Mattermost's messages two may have been sent at the same time.
         if twin > 0 && self.source == Source::Slack {
@@ -140,6 +141,11 @@ impl Writer<'_> {
         let root = post.root.as_ref().map(|root| self.id(place, &root.key, root.at)).filter(|root| *root != id);
         let sender = self.member(post.sender)?;
         let body = self.body(&post.body);
+        // Of letters that nobody sees.
+        if body.is_empty() && post.files.is_empty() && !post.deleted {
+            self.report.leave(Why::Empty);
+            return None;
+        }
         Some(Coming { id, sender, root, body, post, files: Vec::new() })
     }
 
@@ -334,14 +340,18 @@ impl Writer<'_> {
             let (mut emojis, mut seen) = (BTreeSet::new(), HashSet::new());
             for reaction in &coming.post.reactions {
                 let Some(member) = self.member(reaction.by) else { continue };
-                if !emojis.contains(&reaction.emoji) && emojis.len() >= MOST_EMOJIS as usize {
+                let Some(emoji) = self.reacted_with(&reaction.emoji).map(str::to_owned) else {
+                    self.report.leave_at(Why::OwnEmoji, reaction.emoji.as_str());
+                    continue;
+                };
+                if !emojis.contains(&emoji) && emojis.len() >= MOST_EMOJIS as usize {
                     self.report.leave(Why::ManyEmojis);
                     continue;
                 }
-                emojis.insert(&reaction.emoji);
-                if seen.insert((member, &reaction.emoji)) {
+                emojis.insert(emoji.clone());
+                if seen.insert((member, emoji.clone())) {
                     rows.push(json!({
-                        "message_id": coming.id, "member_id": member, "emoji": reaction.emoji, "created_at": reaction.at
+                        "message_id": coming.id, "member_id": member, "emoji": emoji, "created_at": reaction.at
                     }));
                 }
             }

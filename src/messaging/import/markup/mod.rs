@@ -18,6 +18,20 @@ pub fn of_slack(text: &str, people: &People) -> String {
     slack::markdown(cut(text), people)
 }
 
+/// As `of_slack`, where nobody is called, such as a topic: who is mentioned stands there by name.
+pub fn calm_of_slack(text: &str, people: &People) -> String {
+    let text = of_slack(text, people);
+    let mut parts = text.split("<@");
+    let mut calm = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (called, rest) = part.split_once('>').unwrap_or((part, ""));
+        let number = called.strip_prefix('#').and_then(|number| number.parse().ok());
+        let person = number.and_then(|number| people.get(number));
+        calm.extend(["@", person.map_or(called, |person| &*person.name), rest]);
+    }
+    calm
+}
+
 /// A text as Mattermost writes it: Markdown, but for mentions and emojis.
 pub fn of_mattermost(text: &str, people: &People) -> String {
     mattermost::markdown(cut(text), people)

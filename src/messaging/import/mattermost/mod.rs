@@ -4,7 +4,8 @@
 mod post;
 
 use super::{
-    model::{Kind, People, Person, Place, Places, Standing, line, nameable, shapeless},
+    model::{Kind, Person, Place, Standing, Team, line, nameable, shapeless},
+    own::Looks,
     package::Package,
     places::topic,
     report::{Report, Why},
@@ -38,10 +39,11 @@ struct Line<'a> {
     post: Option<&'a RawValue>,
     direct_channel: Option<&'a RawValue>,
     direct_post: Option<&'a RawValue>,
+    emoji: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Team {
+struct TheirTeam {
     name: String,
     display_name: Option<String>,
 }
@@ -100,6 +102,14 @@ struct OfDirect {
     username: String,
 }
 
+/// An emoji of the team's own.
+#[derive(Deserialize)]
+struct Own {
+    name: String,
+    /// The file with its picture.
+    image: Option<String>,
+}
+
 /// The file of lines in a package.
 pub fn lines_of(package: &Package) -> Result<String> {
     let names = package.names();
@@ -121,19 +131,17 @@ pub fn lines_of(package: &Package) -> Result<String> {
 struct Reader<'a> {
     /// What the file is called, for faults.
     file: &'a str,
-    people: People,
-    places: Places,
+    team: Team,
     /// What teams are called, by their names in URLs.
     teams: HashMap<String, String>,
     spool: &'a mut Spool,
     report: &'a mut Report,
 }
 
-/// Reads lines into people, places and messages.
-pub fn read(lines: impl Read, file: &str, spool: &mut Spool, report: &mut Report) -> Result<(People, Places)> {
+/// Reads lines into a team, and messages.
+pub fn read(lines: impl Read, file: &str, spool: &mut Spool, report: &mut Report) -> Result<Team> {
     let mut lines = BufReader::with_capacity(256 << 10, lines);
-    let mut reader =
-        Reader { file, people: People::default(), places: Places::default(), teams: HashMap::new(), spool, report };
+    let mut reader = Reader { file, team: Team::default(), teams: HashMap::new(), spool, report };
     let (mut number, mut line) = (0_u64, Vec::new());
     loop {
         number += 1;
@@ -164,7 +172,7 @@ pub fn read(lines: impl Read, file: &str, spool: &mut Spool, report: &mut Report
     if number == 1 {
         return Err(Error::bad_input(format!("{file} is empty.")));
     }
-    Ok((reader.people, reader.places))
+    Ok(reader.team)
 }
 
 impl Reader<'_> {
@@ -183,7 +191,7 @@ impl Reader<'_> {
                 Err(Error::bad_input(message))
             }
             "team" => {
-                let team: Team = listed(line.team, &stands)?;
+                let team: TheirTeam = listed(line.team, &stands)?;
                 let shown = team.display_name.unwrap_or_else(|| team.name.clone());
                 self.teams.insert(team.name, shown);
                 Ok(())
@@ -204,7 +212,7 @@ impl Reader<'_> {
                 let bot: Bot = listed(line.bot, &stands)?;
                 named_well(&[&bot.username], &stands)?;
                 let name = bot.display_name.as_deref().and_then(|name| self::line(name, 120));
-                self.people.add(Person {
+                self.team.people.add(Person {
                     name: name.unwrap_or_else(|| bot.username.clone()),
                     external_id: bot.username.to_lowercase(),
                     email: None,
@@ -232,6 +240,15 @@ impl Reader<'_> {
                     }
                 }
             }
+            // Behind what was reacted with them.
+            "emoji" => {
+                let own = line.emoji.and_then(|raw| serde_json::from_str::<Own>(raw.get()).ok());
+                let own = own.ok_or(Why::NoName);
+                if let Err(why) = own.and_then(|own| self.team.emojis.add(&own.name, Looks::Picture(own.image))) {
+                    self.report.leave_at(why, stands);
+                }
+                Ok(())
+            }
             other => {
                 let shown: String =
                     other.chars().filter(|letter| letter.is_alphanumeric() || *letter == '_').take(40).collect();
@@ -250,7 +267,7 @@ impl Reader<'_> {
             None => shown,
         };
         let kind = if channel.r#type.as_deref() == Some("P") { Kind::Private } else { Kind::Public };
-        self.places.add(Place {
+        self.team.places.add(Place {
             external_id: format!("{}/{}", channel.team, channel.name),
             label: format!("#{title}"),
             kind,
@@ -273,7 +290,7 @@ impl Reader<'_> {
         };
         let full = [&user.first_name, &user.last_name].map(|name| name.as_deref().unwrap_or_default()).join(" ");
         let name = line(&full, 120).or_else(|| line(user.nickname.as_deref()?, 120));
-        let number = self.people.add(Person {
+        let number = self.team.people.add(Person {
             name: name.unwrap_or_else(|| user.username.clone()),
             external_id: user.username.to_lowercase(),
             email: user.email,
@@ -282,8 +299,10 @@ impl Reader<'_> {
         });
         for team in user.teams.into_iter().flatten() {
             for channel in team.channels.into_iter().flatten() {
-                let place = self.places.number(&format!("{}/{}", team.name, channel.name));
-                let Some(place) = place.and_then(|place| self.places.all.get_mut(place as usize)) else { continue };
+                let place = self.team.places.number(&format!("{}/{}", team.name, channel.name));
+                let Some(place) = place.and_then(|place| self.team.places.all.get_mut(place as usize)) else {
+                    continue;
+                };
                 place.members.insert(number);
                 if channel.roles.is_some_and(|roles| roles.contains("channel_admin")) {
                     place.owners.push(number);
@@ -297,10 +316,10 @@ impl Reader<'_> {
         let mut names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
         names.sort_unstable();
         names.dedup();
-        let members: Option<BTreeSet<u32>> = names.iter().map(|name| self.people.number(name)).collect();
+        let members: Option<BTreeSet<u32>> = names.iter().map(|name| self.team.people.number(name)).collect();
         let members = members.filter(|members| !members.is_empty() && members.len() <= MOST_IN_GROUP)?;
         let kind = if members.len() > 2 { Kind::Group } else { Kind::Direct };
-        Some(self.places.add(Place {
+        Some(self.team.places.add(Place {
             external_id: names.join(","),
             label: names.join(", ").chars().take(80).collect(),
             kind,

@@ -52,7 +52,7 @@ fn millis(time: Option<i64>) -> Option<Time> {
 impl Reader<'_> {
     pub fn said(&mut self, mut said: Said, stands: &str) -> Result<()> {
         let place = match (&said.team, &said.channel, &said.channel_members) {
-            (Some(team), Some(channel), _) => self.places.number(&format!("{team}/{channel}")),
+            (Some(team), Some(channel), _) => self.team.places.number(&format!("{team}/{channel}")),
             (_, _, Some(members)) => self.direct(members, None),
             _ => None,
         };
@@ -63,7 +63,10 @@ impl Reader<'_> {
         };
         let root = self.one(place, said, None, stands)?;
         for reply in replies {
-            self.one(place, reply, root.clone(), stands)?;
+            let came = self.one(place, reply, root.clone(), stands)?;
+            if root.is_none() && came.is_some() {
+                self.report.leave(Why::NoRoot);
+            }
         }
         Ok(())
     }
@@ -76,7 +79,7 @@ impl Reader<'_> {
             return Ok(None);
         }
         let sender = said.user.as_deref().map(str::to_lowercase);
-        let Some(sender) = sender.as_deref().and_then(|name| self.people.number(name)) else {
+        let Some(sender) = sender.as_deref().and_then(|name| self.team.people.number(name)) else {
             self.report.leave_at(Why::NoSender, stands);
             return Ok(None);
         };
@@ -84,7 +87,7 @@ impl Reader<'_> {
             self.report.leave_at(Why::NoTime, stands);
             return Ok(None);
         };
-        let people = &self.people;
+        let people = &self.team.people;
         let convert = |text: &str| markup::of_mattermost(text, people).trim().to_owned();
         let mut body = said.message.as_deref().map(convert).unwrap_or_default();
         if kind == "me" && !body.is_empty() {
@@ -108,9 +111,9 @@ impl Reader<'_> {
             return Ok(None);
         }
         let reactions = self.reactions(said.reactions, at, stands);
-        self.places.heard(place, sender);
-        reactions.iter().for_each(|reaction| self.places.heard(place, reaction.by));
-        let by = self.people.get(sender).map(|person| person.external_id.clone()).unwrap_or_default();
+        self.team.places.heard(place, sender);
+        reactions.iter().for_each(|reaction| self.team.places.heard(place, reaction.by));
+        let by = self.team.people.get(sender).map(|person| person.external_id.clone()).unwrap_or_default();
         let key = format!("{}:{by}", at.timestamp_millis());
         self.spool.add(&Post {
             place,
@@ -133,16 +136,15 @@ impl Reader<'_> {
         let mut reactions = Vec::new();
         for reacted in given.into_iter().flatten() {
             let name = reacted.emoji_name.unwrap_or_default();
-            let Some(emoji) = emoji::of(&name) else {
-                let shown: String = name.chars().filter(|letter| !letter.is_control()).take(60).collect();
-                self.report.leave_at(Why::OwnEmoji, format!(":{shown}:"));
+            let Some(emoji) = emoji::called(&name) else {
+                self.report.leave_at(Why::OwnEmoji, format!(":{name}:"));
                 continue;
             };
             let by = reacted.user.map(|name| name.to_lowercase());
-            match by.and_then(|name| self.people.number(&name)) {
+            match by.and_then(|name| self.team.people.number(&name)) {
                 Some(by) => {
                     let at = millis(reacted.create_at).map_or(at, |reacted| reacted.max(at));
-                    reactions.push(Reaction { emoji: emoji.to_owned(), by, at });
+                    reactions.push(Reaction { emoji, by, at });
                 }
                 None => self.report.leave_at(Why::NoReactor, stands),
             }

@@ -229,14 +229,13 @@ impl Reader<'_> {
         let mut reactions = Vec::new();
         for reacted in given.into_iter().flatten() {
             let (name, users) = (reacted.name.unwrap_or_default(), reacted.users.unwrap_or_default());
-            let Some(emoji) = emoji::of(&name) else {
-                let shown: String = name.chars().filter(|letter| !letter.is_control()).take(60).collect();
-                users.iter().for_each(|_| self.report.leave_at(Why::OwnEmoji, format!(":{shown}:")));
+            let Some(emoji) = emoji::called(&name) else {
+                users.iter().for_each(|_| self.report.leave_at(Why::OwnEmoji, format!(":{name}:")));
                 continue;
             };
             for user in users {
                 match self.people.number(&user) {
-                    Some(by) => reactions.push(Reaction { emoji: emoji.to_owned(), by, at }),
+                    Some(by) => reactions.push(Reaction { emoji: emoji.clone(), by, at }),
                     None => self.report.leave_at(Why::NoReactor, stands),
                 }
             }

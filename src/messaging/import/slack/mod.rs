@@ -1,12 +1,14 @@
 //! Slack's export: a zip with `users.json`, `channels.json` (`groups.json`, `dms.json`, `mpims.json` in exports of all
-//! conversations), and a folder a conversation with a file a day. Invariant: what is no such zip is refused in words, and what
+//! conversations), and a folder a conversation with a file a day; with emoji, if somebody has added them. Invariant: what is no such zip is refused in words, and what
 //! in it cannot be read as it should names its file and line.
 
+mod emoji;
 mod message;
 
 use super::{
     markup,
-    model::{Kind, People, Person, Pin, Place, Places, Standing, Time, line, nameable, possible, shapeless},
+    model::{Kind, People, Person, Pin, Place, Places, Standing, Team, Time, line, nameable, possible, shapeless},
+    own::Emojis,
     package::Package,
     places::topic,
     report::{Report, Why},
@@ -69,10 +71,12 @@ struct Pinned {
     created: Option<i64>,
 }
 
-/// Reads an export into people, places and messages.
-pub fn read(package: &mut Package, spool: &mut Spool, report: &mut Report) -> Result<(People, Places)> {
+/// Reads an export into a team, and messages.
+pub fn read(package: &mut Package, spool: &mut Spool, report: &mut Report) -> Result<Team> {
     let names = package.names();
     let root = root(&names)?;
+    let mut emojis = Emojis::default();
+    let of_emojis = emoji::read(package, (&root, &names), &mut emojis, report)?;
     let mut reader =
         Reader { people: people(package, &root)?, places: Places::default(), pins: HashMap::new(), spool, report };
     let mut folders: HashMap<String, u32> = HashMap::new();
@@ -98,7 +102,7 @@ pub fn read(package: &mut Package, spool: &mut Spool, report: &mut Report) -> Re
     }
     let mut days: Vec<(u32, &str)> = Vec::new();
     for name in &names {
-        let Some(inside) = name.strip_prefix(&*root) else { continue };
+        let Some(inside) = name.strip_prefix(&*root).filter(|_| !of_emojis.contains(name)) else { continue };
         let Some((folder, day)) = inside.split_once('/') else {
             let read = inside == "users.json" || lists.iter().any(|(file, _)| *file == inside);
             if !read {
@@ -127,7 +131,7 @@ pub fn read(package: &mut Package, spool: &mut Spool, report: &mut Report) -> Re
         }
     }
     reader.unpinned();
-    Ok((reader.people, reader.places))
+    Ok(Team { people: reader.people, places: reader.places, emojis })
 }
 
 /// The folder in which the export lies: none, or one that was packed as a whole.
@@ -251,7 +255,8 @@ fn seconds(time: Option<i64>) -> Option<Time> {
 fn place(reader: &mut Reader<'_>, channel: Channel, kind: Kind) -> u32 {
     let people = &reader.people;
     let members: BTreeSet<u32> = channel.members.iter().flatten().filter_map(|id| people.number(id)).collect();
-    let said = |value: Option<Value>| value.and_then(|value| value.value).map(|text| markup::of_slack(&text, people));
+    let said =
+        |value: Option<Value>| value.and_then(|value| value.value).map(|text| markup::calm_of_slack(&text, people));
     let title = match kind {
         Kind::Public | Kind::Private => Some(named(&[&channel.name]).unwrap_or_else(|| channel.id.clone())),
         // What Slack makes up: mpdm-ada--bob-1.

@@ -47,6 +47,12 @@ async fn what_is_no_export_is_refused_in_words_and_nothing_comes() {
             day(b"[\n{\"user\":\"U1\",\n\"ts\":}]"),
             "general/2024-01-01.json, line 3: this is not JSON",
         ),
+        (
+            "slack",
+            "a.zip",
+            with(&ada, &[("emoji.json", b"{\n\"a\": \"https://a.b\",\n".to_vec())]),
+            "emoji.json, line 3: this is not JSON",
+        ),
         ("slack", "a.zip", day(b"{}"), "general/2024-01-01.json, line 1: no list of Slack stands here"),
         ("slack", "a.zip", day(b"[\n\n\"\xff\"]"), "general/2024-01-01.json, line 3: this is not UTF-8"),
         (
@@ -85,7 +91,7 @@ async fn what_is_no_export_is_refused_in_words_and_nothing_comes() {
         let left: Vec<_> = std::fs::read_dir(made.folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "nothing is written beside it");
     }
-    for table in ["conversations", "messages", "imported_records", "files"] {
+    for table in ["conversations", "messages", "imported_records", "files", "emojis"] {
         let count = format!("SELECT count(*) FROM {table} WHERE organization_id = '{}'", ada.organization);
         assert_eq!(server.count(&count).await, 0, "{table}");
     }

@@ -61,7 +61,10 @@ fn lines(ada: &Founder) -> Vec<Value> {
         ),
         post(said("ada", 1_704_100_600_000, "same"), json!({})),
         post(said("ada", 1_704_100_600_000, "time"), json!({})),
-        post(said("ada", 1_704_100_610_000, "x joined"), json!({ "type": "system_join_channel" })),
+        post(
+            said("ada", 1_704_100_610_000, "x joined"),
+            json!({ "type": "system_join_channel", "replies": [said("bob", 1_704_100_611_000, "welcome")] }),
+        ),
         post(said("stranger", 1_704_100_620_000, "who?"), json!({})),
         post(said("ada", 9_904_100_620_000, "in the year 2283"), json!({})),
         json!({ "type": "post", "post": { "team": "acme", "channel": "nowhere", "user": "ada", "message": "lost", "create_at": 1_704_100_620_000_i64 } }),
@@ -109,11 +112,20 @@ async fn a_team_comes_over_from_mattermost_with_its_files() {
         "Hello <@{}>, <@channel> 🎉 &lt;<@here>> `@ada`\n\ntool.exe (not imported)\n\naway.txt (not imported)",
         ada.member
     );
-    let expected =
-        [&*hello, "A quick reply", "Later, with a mistake", "A late reply", "**Build**\n**green**", "same", "time"];
+    let expected = [
+        &*hello,
+        "A quick reply",
+        "Later, with a mistake",
+        "A late reply",
+        "**Build**\n**green**",
+        "same",
+        "time",
+        "welcome",
+    ];
     assert_eq!(bodies(&found), expected);
     let senders: Vec<&str> = found.iter().map(|message| text(&message["sender"], "name")).collect();
-    assert_eq!(senders, ["Bob B", "Ada Founder", "Ada Founder", "Carl", "CI", "Ada Founder", "Ada Founder"]);
+    assert_eq!(senders, ["Bob B", "Ada Founder", "Ada Founder", "Carl", "CI", "Ada Founder", "Ada Founder", "Bob B"]);
+    assert_eq!((&found[7]["threadRoot"], reason(&said, "replies to messages that do not come")), (&Value::Null, 1));
     let threads: Vec<&Value> = found.iter().map(|message| &message["threadSeq"]).collect();
     assert_eq!(threads[..4], [&Value::Null, &json!(1), &Value::Null, &json!(2)]);
     assert_eq!((&found[0]["replyCount"], &found[0]["reactions"][0]["emoji"]), (&json!(2), &json!("👍🏻")));
@@ -141,7 +153,7 @@ async fn a_team_comes_over_from_mattermost_with_its_files() {
     );
 
     assert_eq!((row(&said, "people"), row(&said, "conversations")), ([4, 1, 0], [4, 0, 1]), "{said}");
-    assert_eq!((row(&said, "messages"), row(&said, "files")), ([9, 0, 6], [2, 0, 2]), "{said}");
+    assert_eq!((row(&said, "messages"), row(&said, "files")), ([10, 0, 6], [2, 0, 2]), "{said}");
     assert_eq!((row(&said, "reactions"), row(&said, "pinned messages")), ([1, 0, 2], [1, 0, 0]), "{said}");
     let numbers =
         |said: &str| ["people", "conversations", "messages", "reactions", "files"].map(|what| row(said, what));
@@ -151,7 +163,7 @@ async fn a_team_comes_over_from_mattermost_with_its_files() {
     }
 
     let (_, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
-    assert_eq!((row(&said, "messages"), row(&said, "files")), ([0, 9, 6], [0, 0, 0]), "{said}");
+    assert_eq!((row(&said, "messages"), row(&said, "files")), ([0, 10, 6], [0, 0, 0]), "{said}");
     let files = format!("SELECT count(*) FROM files WHERE organization_id = '{}'", ada.organization);
     assert_eq!(server.count(&files).await, 2);
 }
@@ -162,6 +174,6 @@ async fn a_file_of_lines_is_enough() {
     let ada = server.founder().await;
     let made = file("bulk.jsonl", &text_of(&lines(&ada)));
     let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
-    assert_eq!((code, row(&said, "messages"), row(&said, "files")), (0, [9, 0, 6], [0, 0, 4]), "{said}");
+    assert_eq!((code, row(&said, "messages"), row(&said, "files")), (0, [10, 0, 6], [0, 0, 4]), "{said}");
     assert_eq!(reason(&said, "not in the package"), 4, "{said}");
 }

@@ -1,7 +1,9 @@
 //! Teams that come over by `stoa import`, read back as one of their members sees them.
 
+mod emoji;
 mod hostile;
 mod mattermost;
+mod meanwhile;
 mod newer;
 mod slack;
 
@@ -124,6 +126,7 @@ fn slack_channels() -> Value {
         { "id": "C1", "name": "general", "created": 1704000000, "creator": "U1", "is_archived": false, "members": ["U1", "U2", "U4"],
             "topic": { "value": "All of us &amp; <https://stoa.example|more>" }, "purpose": { "value": "News" },
             "pins": [{ "id": "1704100000.000100", "type": "C", "created": 1704200000, "user": "U2" }] },
-        { "id": "C2", "name": "old-times", "created": 1700000000, "creator": "U3", "is_archived": true, "members": [] }
+        { "id": "C2", "name": "old-times", "created": 1700000000, "creator": "U3", "is_archived": true, "members": [],
+            "topic": { "value": "Ask <@U3> or <!here>" } }
     ])
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::kit::server;
 
 /// So many messages by Ada and Bob, a minute apart, the first with replies to it; from that day on.
-fn day(first: u32, count: u32) -> Value {
+pub fn day(first: u32, count: u32) -> Value {
     (first..first + count)
         .map(|n| {
             let ts = format!("{}.000100", 1_704_100_000 + n * 60);
@@ -21,13 +21,13 @@ fn day(first: u32, count: u32) -> Value {
         .collect()
 }
 
-fn export(ada: &Founder, days: &[(&str, Value)]) -> Made {
+pub fn export(ada: &Founder, days: &[(&str, Value)]) -> Made {
     let mut entries = vec![entry("users.json", slack_people(ada)), entry("channels.json", slack_channels())];
     entries.extend(days.iter().map(|(name, day)| entry(name, day.clone())));
     file("export.zip", &packed(&entries))
 }
 
-fn expected(count: u32) -> Vec<String> {
+pub fn expected(count: u32) -> Vec<String> {
     (0..count).map(|n| format!("m{n}")).collect()
 }
 
@@ -121,10 +121,13 @@ async fn an_import_that_broke_off_goes_on_when_it_is_run_again() {
     let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
     server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
     assert!(code == 1 && said.contains("run it again"), "{code} {said}");
-    let general = titled(server, &ada, "general").await;
-    assert_eq!(general["lastSeq"], 400, "whole batches are there");
+    let come = format!("SELECT count(*) FROM messages WHERE organization_id = '{}'", ada.organization);
+    assert_eq!(server.count(&come).await, 400, "whole batches are there");
+    assert!(conversations(server, &ada).await.is_empty(), "and wait for the rest");
     let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
     assert_eq!((code, row(&said, "messages")), (0, [253, 400, 0]), "{said}");
+    let general = titled(server, &ada, "general").await;
+    assert_eq!((&general["unreadCount"], &general["createdAt"]), (&json!(0), &json!("2023-12-31T05:20:00.000Z")));
     let found = messages(server, &ada, &general).await;
     assert_eq!(bodies(&found), expected(650));
     assert_eq!((&found[0]["replyCount"], &found[649]["threadSeq"]), (&json!(65), &json!(65)));
@@ -179,4 +182,37 @@ async fn whoever_is_looking_is_told_to_look_anew() {
     assert_eq!((&event["message"]["body"], &event["message"]["seq"]), (&json!("and on"), &json!(11)));
     let Said::Event(event) = inbox.hear().await else { panic!("no event") };
     assert_eq!(event["event"]["message"]["body"], "and on", "the inbox goes on by itself");
+}
+
+#[tokio::test]
+async fn a_program_that_speaks_to_two_is_no_third() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let said = json!({ "user": "U2", "ts": "1704100000.000100", "text": "Between us" });
+    let beep = json!({ "subtype": "bot_message", "bot_id": "B1", "ts": "1704100001.000100", "text": "Beep" });
+    let later = json!({ "user": "U1", "ts": "1704100002.000100", "text": "What was that?" });
+    let with = |messages: Value| {
+        let dms = json!([{ "id": "D1", "created": 1704000002, "members": ["U1", "U2"] }]);
+        let entries = [
+            entry("users.json", slack_people(&ada)),
+            entry("channels.json", json!([])),
+            entry("dms.json", dms),
+            entry("D1/2024-01-01.json", messages),
+        ];
+        file("export.zip", &packed(&entries))
+    };
+    assert_eq!(import(server, &ada, "slack", &with(json!([said])).path, &[]).await.0, 0);
+    let (code, report) = import(server, &ada, "slack", &with(json!([said, beep, later])).path, &[]).await;
+    assert_eq!((code, row(&report, "messages")), (0, [2, 1, 0]), "{report}");
+    let all = conversations(server, &ada).await;
+    let [direct] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(direct["kind"], "DIRECT");
+    let seats = direct["participants"]["nodes"].as_array().unwrap();
+    let seats: Vec<&str> = seats.iter().map(|seat| text(&seat["member"], "name")).collect();
+    assert!(seats.len() == 2 && seats.contains(&"Ada Founder") && seats.contains(&"Bob Builder"), "{seats:?}");
+    let found = messages(server, &ada, direct).await;
+    assert_eq!(bodies(&found), ["Between us", "Beep", "What was that?"]);
+    assert_eq!(text(&found[1]["sender"], "name"), "Deploy");
+    let talk = Talk { id: text(direct, "id").to_owned(), cursor: String::new() };
+    assert_eq!(server.say(&ada, &talk, "and on").await["body"], "and on");
 }

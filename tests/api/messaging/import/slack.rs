@@ -34,6 +34,7 @@ fn export(ada: &Founder) -> Vec<u8> {
         { "type": "message", "user": "U1", "ts": "1704100010.000100", "text": "" },
         { "type": "message", "user": "U1", "ts": "1704100011.000100", "thread_ts": "1600000000.000100", "text": "A reply to nothing" },
         { "type": "message", "user": "U1", "ts": "1704100011.000100", "text": "Twice" },
+        { "type": "message", "user": "U1", "ts": "1704100011.500100", "text": "\u{7}\u{0}" },
         { "type": "message", "subtype": "me_message", "user": "U1", "ts": "1704100012.000100", "text": "waves" }
     ]);
     let long = "x".repeat(50_000);
@@ -127,6 +128,7 @@ async fn a_team_comes_over_from_slack_with_all_that_it_said() {
     assert!(all.iter().all(|one| one["unreadCount"] == 0), "nothing of it is new to anybody");
     assert!(!all[0]["archivedAt"].is_null() && all[1]["archivedAt"].is_null());
     assert_eq!(all[1]["topic"], "All of us & [more](https://stoa.example)\n\nNews");
+    assert_eq!(all[0]["topic"], "Ask @Carl Gone or @here");
     assert_eq!(all[1]["createdAt"], "2023-12-31T05:20:00.000Z");
     assert_eq!(all[1]["lastMessageAt"], "2024-01-02T12:53:20.000Z");
     // Ada opened it; who only wrote there has left; who was never there is not.
@@ -212,7 +214,7 @@ async fn a_team_comes_over_from_slack_with_all_that_it_said() {
     // And what did not come is said.
     assert_eq!(row(&said, "people"), [7, 1, 0], "{said}");
     assert_eq!(row(&said, "conversations"), [6, 0, 0], "{said}");
-    assert_eq!(row(&said, "messages"), [17, 0, 7], "{said}");
+    assert_eq!(row(&said, "messages"), [17, 0, 8], "{said}");
     assert_eq!(row(&said, "reactions"), [2, 0, 2], "{said}");
     assert_eq!(row(&said, "pinned messages"), [1, 0, 0], "{said}");
     assert_eq!(row(&said, "files"), [0, 0, 2], "{said}");
@@ -221,7 +223,7 @@ async fn a_team_comes_over_from_slack_with_all_that_it_said() {
         ("people whom the export does not name", 1),
         ("without a time", 1),
         ("not written as messages are", 1),
-        ("without a text or a file", 1),
+        ("without a text or a file", 2),
         ("stand in the export twice", 1),
         ("conversations that the export does not name", 1),
         ("emojis of the team's own", 1),
@@ -293,4 +295,21 @@ async fn a_dry_run_says_the_same_and_writes_nothing() {
         said.split_once("What does not come").unwrap().1.replace("\nThis was a dry run: nothing was written.", "")
     };
     assert_eq!(reasons(&dry).trim(), reasons(&real).trim());
+}
+
+#[tokio::test]
+async fn two_people_of_one_address_are_one_member_in_a_dry_run_as_well() {
+    let server = server().await;
+    let ada = server.founder().await;
+    // More than are made in one transaction; the last has the address of the first.
+    let user = |n: i32| {
+        let address = format!("p{}-{}", n % 119, ada.email);
+        json!({ "id": format!("U{n}"), "profile": { "real_name": format!("P {n}"), "email": address } })
+    };
+    let people: Value = (0..120).map(user).collect();
+    let made = file("acme.zip", &packed(&[entry("users.json", people), entry("channels.json", json!([]))]));
+    let (_, dry) = import(server, &ada, "slack", &made.path, &["--dry-run"]).await;
+    let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "people"), row(&dry, "people")), (0, [119, 1, 0], [119, 1, 0]), "{said}");
+    assert_eq!((reason(&said, "have the address of another"), reason(&dry, "have the address of another")), (1, 1));
 }
