@@ -342,6 +342,11 @@ async fn what_cannot_be_taken_is_said_at_once() {
         ("a", 1, "application/x-msdownload", "contentType UNSUPPORTED"),
         ("a", 1, "image", "contentType UNSUPPORTED"),
         ("a", 1, "", "contentType UNSUPPORTED"),
+        // All of a kind are taken, and these are of none: nor would they be a header.
+        ("a", 1, "image/png\0", "contentType UNSUPPORTED"),
+        ("a", 1, "image/*", "contentType UNSUPPORTED"),
+        ("a", 1, "image/größe", "contentType UNSUPPORTED"),
+        ("a", 1, &format!("image/{}", "x".repeat(128)), "contentType UNSUPPORTED"),
         ("a\u{202e}gpj.exe", 1, "text/plain", "name INVALID"),
         ("a\nb", 1, "text/plain", "name INVALID"),
         (" ", 1, "text/plain", "name REQUIRED"),
