@@ -224,7 +224,7 @@ impl ConversationMutation {
     }
 
     /// Changes the title or topic of a group or channel, the topic also of a direct conversation. A SYSTEM message tells of each
-    /// that changed, save in a direct one.
+    /// that changed, save in a direct one. An archived one stays as it is (STATE_INVALID).
     async fn conversation_update(
         &self,
         ctx: &Context<'_>,
@@ -265,6 +265,11 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
         let mut errors = UserErrors::default();
         errors.add("expectedVersion", UserErrorCode::Conflict, "Somebody changed the conversation in the meantime.");
         return Err(Stop::Rejected(write::Rejection { errors, current: Some(old.id.0) }));
+    }
+    // It takes no message any more, and so none that tells what was changed.
+    if old.archived_at.is_some() {
+        let message = "This conversation is archived: get it back to change it.";
+        return Err(Stop::at("id", UserErrorCode::StateInvalid, message));
     }
     // What a direct one is about is said to the other.
     if old.kind == ConversationKind::Direct
