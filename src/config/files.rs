@@ -68,25 +68,30 @@ impl FileConfig {
         for kind in &self.allowed_types {
             let message =
                 format!("\"{kind}\" is not a media type such as image/png, nor all of a kind such as image/*");
-            check.that("allowed_types", is_type(kind), message);
+            let all = kind.strip_suffix("/*").is_some_and(is_part);
+            check.that("allowed_types", all || is_type(kind), message);
         }
     }
 
-    /// Whether files of this media type (in lower case, without parameters) may be uploaded.
+    /// Whether files of this media type (in lower case, without parameters) may be uploaded. What is no media type may not:
+    /// clients make it up, and it becomes a header.
     pub fn allows(&self, kind: &str) -> bool {
-        self.allowed_types.iter().any(|allowed| match allowed.strip_suffix('*') {
-            Some(all) => kind.starts_with(all),
-            None => kind == allowed,
-        })
+        is_type(kind)
+            && self.allowed_types.iter().any(|allowed| match allowed.strip_suffix('*') {
+                Some(all) => kind.starts_with(all),
+                None => kind == allowed,
+            })
     }
 }
 
+/// Characters of a media type's half at most (RFC 6838, section 4.2).
+const PART: usize = 127;
+
 fn is_type(kind: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'+' | b'-' | b'_')
-            })
-    };
-    kind.split_once('/').is_some_and(|(of, exact)| part(of) && (exact == "*" || part(exact)))
+    kind.split_once('/').is_some_and(|(of, exact)| is_part(of) && is_part(exact))
+}
+
+fn is_part(part: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".+-_".contains(&byte);
+    (1..=PART).contains(&part.len()) && part.bytes().all(fits)
 }

@@ -72,8 +72,18 @@ impl Combiner {
     }
 }
 
-#[cfg(test)]
 impl Combiner {
+    /// How many writes wait for all streams together; those that are under way do not.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().0.values().map(VecDeque::len).sum()
+    }
+
+    /// How many of them wait for this stream.
+    pub fn waiting_for(&self, stream: StreamId) -> usize {
+        self.0.lock().0.get(&stream).map_or(0, VecDeque::len)
+    }
+
+    #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         self.0.lock().0.is_empty()
     }
@@ -84,7 +94,8 @@ fn typed<T: 'static>(item: Item) -> Result<T> {
     item.downcast().map(|item| *item).map_err(of_another_type)
 }
 
-/// The right to write to a stream, and what is to be written. Dropped, wherever that happens, it is handed on.
+/// The right to write to a stream, and what is to be written. Dropped, wherever that happens, it is handed on, and with it
+/// what was not begun: whoever was to begin has gone, and the others have not.
 struct Lead {
     combiner: Combiner,
     stream: StreamId,
@@ -93,17 +104,21 @@ struct Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
         loop {
-            let next = self.combiner.0.lock().next(self.stream, MOST_TOGETHER);
-            let Some(mut batch) = next else { return };
             // Who has gone needs nothing written any more.
             batch.retain(|waiting| !waiting.turn.is_closed());
-            let Some(first) = batch.first_mut() else { continue };
-            let (nobody, _) = oneshot::channel();
-            let turn = std::mem::replace(&mut first.turn, nobody);
-            // Somebody who goes at this very moment drops it, and so hands it on.
-            let _ = turn.send(Turn::Lead(Lead { combiner: self.combiner.clone(), stream: self.stream, batch }));
-            return;
+            if let Some(first) = batch.first_mut() {
+                let (nobody, _) = oneshot::channel();
+                let turn = std::mem::replace(&mut first.turn, nobody);
+                // Somebody who goes at this very moment drops it, and so hands it on.
+                let _ = turn.send(Turn::Lead(Lead { combiner: self.combiner.clone(), stream: self.stream, batch }));
+                return;
+            }
+            match self.combiner.0.lock().next(self.stream, MOST_TOGETHER) {
+                Some(next) => batch = next,
+                None => return,
+            }
         }
     }
 }

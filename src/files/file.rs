@@ -46,7 +46,7 @@ pub struct File {
     /// How far it has come.
     #[entity(filter, group)]
     pub state: FileState,
-    /// SHA-256 of the content in hexadecimal; null while it is PENDING.
+    /// SHA-256 of the content in hexadecimal; null until that was sent.
     pub checksum: Option<String>,
     /// When its upload is forgotten unless it is complete by then; null: it is.
     pub upload_until: Option<DateTime>,

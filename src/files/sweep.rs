@@ -122,11 +122,16 @@ impl Run<Arc<App>> for SweepObjects {
 pub async fn sweep(app: &App, settled: Duration) -> Result<()> {
     let before = Utc::now() - TimeDelta::from_std(settled).unwrap_or(TimeDelta::MAX);
     app.files.remove_drafts(settled).await?;
+    let mut failed = None;
     // Also of organizations that are gone: none of theirs has a row.
     for organization in app.files.organizations().await? {
-        sweep_objects(app, app.files.of(organization), Some(organization), before).await?;
+        // One that fails must not keep the others waiting.
+        if let Err(fault) = sweep_objects(app, app.files.of(organization), Some(organization), before).await {
+            failed = Some(fault);
+        }
     }
-    sweep_objects(app, app.files.avatars(), None, before).await
+    sweep_objects(app, app.files.avatars(), None, before).await?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Those of an organization, or pictures of people, that were written before that moment.

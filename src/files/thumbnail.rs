@@ -138,10 +138,14 @@ async fn measure_left(app: &App, organization: Uuid) -> Result<()> {
     let left = files::table.filter(files::organization_id.eq(organization)).filter(sql::<Bool>(UNMEASURED));
     let left = left.filter(files::updated_at.lt(DateTime::now().0 - LEFT)).order(files::id).limit(PAGE);
     let left: Vec<Uuid> = left.select(files::id).load(&mut *app.database.of(organization).await?).await?;
+    let mut failed = None;
     for file in left {
-        measure(app, organization, file).await?;
+        // One that the store does not give must not keep those behind it waiting for ever.
+        if let Err(fault) = measure(app, organization, file).await {
+            failed = Some(fault);
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Once: whatever comes of it is noted. The error is for what may go better another time.

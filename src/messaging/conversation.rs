@@ -4,6 +4,7 @@
 use super::{
     activity::Activity,
     block,
+    gather::gathered,
     message::*,
     open::{ConversationCreateInput, create},
     participant::*,
@@ -24,7 +25,7 @@ use crate::{
         resolve::scope,
         rules::{Rule, Rules, Tidy},
         scalars::DateTime,
-        scope::Actor,
+        scope::{Actor, Scope},
         sql::Sql,
         user_error::{UserError, UserErrorCode, UserErrors},
         value::Bind,
@@ -32,11 +33,11 @@ use crate::{
     },
     schema::conversations,
 };
-use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject, dataloader::Loader};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::{Value as Json, json};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use stoa_macros::entity;
 use uuid::Uuid;
 
@@ -146,25 +147,40 @@ impl Computed<'_, Conversation> {
     /// The other member of a direct conversation; null for all others.
     async fn partner(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
         let other = or_null(ctx, async {
-            if self.kind != ConversationKind::Direct {
-                return Ok(None);
+            match self.kind {
+                ConversationKind::Direct => gathered(scope(ctx)?, self.id.0, |scope| Partners { scope }).await,
+                _ => Ok(None),
             }
-            let scope = scope(ctx)?;
-            let mut sql = Sql::new("SELECT member_id AS id FROM participants WHERE organization_id = ");
-            sql.bind(Bind::Uuid(Some(scope.actor.organization))).push(" AND conversation_id = ");
-            sql.bind(Bind::Uuid(Some(self.id.0))).push(" AND member_id <> ").bind(Bind::Uuid(Some(scope.actor.member)));
-            let found: Vec<Found> = sql.load(&mut &*scope.reader().await?).await?;
-            Ok(found.into_iter().next().map(|found| found.id))
-        })
-        .await;
-        to_one::<Member>(ctx, other).await
+        });
+        to_one::<Member>(ctx, Box::pin(other).await).await
     }
 }
 
+/// The other members of direct conversations.
+struct Partners {
+    scope: Scope,
+}
+
 #[derive(diesel::QueryableByName)]
-struct Found {
+struct Partner {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
-    id: Uuid,
+    conversation_id: Uuid,
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    member_id: Uuid,
+}
+
+impl Loader<Uuid> for Partners {
+    type Value = Option<Uuid>;
+    type Error = crate::Error;
+
+    async fn load(&self, conversations: &[Uuid]) -> crate::Result<HashMap<Uuid, Option<Uuid>>> {
+        let actor = &self.scope.actor;
+        let mut sql = Sql::new("SELECT conversation_id, member_id FROM participants WHERE organization_id = ");
+        sql.bind(Bind::Uuid(Some(actor.organization))).push(" AND member_id <> ").bind(Bind::Uuid(Some(actor.member)));
+        sql.push(" AND conversation_id = ANY(").bind(Bind::Uuids(conversations.to_vec())).push(")");
+        let found: Vec<Partner> = sql.load(&mut &*self.scope.reader().await?).await?;
+        Ok(found.into_iter().map(|partner| (partner.conversation_id, Some(partner.member_id))).collect())
+    }
 }
 
 /// Changes to a group: what is left out stays, null clears.
@@ -208,7 +224,7 @@ impl ConversationMutation {
     }
 
     /// Changes the title or topic of a group or channel, the topic also of a direct conversation. A SYSTEM message tells of each
-    /// that changed, save in a direct one.
+    /// that changed, save in a direct one. An archived one stays as it is (STATE_INVALID).
     async fn conversation_update(
         &self,
         ctx: &Context<'_>,
@@ -219,7 +235,7 @@ impl ConversationMutation {
 }
 
 pub(super) async fn run(
-    scope: crate::Result<&crate::kit::scope::Scope>,
+    scope: crate::Result<&Scope>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Conversation, Stop>,
 ) -> crate::Result<Option<ConversationPayload>> {
     let scope = scope?;
@@ -249,6 +265,11 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
         let mut errors = UserErrors::default();
         errors.add("expectedVersion", UserErrorCode::Conflict, "Somebody changed the conversation in the meantime.");
         return Err(Stop::Rejected(write::Rejection { errors, current: Some(old.id.0) }));
+    }
+    // It takes no message any more, and so none that tells what was changed.
+    if old.archived_at.is_some() {
+        let message = "This conversation is archived: get it back to change it.";
+        return Err(Stop::at("id", UserErrorCode::StateInvalid, message));
     }
     // What a direct one is about is said to the other.
     if old.kind == ConversationKind::Direct

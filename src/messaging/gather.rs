@@ -1,5 +1,5 @@
-//! What belongs to messages and is no record: reactions, followers, earlier versions. Invariant: a page of messages costs one
-//! query for each kind of these, not one a message.
+//! What belongs to messages and conversations and is no record: reactions, followers, earlier versions, the other member.
+//! Invariant: a page costs one query for each kind of these, not one a message or conversation.
 
 use crate::{
     error::{Error, Result},
@@ -16,14 +16,14 @@ const MOST_NAMED: i32 = 100;
 /// Unless said otherwise.
 const NAMED: i32 = 10;
 
-/// What a loader finds for a message; nothing is found for a message without.
-pub async fn gathered<L>(scope: &Scope, message: Uuid, loader: impl FnOnce(Scope) -> L) -> Result<L::Value>
+/// What a loader finds for a message or conversation; nothing is found for one without.
+pub async fn gathered<L>(scope: &Scope, of: Uuid, loader: impl FnOnce(Scope) -> L) -> Result<L::Value>
 where
     L: Loader<Uuid, Error = Error>,
     L::Value: Default,
 {
     let gather = scope.gather(loader).ok_or_else(|| Error::ours("a loader of another type"))?;
-    Ok(gather.load_one(message).await?.unwrap_or_default())
+    Ok(gather.load_one(of).await?.unwrap_or_default())
 }
 
 /// The first of these members, those that the caller may see.

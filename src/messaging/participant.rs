@@ -1,10 +1,10 @@
 //! Participants: who is in a conversation. Whoever leaves or is removed sees nothing that comes after; a group
-//! always has an owner as long as somebody is in it.
+//! always has an owner as long as somebody is in it, one who can sign in where an owner hands it on.
 
 use super::{
     block,
     conversation::{Conversation, ConversationKind, lock_conversation},
-    seat::{all_here, here, join, own_role, tell_of},
+    seat::{all_here, by_seniority, here, join, own_role, tell_of},
     system::{SystemEvent, SystemNote, say},
 };
 use crate::{
@@ -149,7 +149,7 @@ pub struct ParticipantMutation;
 impl ParticipantMutation {
     /// Adds a member to a group or channel; owners and moderators may. A SYSTEM message tells it, which is not new to who was
     /// added. Who is in it already stays as they are. STATE_INVALID for one who cannot be written to at present, be it that
-    /// they are suspended.
+    /// they are suspended, and where it is archived.
     ///
     /// Errors: FORBIDDEN when you are neither in this group.
     async fn participant_add(
@@ -242,6 +242,10 @@ async fn add(tx: &mut Tx, input: ParticipantInput) -> Result<Participant, Stop> 
     if let Some(already) = here(tx, conversation.id.0, input.member_id.0).await? {
         return Ok(already);
     }
+    if conversation.archived_at.is_some() {
+        let message = "This conversation is archived: nobody is added any more.";
+        return Err(Stop::at("conversationId", UserErrorCode::StateInvalid, message));
+    }
     let mut errors = UserErrors::default();
     block::check_reachable(tx, &[input.member_id], false, |_| "memberId".to_owned(), &mut errors).await?;
     if !errors.is_empty() {
@@ -281,6 +285,10 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
     tell_of(tx, &gone, "participant_removed")?;
     if gone.role == ParticipantRole::Owner {
         hand_on(tx, conversation).await?;
+    }
+    // It takes no message any more, not even this one; the event tells it.
+    if locked.archived_at.is_some() {
+        return Ok(gone);
     }
     // Behind what ends their feed: they see nothing of it any more.
     if member == me {
@@ -325,15 +333,16 @@ async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participan
     Ok(changed)
 }
 
-/// When the last owner goes, who has been there longest becomes owner.
+/// When the last owner goes who can sign in, who has been there longest of those who can becomes owner: of somebody who
+/// cannot nobody would have anything. Where none can, a group without an owner goes to who has been there longest.
 async fn hand_on(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
-    let here = all_here(tx, conversation).await?;
-    if here.iter().any(|participant| participant.role == ParticipantRole::Owner) {
+    let here = by_seniority(tx, conversation).await?;
+    if here.iter().any(|seat| seat.owns && seat.can_sign_in) {
         return Ok(());
     }
-    let heir = here.into_iter().min_by_key(|participant| (participant.joined_at.0, participant.id.0));
-    let heir = match heir {
-        Some(heir) => self::here(tx, conversation, heir.member_id.0).await?,
+    let able = here.iter().find(|seat| seat.can_sign_in);
+    let heir = match able.or(here.first().filter(|_| !here.iter().any(|seat| seat.owns))) {
+        Some(heir) => self::here(tx, conversation, heir.member).await?,
         None => None,
     };
     if let Some(mut heir) = heir {

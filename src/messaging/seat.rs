@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     events::{Change, StreamKind, stream_of_member},
-    identity::Member,
+    identity::{Member, member::MemberStatus},
     kit::{
         entity::{self, Entity},
         id::Id,
@@ -17,7 +17,7 @@ use crate::{
         value::Bind,
         write::{Stop, Tx},
     },
-    schema::participants,
+    schema::{memberships, participants},
 };
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -36,6 +36,34 @@ fn of(scope: &Scope, conversation: Uuid) -> Sql {
 
 pub async fn all_here(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Participant>, Stop> {
     Ok(of(&tx.scope, conversation).load(tx.conn()).await?)
+}
+
+/// Somebody who is in it.
+pub struct Seat {
+    pub member: Uuid,
+    pub owns: bool,
+    /// Is neither suspended in the organization nor removed from it, nor yet to come.
+    pub can_sign_in: bool,
+}
+
+/// Who is in a conversation, those first who came first.
+pub async fn by_seniority(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Seat>, Stop> {
+    let member = memberships::organization_id.eq(participants::organization_id);
+    let member = member.and(memberships::id.eq(participants::member_id));
+    let here = participants::table
+        .inner_join(memberships::table.on(member))
+        .filter(participants::organization_id.eq(tx.scope.actor.organization))
+        .filter(participants::conversation_id.eq(conversation).and(participants::left_at.is_null()))
+        .order((participants::joined_at, participants::id))
+        .select((participants::member_id, participants::role, memberships::status));
+    let here: Vec<(Uuid, String, String)> = here.load(tx.conn()).await?;
+    let (owner, active) = (ParticipantRole::Owner.word(), MemberStatus::Active.word());
+    let seats = here.into_iter().map(|(member, role, status)| Seat {
+        member,
+        owns: role == owner,
+        can_sign_in: status == active,
+    });
+    Ok(seats.collect())
 }
 
 /// Whether nobody is in it.

@@ -61,6 +61,7 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         gauge!("stoa_http_connections").set(open as f64);
         gauge!("stoa_http_in_flight").set(server.limits.in_flight(config.max_in_flight) as f64);
         gauge!("stoa_http_streams").set(server.limits.streams_open() as f64);
+        gauge!("stoa_writes_waiting").set(server.app.combiner.waiting() as f64);
     }
     let mut response = Response::new(Body::from(handle.render()));
     response

@@ -30,6 +30,7 @@ pub struct Limits {
     requests: Semaphore,
     bodies: Semaphore,
     uploads: Semaphore,
+    uploads_of: Arc<Streams>,
     streams: Arc<Streams>,
     exports: Arc<Streams>,
     all_exports: Arc<Semaphore>,
@@ -47,6 +48,7 @@ enum Holder {
     /// Or an API key.
     Session(Uuid),
     Organization(Uuid),
+    Member(Uuid),
     Address(Option<IpAddr>),
 }
 
@@ -58,6 +60,7 @@ impl Limits {
             requests: semaphore(config.max_in_flight),
             bodies: semaphore(BODIES_KIB.max(config.max_body.div_ceil(1024))),
             uploads: semaphore(max_uploads),
+            uploads_of: Arc::new(Streams { each: max_uploads.div_ceil(2), held: Mutex::default() }),
             streams: Arc::new(Streams { each: config.max_streams, held: Mutex::default() }),
             exports: Arc::new(Streams { each: EXPORTS.0, held: Mutex::default() }),
             all_exports: Arc::new(semaphore(EXPORTS.1)),
@@ -73,6 +76,16 @@ impl Limits {
     /// A place among the uploads that are taken in. SERVICE_UNAVAILABLE at once when there is none.
     pub fn upload(&self) -> Result<SemaphorePermit<'_>> {
         self.uploads.try_acquire().map_err(|_| Error::unavailable("too many uploads at once (files.max_uploads)"))
+    }
+
+    /// A member's share of these places, which is half of them: nobody takes all, however slowly they send. RATE_LIMITED when
+    /// they hold it.
+    pub fn upload_of(&self, member: Uuid) -> Result<StreamPermit> {
+        self.uploads_of.take(Holder::Member(member)).map_err(|_| {
+            let message =
+                format!("At most {} uploads of a member at once. Wait until one has ended.", self.uploads_of.each);
+            Error::yours(Code::RateLimited, message)
+        })
     }
 
     /// A place among the exports that are written. RATE_LIMITED when the organization has its share,

@@ -39,7 +39,7 @@ pub async fn run(server: &Server, token: &str, mutation: &str, id: &Value) -> Va
 /// What was begun, to be sent.
 pub struct Begun {
     pub id: Value,
-    url: String,
+    pub url: String,
     kind: String,
 }
 
@@ -60,7 +60,7 @@ pub async fn begun(server: &Server, token: &str, input: Value) -> Begun {
 }
 
 impl Begun {
-    async fn put(&self, content: impl Into<reqwest::Body>) -> Response {
+    pub async fn put(&self, content: impl Into<reqwest::Body>) -> Response {
         Client::new().put(&self.url).header("content-type", &self.kind).body(content).send().await.unwrap()
     }
 }
@@ -88,7 +88,7 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 /// What the store has of an organization, unfinished things among it.
-fn kept(app: &App, organization: Uuid) -> Vec<PathBuf> {
+pub fn kept(app: &App, organization: Uuid) -> Vec<PathBuf> {
     let folder = app.config.data_dir.join("files/organizations").join(organization.to_string());
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     entries.map(|entry| entry.unwrap().path()).collect()
@@ -342,6 +342,11 @@ async fn what_cannot_be_taken_is_said_at_once() {
         ("a", 1, "application/x-msdownload", "contentType UNSUPPORTED"),
         ("a", 1, "image", "contentType UNSUPPORTED"),
         ("a", 1, "", "contentType UNSUPPORTED"),
+        // All of a kind are taken, and these are of none: nor would they be a header.
+        ("a", 1, "image/png\0", "contentType UNSUPPORTED"),
+        ("a", 1, "image/*", "contentType UNSUPPORTED"),
+        ("a", 1, "image/größe", "contentType UNSUPPORTED"),
+        ("a", 1, &format!("image/{}", "x".repeat(128)), "contentType UNSUPPORTED"),
         ("a\u{202e}gpj.exe", 1, "text/plain", "name INVALID"),
         ("a\nb", 1, "text/plain", "name INVALID"),
         (" ", 1, "text/plain", "name REQUIRED"),

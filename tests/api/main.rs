@@ -46,5 +46,6 @@ mod socket;
 mod teams;
 mod thumbnails;
 mod two_factor;
+mod uploads;
 mod user_command;
 mod wall;

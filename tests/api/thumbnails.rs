@@ -232,18 +232,24 @@ async fn what_was_there_before_is_measured_and_what_no_row_names_goes() {
     let folder = data_dir.path().to_owned();
     let server = Server::with(move |config| config.data_dir = folder).await;
     let ada = server.founder().await;
-    let [old, fresh] = [0, 1].map(|_| photograph(700, 500));
-    let old = file(&server, &ada, &old, "image/jpeg").await;
-    let fresh = file(&server, &ada, &fresh, "image/jpeg").await;
-    let long_ago = "UPDATE files SET updated_at = now() - interval '1 day' WHERE id =";
-    server.sql(&format!("{long_ago} '{}'", old.as_str().unwrap())).await;
-    MeasureImages {}.run(&server.app).await.unwrap();
-    assert_eq!(seen(&server, &ada, &fresh).await["imageState"], "PENDING", "its job is on its way");
+    let photo = photograph(700, 500);
+    let broken = file(&server, &ada, &photo, "image/jpeg").await;
+    let old = file(&server, &ada, &photo, "image/jpeg").await;
+    let fresh = file(&server, &ada, &photo, "image/jpeg").await;
+    let store = data_dir.path().join("files/organizations").join(ada.organization.to_string());
+    // One that the store cannot read is tried again, and not in the way of those behind it.
+    let object = server.text(&format!("SELECT object FROM files WHERE id = '{}'", broken.as_str().unwrap())).await;
+    std::fs::write(store.join(object), "").unwrap();
+    let long_ago = "UPDATE files SET updated_at = now() - interval '1 day' WHERE id IN";
+    server.sql(&format!("{long_ago} ('{}', '{}')", broken.as_str().unwrap(), old.as_str().unwrap())).await;
+    MeasureImages {}.run(&server.app).await.unwrap_err();
+    for (image, why) in [(&broken, "it may be read another time"), (&fresh, "its job is on its way")] {
+        assert_eq!(seen(&server, &ada, image).await["imageState"], "PENDING", "{why}");
+    }
     let shown = seen(&server, &ada, &old).await;
     assert_eq!((&shown["imageState"], &shown["width"]), (&json!("READY"), &json!(700)));
 
     // Beside what is named, and beside what is not.
-    let store = data_dir.path().join("files/organizations").join(ada.organization.to_string());
     let stray = store.join(format!("{}.small", Uuid::now_v7()));
     std::fs::write(&stray, "stray").unwrap();
     sweep(&server.app, Duration::ZERO).await.unwrap();

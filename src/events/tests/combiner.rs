@@ -146,3 +146,28 @@ fn more_than_may_wait_is_refused() {
     assert_eq!(answer.expect_err("a refusal").code(), crate::error::Code::ServiceUnavailable);
     assert!((1_000..5_000).contains(&item), "{item}");
 }
+
+#[test]
+fn who_goes_before_they_begin_takes_nobody_along() {
+    let combiner = Combiner::default();
+    let stream = StreamId { organization: Uuid::nil(), stream: Uuid::nil() };
+    let mut context = Context::from_waker(Waker::noop());
+    let log = Log::default();
+    let mut begin = |item| {
+        let (combiner, log) = (combiner.clone(), log.clone());
+        let work = move |batch| write(log, stream, batch, 2, 1);
+        let mut write = Box::pin(async move { combiner.write(stream, item, work).await });
+        assert!(write.as_mut().poll(&mut context).is_pending());
+        write
+    };
+    let [mut first, second, mut third] = [1, 2, 3].map(&mut begin);
+    assert_eq!((combiner.waiting(), combiner.waiting_for(stream)), (2, 2), "the first is under way");
+    assert!(matches!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(1))));
+    // It is theirs now to write for both, and they never do.
+    drop(second);
+    let mut third = || third.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(third().is_pending(), "they write it themselves");
+    assert!(matches!(third(), Poll::Ready(Ok(3))));
+    assert_eq!(log.lock()[&stream].lines, [1, 3]);
+    assert!(combiner.is_idle());
+}

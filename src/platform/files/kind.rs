@@ -2,7 +2,7 @@
 //! ours passes for a picture, and none is ever shown in its place.
 
 /// The media types by which a content may be known that infer knows by another one.
-const ALIKE: [(&str, &str); 12] = [
+const ALIKE: [(&str, &str); 15] = [
     ("application/gzip", "application/x-gzip"),
     ("audio/mp3", "audio/mpeg"),
     ("audio/mp4", "audio/m4a"),
@@ -14,7 +14,11 @@ const ALIKE: [(&str, &str); 12] = [
     ("audio/webm", "video/webm"),
     ("audio/ogg", "audio/opus"),
     ("video/ogg", "audio/ogg"),
+    ("video/mp4", "video/x-m4v"),
     ("image/jpg", "image/jpeg"),
+    // What telephones take, as browsers call it.
+    ("image/heic", "image/heif"),
+    ("image/x-icon", "image/vnd.microsoft.icon"),
 ];
 
 /// Whether a file that begins like this (8 KiB are enough) can be of that media type (in lower case, without parameters).
@@ -86,6 +90,9 @@ mod tests {
             (PNG, "image/png"),
             (b"\xff\xd8\xff\xe0".as_slice(), "image/jpeg"),
             (b"GIF89a".as_slice(), "image/gif"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".as_slice(), "image/heic"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".as_slice(), "image/heif"),
+            (b"\0\0\0\x18ftypM4V \0\0\0\0M4V mp42".as_slice(), "video/mp4"),
             (b"%PDF-1.7".as_slice(), "application/pdf"),
             (b"PK\x03\x04\x14\0".as_slice(), "application/zip"),
             (b"PK\x03\x04\x14\0".as_slice(), "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
@@ -113,6 +120,7 @@ mod tests {
             (b"MZ\x90\0".as_slice(), "text/plain"),
             (b"\x7fELF\x02\x01\x01\0".as_slice(), "application/pdf"),
             (PNG, "image/jpeg"),
+            (PNG, "image/heic"),
             (PNG, "text/plain"),
             (b"PK\x03\x04\x14\0".as_slice(), "image/png"),
             (b"nothing".as_slice(), "image/png"),

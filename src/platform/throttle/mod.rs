@@ -99,27 +99,28 @@ impl Throttle {
     /// RATE_LIMITED with `retryAfter` until then. Counts fade `lock` after the last attempt.
     pub async fn attempt(&self, kind: &'static str, key: &str, max: u32, lock: Duration) -> Result<Attempt> {
         let (what, lock) = (Key { kind, key }, Lock::new(max, lock));
-        if let Some(shared) = &self.0.shared {
-            let name = shared.name(what);
-            if let Some(wait) = shared.attempt(&name, lock).await {
-                return self.attempted(wait, Place::Shared(name));
+        let Some(shared) = &self.0.shared else { return self.attempted(what, lock, None) };
+        let name = shared.name(what);
+        match shared.attempt(&name, lock).await {
+            Some(wait) => {
+                refuse(wait)?;
+                let key = self.0.here.failure(what);
+                Ok(Attempt { throttle: self.clone(), key, here: false, name: Some(name), verdict: Verdict::None })
             }
+            None => self.attempted(what, lock, Some(name)),
         }
-        let (key, wait) = self.0.here.attempt(what, lock);
-        self.attempted(wait, Place::Here(key))
     }
 
     /// As `attempt`, counted by this node alone.
     pub fn attempt_here(&self, kind: &'static str, key: &str, max: u32, lock: Duration) -> Result<Attempt> {
-        let (key, wait) = self.0.here.attempt(Key { kind, key }, Lock::new(max, lock));
-        self.attempted(wait, Place::Here(key))
+        self.attempted(Key { kind, key }, Lock::new(max, lock), None)
     }
 
-    fn attempted(&self, wait: u64, place: Place) -> Result<Attempt> {
-        match wait {
-            0 => Ok(Attempt { throttle: self.clone(), place, verdict: Verdict::None }),
-            wait => Err(rate_limited("Too many failed attempts. Wait before you try again.", wait)),
-        }
+    /// Counts an attempt here.
+    fn attempted(&self, what: Key<'_>, lock: Lock, name: Option<String>) -> Result<Attempt> {
+        let (key, wait) = self.0.here.attempt(what, lock);
+        refuse(wait)?;
+        Ok(Attempt { throttle: self.clone(), key, here: true, name, verdict: Verdict::None })
     }
 
     /// Forgets the failures of `key`: who they were counted for has proved another way who they are.
@@ -136,14 +137,13 @@ impl Throttle {
 #[must_use = "an attempt needs a verdict"]
 pub struct Attempt {
     throttle: Throttle,
-    place: Place,
+    /// What its failures are called in the memory of this node.
+    key: u64,
+    /// Whether it was counted there; otherwise in Redis.
+    here: bool,
+    /// What they are called in Redis, where they may be counted there.
+    name: Option<String>,
     verdict: Verdict,
-}
-
-/// Where it was counted.
-enum Place {
-    Here(u64),
-    Shared(String),
 }
 
 #[derive(Clone, Copy)]
@@ -168,19 +168,33 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let Inner { here, shared } = &*self.throttle.0;
-        match (self.verdict, std::mem::replace(&mut self.place, Place::Here(0)), shared) {
-            (Verdict::Failed, ..) => {}
-            (Verdict::Succeeded, Place::Here(key), _) => here.forgive(key),
-            (Verdict::None, Place::Here(key), _) => here.uncount(key),
-            (Verdict::Succeeded, Place::Shared(name), Some(shared)) => shared.forgive(name),
-            (Verdict::None, Place::Shared(name), Some(shared)) => shared.uncount(name),
-            (_, Place::Shared(_), None) => {}
+        let shared = shared.as_ref().zip(self.name.take());
+        match self.verdict {
+            Verdict::Failed => {}
+            // In both places: of Redis an answer that came too late says nothing, and it may have counted all the same.
+            Verdict::Succeeded => {
+                here.forgive(self.key);
+                if let Some((shared, name)) = shared {
+                    shared.forgive(name);
+                }
+            }
+            Verdict::None if self.here => here.uncount(self.key),
+            Verdict::None => {
+                if let Some((shared, name)) = shared {
+                    shared.uncount(name);
+                }
+            }
         }
     }
 }
 
 fn taken(wait: u64) -> Result<()> {
     if wait == 0 { Ok(()) } else { Err(rate_limited("Too many requests. Try again later.", wait)) }
+}
+
+fn refuse(wait: u64) -> Result<()> {
+    let message = "Too many failed attempts. Wait before you try again.";
+    if wait == 0 { Ok(()) } else { Err(rate_limited(message, wait)) }
 }
 
 /// The refusal of every limit: RATE_LIMITED, `retryAfter` in whole seconds, rounded up. `wait` in nanoseconds.

@@ -3,6 +3,10 @@
 use super::{memory::SETS, memory::WAYS, *};
 use crate::platform::nodes;
 use redis::Redis;
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+};
 use tokio::time::{Instant, sleep};
 
 #[path = "../../../tests/api/kit/redis.rs"]
@@ -172,6 +176,27 @@ async fn a_node_counts_alone_while_redis_is_away() {
     redis.begin();
     soon(async || throttle.take("test", "a", 1, 1).await.ok()).await;
     retry_after(throttle.take("test", "a", 1, 1).await);
+}
+
+#[tokio::test]
+async fn who_was_right_while_redis_was_slow_is_not_locked_by_it_later() {
+    let Some(redis) = Redis::start() else { return };
+    let (wait, steady) = (Duration::from_millis(50), Duration::from_millis(1100));
+    let one = node(&redis, b"secret", wait);
+    // A connection that was good for a second is opened anew at once.
+    soon(async || one.0.shared.as_ref()?.take(key("a"), Bucket::new(1000, 1000)).await).await;
+    sleep(steady).await;
+    let mut busy = UnixStream::connect(redis.socket()).unwrap();
+    busy.write_all(b"EVAL \"for turn = 1, 100000000 do end return 0\" 0\r\n").unwrap();
+    sleep(wait).await;
+    let began = Instant::now();
+    one.attempt("test", "a", 1, LOCK).await.unwrap().succeeded();
+    assert!(began.elapsed() >= wait, "Redis was as quick as ever");
+    tokio::task::spawn_blocking(move || busy.read_exact(&mut [0; 4]).unwrap()).await.unwrap();
+    // It counted in the end, and then heard that it was right.
+    let two = node(&redis, b"secret", PATIENT);
+    soon(async || two.attempt("test", "a", 1, LOCK).await.ok()).await.failed();
+    retry_after(two.attempt("test", "a", 1, LOCK).await);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -35,6 +35,8 @@ const SLOWEST: u64 = 16 * 1024;
 struct Declared {
     size: i32,
     content_type: String,
+    /// By whom.
+    member: Uuid,
 }
 
 /// 204 when the content is there.
@@ -46,6 +48,7 @@ pub async fn take(
 ) -> Result<Response, Fault> {
     let app = &server.app;
     let declared = server.unless_away(declared(app, file)).await??;
+    let _share = server.limits.upload_of(declared.member)?;
     let size = u64::from(declared.size.unsigned_abs());
     judge(headers, &declared.content_type, size, body)?;
     let object = Uuid::now_v7();
@@ -59,24 +62,38 @@ pub async fn take(
             return Err(fault);
         }
     };
-    draft.publish().await?;
-    let before = match note(app, file, object, &checksum).await {
-        Ok(before) => before,
-        Err(fault) => {
-            let _ = app.files.remove(&name).await;
-            return Err(fault);
-        }
-    };
-    // What was sent before; should this fail, the sweep finds it.
-    if let Some(before) = before.and_then(|before| before.parse().ok()) {
-        let _ = app.files.remove(&ObjectName::file(file.0, before)).await;
-    }
+    // Whoever hangs up now has sent it all: what is published is named by the row or goes, whether they hear of it or not.
+    let kept = tokio::spawn(keep(app.clone(), file, (object, name), draft, checksum.clone()));
+    kept.await.map_err(crate::Error::ours)??;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     if let Ok(tag) = HeaderValue::try_from(format!("\"{checksum}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)
+}
+
+/// Publishes what came, and forgets what was sent before.
+async fn keep(
+    app: Arc<App>,
+    file: (Uuid, Uuid),
+    (object, name): (Uuid, ObjectName),
+    draft: Draft,
+    checksum: String,
+) -> Result<(), Fault> {
+    draft.publish().await?;
+    let before = match note(&app, file, object, &checksum).await {
+        Ok(before) => before,
+        Err(fault) => {
+            let _ = app.files.remove(&name).await;
+            return Err(fault);
+        }
+    };
+    // Should this fail, the sweep finds it.
+    if let Some(before) = before.and_then(|before| before.parse().ok()) {
+        let _ = app.files.remove(&ObjectName::file(file.0, before)).await;
+    }
+    Ok(())
 }
 
 /// What may be sent there: while who has begun it is here, and it is not complete.
@@ -89,7 +106,7 @@ async fn declared(app: &App, (organization, file): (Uuid, Uuid)) -> Result<Decla
         .filter(files::organization_id.eq(organization).and(files::id.eq(file)))
         .filter(organizations::deleted_at.is_null().and(organizations::suspended_at.is_null()))
         .filter(memberships::status.eq("active"))
-        .select(((files::size, files::content_type), files::upload_until.is_not_null()))
+        .select(((files::size, files::content_type, files::created_by), files::upload_until.is_not_null()))
         .first(&mut *conn)
         .await
         .optional()

@@ -1,7 +1,7 @@
 //! Conversations: one of each pair, groups, and that nobody else knows of them.
 
-use super::text;
-use crate::kit::{Founder, code, data, server, user_errors};
+use super::{block::open, text};
+use crate::kit::{Founder, code, data, server, statements, user_errors};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -34,6 +34,30 @@ async fn a_pair_has_one_direct_conversation_however_often_and_from_both_sides() 
     assert_eq!(made["participants"]["totalCount"], 2);
     let events = format!("SELECT count(*) FROM events WHERE stream_id = '{}'", text(made, "id"));
     assert_eq!(server.count(&events).await, 1, "opened once");
+}
+
+#[tokio::test]
+async fn the_partners_of_a_whole_page_cost_one_query() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let mut partners = HashSet::new();
+    for _ in 0..5 {
+        let other = server.member(&ada, "member", None).await;
+        open(server, &ada, &other).await.expect("a conversation");
+        partners.insert(other.member.to_string());
+    }
+    server.group(&ada, &[]).await;
+    let query = "{ inbox { nodes { kind partner { id } } } }";
+    let run = statements::during(ada.organization, async {
+        let answer = server.graphql(query, json!({}), Some(&ada)).await;
+        let nodes = data(&answer, "inbox.nodes").as_array().expect("nodes");
+        let (direct, groups): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node["kind"] == "DIRECT");
+        let seen = direct.iter().map(|node| text(&node["partner"], "id").to_owned()).collect::<HashSet<_>>();
+        assert_eq!((seen, &groups[0]["partner"]), (partners, &Value::Null));
+    })
+    .await;
+    let asked = |from: &str| run.iter().filter(|statement| statement.contains(from)).count();
+    assert_eq!((asked("member_id FROM participants"), asked("FROM \"memberships\" t0")), (1, 1), "{run:#?}");
 }
 
 #[tokio::test]

@@ -170,6 +170,30 @@ async fn what_happens_to_a_conversation_is_told_in_it() {
 }
 
 #[tokio::test]
+async fn an_archived_conversation_takes_not_even_what_stoa_tells() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let (cy, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob, &cy]).await;
+    let of = |who: &Founder| json!({ "conversationId": talk.id, "memberId": who.member });
+    let id = json!({ "id": talk.id });
+    keeps_in_step::<Shown>(server, &ada, &talk.id, async {
+        changed(server, &ada, "conversationArchive", id.clone()).await;
+        let title = json!({ "id": talk.id, "title": "Another one" });
+        assert_eq!(verdict(&change(server, &ada, "conversationUpdate", title).await), "id STATE_INVALID");
+        assert_eq!(verdict(&change(server, &ada, "participantAdd", of(&eve)).await), "conversationId STATE_INVALID");
+        changed(server, &ada, "participantAdd", of(&bob)).await;
+        // Nobody is kept in it; that they are gone is told as ever, and is no message.
+        changed(server, &ada, "participantRemove", of(&cy)).await;
+        changed(server, &bob, "conversationLeave", id.clone()).await;
+    })
+    .await;
+    let said = all(server, &ada, &talk, "system { event }").await;
+    assert_eq!(said, [json!({ "system": { "event": "ARCHIVED" } })], "the last one tells who has archived it");
+}
+
+#[tokio::test]
 async fn who_goes_sees_nothing_of_what_is_told_of_it() {
     let server = server().await;
     let ada = server.founder().await;

@@ -118,6 +118,29 @@ async fn when_the_last_owner_leaves_the_oldest_inherits_and_everybody_hears_it()
     assert_eq!(user_errors(&again, "conversationLeave"), ["id NOT_FOUND"]);
 }
 
+#[tokio::test]
+async fn who_cannot_sign_in_any_more_inherits_nothing() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let (eve, fay) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[]).await;
+    for who in [&bob, &cy, &eve, &fay] {
+        server.participant(&ada, "participantAdd", json!({ "conversationId": talk.id, "memberId": who.member })).await;
+    }
+    let owner = json!({ "conversationId": talk.id, "memberId": cy.member, "role": "OWNER" });
+    server.participant(&ada, "participantUpdate", owner).await;
+    for (who, status) in [(&bob, "removed"), (&cy, "suspended")] {
+        server.sql(&format!("UPDATE memberships SET status = '{status}' WHERE id = '{}'", who.member)).await;
+    }
+    let left = server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await;
+    assert_eq!(user_errors(&left, "conversationLeave"), [""; 0]);
+    // An owner who may come back stays one, and is not all there is.
+    let roles = [(&bob, "MEMBER"), (&cy, "OWNER"), (&eve, "OWNER"), (&fay, "MEMBER")];
+    let roles = roles.map(|(who, role)| (json!(who.member), role.to_owned()));
+    assert_eq!(here(server, &eve, &talk).await, roles);
+}
+
 /// Both are owners and remove each other at the same moment: one of them is first, and the other is gone by then.
 #[tokio::test]
 async fn two_who_remove_each_other_do_not_both_succeed() {
