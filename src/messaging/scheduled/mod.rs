@@ -2,12 +2,16 @@
 //! once or not at all, as a message of its author with what they may do by then; what is acknowledged holds: one that was
 //! cancelled or put off is not sent behind that.
 //!
-//! `change` writes and changes them, `deliver` sends them.
+//! `change` writes and changes them, `deliver` sends them; `overdue` and `orphan` see to those that are not sent.
 
 mod change;
 mod deliver;
+mod orphan;
+mod overdue;
 
-pub use deliver::{FailOverdue, SendScheduled};
+pub use deliver::SendScheduled;
+pub use orphan::bereave;
+pub use overdue::FailOverdue;
 
 use super::{conversation::Conversation, message::Message, participant::may_talk};
 use crate::{
@@ -58,7 +62,8 @@ pub struct ScheduledMessage {
     /// The id of the conversation.
     #[entity(filter, group, belongs_to = super::conversation::Conversation)]
     pub conversation_id: Id<Conversation>,
-    /// The id of the message that it will reply to, the root of its thread; null: it is no reply.
+    /// The id of the message that it will reply to, the root of its thread; null: it is no reply, or it is FAILED and that message
+    /// is not kept any more.
     #[entity(filter, belongs_to = super::message::Message as thread_root)]
     pub thread_root_id: Option<Id<Message>>,
     /// What it will say, in Markdown, as `Message.body`. Empty: it only brings files along. Null: it was sent, and the message
@@ -81,8 +86,9 @@ pub struct ScheduledMessage {
     #[entity(filter, belongs_to = super::message::Message)]
     pub message_id: Option<Id<Message>>,
     /// Why it could not be sent, for programs: a code of user errors, such as NOT_FOUND (you are not in the conversation any more,
-    /// a file is gone, somebody is mentioned who is not there) or STATE_INVALID (archived, or the other cannot be written to), or
-    /// one of errors, such as FORBIDDEN. Null unless `status` is FAILED.
+    /// a file or the message that it replies to is gone, somebody is mentioned who is not there) or STATE_INVALID (archived, or the
+    /// other cannot be written to), or one of errors, such as FORBIDDEN, or UNAUTHENTICATED for that of an API key that has ended.
+    /// Null unless `status` is FAILED.
     #[entity()]
     pub failure_code: Option<String>,
     /// The same in plain English.
@@ -175,7 +181,8 @@ pub struct ScheduledMutation;
 
 #[Object]
 impl ScheduledMutation {
-    /// Writes a message that is sent at a time of its own, as `messageSend` would send it then, with what you may do by then.
+    /// Writes a message that is sent at a time of its own, as `messageSend` would send it then, with what you may do by then. One
+    /// that an API key has written, or was the last to change, is sent with what the key may by then, and not once it has ended.
     /// What can no longer be sent becomes FAILED. Your other devices hear of it (`ScheduledMessageChanged`), and nobody else.
     ///
     /// User errors: those of `messageSend`; OUT_OF_RANGE for a time that is not 5 seconds to 366 days ahead; LIMIT_EXCEEDED
