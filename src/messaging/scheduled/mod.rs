@@ -23,17 +23,17 @@ use crate::{
         entity,
         id::Id,
         relation::{Computed, or_null, to_one},
-        resolve::{scope, selections},
+        resolve::{self, scope},
         rules::Rules,
         scalars::DateTime,
         scope::{Actor, Scope},
         sql::Sql,
         user_error::UserError,
         value::Bind,
-        write::{Rejection, Stop, Tx},
+        write::{Outcome, Stop, Tx},
     },
 };
-use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SelectionField, SimpleObject};
+use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::sync::Arc;
@@ -165,7 +165,7 @@ pub struct ScheduledMessageInput {
 }
 
 /// What came of scheduling a message, or of a change of one.
-#[derive(SimpleObject, Default)]
+#[derive(SimpleObject)]
 pub struct ScheduledMessagePayload {
     /// The scheduled message as it is now; null when nothing was written, save for a CONFLICT, which shows it as it stands.
     pub scheduled_message: Option<Arc<ScheduledMessage>>,
@@ -233,7 +233,7 @@ impl ScheduledMutation {
             let scope = scope(ctx)?;
             may_talk(scope)?;
             let result = deliver::send_now(scope, &input).await?.map(|()| input.id.0);
-            payload(ctx, scope, result).await.map(Some)
+            resolve::changed::<ScheduledMessage, _>(ctx, result).await.map(Some)
         }))
         .await
     }
@@ -243,31 +243,17 @@ async fn run(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Uuid, Stop>,
 ) -> Option<ScheduledMessagePayload> {
-    Box::pin(or_null(ctx, async {
-        let scope = scope(ctx)?;
-        may_talk(scope)?;
-        let mut tx = scope.begin().await?;
-        let result = write(&mut tx).await;
-        let result = tx.finish(result).await?;
-        payload(ctx, scope, result).await.map(Some)
-    }))
+    resolve::change::<ScheduledMessage, _>(ctx, async move |tx| {
+        may_talk(&tx.scope)?;
+        write(tx).await
+    })
     .await
 }
 
-async fn payload(ctx: &Context<'_>, scope: &Scope, result: Result<Uuid, Rejection>) -> Result<ScheduledMessagePayload> {
-    let below = selections(ctx);
-    let below: Vec<_> = below.iter().filter(|field| field.name() == "scheduledMessage").collect();
-    let below: Vec<_> = below.into_iter().flat_map(SelectionField::selection_set).collect();
-    let (id, user_errors) = match result {
-        Ok(id) => (Some(id), Vec::new()),
-        // One that exists under the same key is not a fault of this request: there is a record, and no error.
-        Err(Rejection { errors, current }) => (current, errors.into()),
-    };
-    let scheduled_message = match id {
-        Some(id) => entity::find(scope, id, &below).await?,
-        None => None,
-    };
-    Ok(ScheduledMessagePayload { scheduled_message, user_errors, ..Default::default() })
+impl From<Outcome<ScheduledMessage>> for ScheduledMessagePayload {
+    fn from(Outcome { record, errors }: Outcome<ScheduledMessage>) -> Self {
+        ScheduledMessagePayload { scheduled_message: record, user_errors: errors, query: Default::default() }
+    }
 }
 
 /// What the log calls a change of a scheduled message; the audit trail leaves it out.
