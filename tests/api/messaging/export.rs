@@ -187,18 +187,44 @@ async fn what_was_said_before_comes_in_pieces_that_fit_into_memory() {
     assert_eq!(lines.len(), 10);
 }
 
-/// 24 MB, which are in nobody's buffers.
+/// Says 24 MB, which are in nobody's buffers.
+async fn say_much(server: &Server, who: &Founder, talk: &Talk) {
+    server
+        .sql(&format!(
+            "INSERT INTO messages (organization_id, id, conversation_id, seq, sender_id, body)
+             SELECT '{}', gen_random_uuid(), '{id}', n, '{}', repeat('x', 40000) FROM generate_series(1, 600) n;
+             UPDATE conversations SET last_seq = 600 WHERE id = '{id}'",
+            who.organization,
+            who.member,
+            id = talk.id
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn who_is_removed_in_the_middle_gets_no_more_and_no_file_that_looks_whole() {
+    let server = server().await;
+    let (ada, bob, talk) = pair(server).await;
+    say_much(server, &ada, &talk).await;
+    let mut file = fetch(&url(server, &bob, &talk.id, "JSON_LINES").await).await;
+    let mut read = file.chunk().await.unwrap().unwrap().len();
+    let remove = json!({ "conversationId": talk.id, "memberId": bob.member });
+    let removed = server.participant(&ada, "participantRemove", remove).await;
+    assert_eq!(user_errors(&removed, "participantRemove"), [""; 0]);
+    let ended = loop {
+        match file.chunk().await {
+            Ok(Some(bytes)) => read += bytes.len(),
+            ended => break ended,
+        }
+    };
+    assert!(ended.is_err() && read < 20_000_000, "{read} bytes came: {ended:?}");
+}
+
 #[tokio::test]
 async fn who_takes_conversations_out_keeps_nobody_from_the_audit_trail() {
     let server = server().await;
     let (ada, bob, talk) = pair(server).await;
-    server
-        .sql(&format!(
-            "INSERT INTO messages (organization_id, id, conversation_id, seq, sender_id, body)
-             SELECT '{}', gen_random_uuid(), '{}', n, '{}', repeat('x', 40000) FROM generate_series(1, 600) n",
-            ada.organization, talk.id, ada.member
-        ))
-        .await;
+    say_much(server, &ada, &talk).await;
     let theirs = url(server, &bob, &talk.id, "CSV").await;
     let held = [fetch(&theirs).await, fetch(&theirs).await];
     assert_eq!(held.each_ref().map(Response::status), [StatusCode::OK; 2]);
