@@ -3,7 +3,6 @@
 //! not among it, and of conversations only that they changed.
 
 pub mod export;
-mod written;
 
 use crate::{
     error::Result,

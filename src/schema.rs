@@ -692,6 +692,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int4,
+        /// The id of the API key that wrote it; null: its author did. By value: one that is gone by then is a failure that is told.
+        api_key -> Nullable<Text>,
     }
 }
 

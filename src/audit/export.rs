@@ -2,52 +2,37 @@
 //! once they may not; every event that was there at the beginning is in it once, newest first; a file that could not be
 //! finished breaks off, and never looks whole.
 
-use super::{AuditEvent, AuditEventFilter, COLUMNS, Row, matching, written};
+use super::{AuditEvent, AuditEventFilter, COLUMNS, Row, matching};
 use crate::{
-    app::App,
-    error::{Code, Error, Result},
+    error::{Error, Result},
     graphql::Query,
-    identity::{self, Member, audit::Note},
+    identity::{Member, audit::Note},
     kit::{
         entity,
-        export::{LASTS, Pages, Purpose, unreadable},
+        export::{self, Column, Export, Format, Granted, Rows, Url, spelled, time, unreadable},
         listing::{Place, Placed, Slice},
         permission::{Action, Resource},
         relation::or_null,
-        resolve::scope,
-        scalars::DateTime,
-        scope::{Actor, Credential, RequestInfo, Scope},
+        scope::{Actor, Scope},
         sql::Sql,
-        user_error::{UserError, UserErrorCode},
+        user_error::UserErrorCode,
         write::{Stop, Tx},
     },
 };
 use async_graphql::{Context, Enum, InputObject, InputType, Object, SimpleObject, Value};
-use chrono::Utc;
-use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
-use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use serde_json::{Value as Json, json};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// What the file is written as.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "Format")]
 pub enum AuditExportFormat {
     /// A table for spreadsheets (RFC 4180, UTF-8) whose first row has the names of the columns. What a spreadsheet would take
     /// for a formula has a `'` before it.
     Csv,
     /// An object a line, with the fields that `auditEvents` answers, and `actorName`.
     JsonLines,
-}
-
-impl AuditExportFormat {
-    /// The media type, and the end of the file's name.
-    pub fn names(self) -> (&'static str, &'static str) {
-        match self {
-            AuditExportFormat::Csv => ("text/csv; charset=utf-8", "csv"),
-            AuditExportFormat::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
-        }
-    }
 }
 
 /// What to export.
@@ -62,13 +47,8 @@ pub struct AuditExportInput {
 /// What came of asking for a file of the audit trail.
 #[derive(SimpleObject)]
 pub struct AuditExportPayload {
-    /// Where to fetch the file, by GET and without headers, within five minutes. Resolve it against the address of the API
-    /// (`new URL(url, endpoint)`). Whoever has it can read the events, as long as you may. Null when there are user errors.
-    url: Option<String>,
-    /// Until when the URL is good; null when there are user errors.
-    expires_at: Option<DateTime>,
-    /// What is wrong with the input; empty on success.
-    user_errors: Vec<UserError>,
+    #[graphql(flatten)]
+    granted: Granted,
     /// The whole graph, to read on from here.
     query: Query,
 }
@@ -88,41 +68,27 @@ impl AuditMutation {
         #[graphql(desc = "What to export.")] input: AuditExportInput,
     ) -> Option<AuditExportPayload> {
         Box::pin(or_null(ctx, async {
-            let mut tx = scope(ctx)?.begin().await?;
-            let granted = grant(&mut tx, input);
-            let (url, expires_at, user_errors) = match tx.finish(granted).await? {
-                Ok((url, until)) => (Some(url), Some(until), Vec::new()),
-                Err(rejection) => (None, None, rejection.errors.into()),
-            };
-            Ok(Some(AuditExportPayload { url, expires_at, user_errors, query: Query::default() }))
+            let granted = export::grant(ctx, async move |tx| grant(tx, input)).await?;
+            Ok(Some(AuditExportPayload { granted, query: Query::default() }))
         }))
         .await
     }
 }
 
-/// What a URL grants; sealed, so that it can stand in one.
-#[derive(Serialize, Deserialize)]
-struct Grant {
-    credential: Credential,
-    filter: Json,
-    format: AuditExportFormat,
-}
-
-fn grant(tx: &mut Tx, input: AuditExportInput) -> Result<(String, DateTime), Stop> {
-    let actor = &tx.scope.actor;
+fn grant(tx: &mut Tx, input: AuditExportInput) -> Result<Url, Stop> {
+    let (actor, format) = (&tx.scope.actor, Format::from(input.format));
     demand(actor)?;
     let filter = input.filter.unwrap_or_default();
     let asked = given(filter.to_value().into_json().map_err(Error::from)?);
     // Refused now, if it has to be.
     matching(actor, filter)?;
-    let grant = Grant { credential: actor.credential.clone(), filter: asked.clone(), format: input.format };
     let message = "This filter is too long for a URL. Ask for fewer values, or for several files.";
-    let granted = Export::PURPOSE.url(&tx.scope, tx.now, &grant)?;
-    let granted = granted.ok_or_else(|| Stop::at("filter", UserErrorCode::TooLong, message))?;
-    let note = Note::own(actor.user, &tx.scope.request, "audit_exported").with("format", (), input.format.names().1);
+    let url = export::url::<AuditExport>(tx, format, &asked)?;
+    let url = url.ok_or_else(|| Stop::at("filter", UserErrorCode::TooLong, message))?;
+    let note = Note::own(actor.user, &tx.scope.request, "audit_exported").with("format", (), format.end());
     let note = note.with("filter", (), asked).change(actor.member);
     tx.record(note);
-    Ok(granted)
+    Ok(url)
 }
 
 /// Without the conditions that were not given.
@@ -141,77 +107,72 @@ fn demand(actor: &Actor) -> Result<()> {
     actor.demand(Resource::Audit, Action::Export).map(drop)
 }
 
-/// A file that is being written.
-pub struct Export {
-    format: AuditExportFormat,
-    scope: Scope,
+/// A file of the audit trail, that is being read.
+pub struct AuditExport {
     from: Sql,
     /// The last event that was read.
     behind: Option<Place>,
-    ends: Instant,
-    state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Begun,
-    Reading,
-    Done,
+/// An event, and what the member is called who did it, as far as the reader may see them.
+pub struct Line {
+    event: AuditEvent,
+    actor: Option<String>,
 }
 
-impl Export {
-    /// Events, whether there are more, and what the members are called who did it, as far as one may see them.
-    async fn page(&self) -> Result<(Vec<AuditEvent>, bool, written::Names)> {
-        let scope = self.scope.fresh();
-        // What is taken away is gone within a second, also from here.
-        identity::recheck(&scope).await?;
+impl Export for AuditExport {
+    const PURPOSE: &'static str = "audit export";
+    const FOLDER: &'static str = "/files/exports/";
+    const NAME: &'static str = "audit";
+    const COLUMNS: &'static [Column<Line>] = &[
+        Column::new("at", |line| time(Some(line.event.at))),
+        Column::new("action", |line| json!(line.event.action)),
+        Column::new("entity", |line| json!(line.event.entity)),
+        Column::new("entityId", |line| json!(line.event.entity_id.0)),
+        Column::new("actorKind", |line| spelled(line.event.actor_kind)),
+        Column::new("actorId", |line| json!(line.event.actor_id.map(|id| id.0))),
+        Column::new("actorName", |line| json!(line.actor)),
+        Column::new("apiKeyId", |line| json!(line.event.api_key_id.map(|id| id.0))),
+        Column::new("address", |line| json!(line.event.address)),
+        Column::new("userAgent", |line| json!(line.event.user_agent)),
+        Column::new("requestId", |line| json!(line.event.request_id)),
+        Column::new("changes", |line| line.changes()),
+        Column::new("id", |line| json!(line.event.id.0)),
+    ];
+    type Row = Line;
+    /// The filter.
+    type Asked = Json;
+
+    async fn open(scope: &Scope, asked: Json) -> Result<Self> {
+        demand(&scope.actor)?;
+        let filter = Value::from_json(asked).ok();
+        let filter = filter.and_then(|filter| AuditEventFilter::parse(Some(filter)).ok()).ok_or_else(unreadable)?;
+        Ok(AuditExport { from: matching(&scope.actor, filter)?, behind: None })
+    }
+
+    async fn page(&mut self, scope: &Scope, _: Format) -> Result<Rows<Line>> {
         let slice = Slice::behind(self.behind);
-        let page = slice.read(&scope, COLUMNS, self.from.clone(), |row: Row| row.event(&scope.actor)).await?;
+        let page = slice.read(scope, COLUMNS, self.from.clone(), |row: Row| row.event(&scope.actor)).await?;
+        self.behind = page.entries.last().map(Placed::place).or(self.behind);
         let mut actors: Vec<Uuid> = page.entries.iter().filter_map(|event| event.actor_id.map(|id| id.0)).collect();
         actors.sort_unstable();
         actors.dedup();
-        let members = entity::find_many::<Member>(&scope, &*scope.reader().await?, actors).await?;
-        let names = members.into_iter().map(|member| (member.id.0, member.name)).collect();
-        Ok((page.entries, page.has_next, names))
+        let members = entity::find_many::<Member>(scope, &*scope.reader().await?, actors).await?;
+        let names: HashMap<_, _> = members.into_iter().map(|member| (member.id, member.name)).collect();
+        let line = |event: AuditEvent| {
+            let actor = event.actor_id.and_then(|id| names.get(&id).cloned());
+            Line { event, actor }
+        };
+        Ok(Rows { rows: page.entries.into_iter().map(line).collect(), more: page.has_next })
     }
 }
 
-impl Pages for Export {
-    const PURPOSE: Purpose = Purpose { name: "audit export", folder: "/files/exports/" };
-
-    async fn open(app: &Arc<App>, organization: Uuid, sealed: &str, request: RequestInfo) -> Result<Self> {
-        let mut grant: Grant = Self::PURPOSE.granted(app, organization, sealed)?;
-        let filter = Value::from_json(grant.filter.take()).ok();
-        let filter = filter.and_then(|filter| AuditEventFilter::parse(Some(filter)).ok()).ok_or_else(unreadable)?;
-        let scope = identity::resume(app, organization, grant.credential, request).await?;
-        demand(&scope.actor)?;
-        let from = matching(&scope.actor, filter)?;
-        let ends = Instant::now() + LASTS;
-        Ok(Export { format: grant.format, scope, from, behind: None, ends, state: State::Begun })
-    }
-
-    fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    fn names(&self) -> (&'static str, String) {
-        let (media_type, end) = self.format.names();
-        (media_type, format!("audit-{}.{end}", Utc::now().format("%Y-%m-%d")))
-    }
-
-    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        if self.state == State::Done {
-            return Ok(None);
-        }
-        let late = |elapsed| Error::TooSlow(Code::Timeout, Arc::new(elapsed));
-        let (events, more, names) = timeout_at(self.ends, self.page()).await.map_err(late)??;
-        let head = self.state == State::Begun;
-        self.state = if more { State::Reading } else { State::Done };
-        self.behind = events.last().map(Placed::place).or(self.behind);
-        let piece = match self.format {
-            AuditExportFormat::Csv => written::csv(&events, &names, head)?,
-            AuditExportFormat::JsonLines => written::json_lines(&events, &names)?,
-        };
-        Ok(Some(piece))
+impl Line {
+    fn changes(&self) -> Json {
+        let told = self.event.changes.iter().map(|change| {
+            let [old, new] = [&change.old, &change.new].map(|value| value.as_ref().map(|value| &value.0));
+            json!({ "field": change.field, "old": old, "new": new })
+        });
+        told.collect()
     }
 }

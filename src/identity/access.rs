@@ -67,15 +67,24 @@ pub async fn resume(app: &Arc<App>, organization: Uuid, credential: Credential, 
     scope(app, &standing, credential, standing.expires_at, request)
 }
 
-/// A member as they are by now, for something that they have asked for before. UNAUTHENTICATED (REVOKED) or
-/// ORGANIZATION_SUSPENDED when they would not get in.
-pub async fn as_of_now(app: &Arc<App>, organization: Uuid, member: Uuid, asked_for: Uuid) -> Result<Scope> {
+/// A member as they are by now, or what the API key is that spoke for them, for something that was asked for before.
+/// UNAUTHENTICATED (REVOKED) or ORGANIZATION_SUSPENDED when they would not get in.
+pub async fn as_of_now(
+    app: &Arc<App>,
+    organization: Uuid,
+    (member, api_key): (Uuid, Option<Uuid>),
+    asked_for: Uuid,
+) -> Result<Scope> {
     let mut conn = app.database.of(organization).await?;
+    let key = match api_key {
+        Some(id) => Some((id, api_key_access::allowed(&mut conn, (organization, id), member).await?)),
+        None => None,
+    };
     let insider = insider(&mut conn, organization, member).await?;
     let ends = DateTime::<Utc>::MAX_UTC;
-    let standing = stands(&mut conn, organization, insider, None, (ends, None)).await?;
+    let standing = stands(&mut conn, organization, insider, key, (ends, None)).await?;
     let request = RequestInfo { id: asked_for.to_string().into(), ..RequestInfo::default() };
-    scope(app, &standing, Credential::Earlier(asked_for), ends, request)
+    scope(app, &standing, Credential::Earlier { asked_for, api_key }, ends, request)
 }
 
 /// What is known of a credential, at most a second old.
@@ -83,7 +92,7 @@ async fn by(app: &Arc<App>, organization: Uuid, credential: &Credential) -> Resu
     match credential {
         Credential::Session(session) => standing(app, organization, *session).await,
         Credential::ApiKey(_, token) => api_key_access::standing(app, token, None).await,
-        Credential::Earlier(_) => Err(expired()),
+        Credential::Earlier { .. } => Err(expired()),
     }
 }
 

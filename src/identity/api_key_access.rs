@@ -110,6 +110,26 @@ async fn load(app: &App, conn: &mut AsyncPgConnection, token: &ApiKeyToken) -> R
     Ok(Some(standing))
 }
 
+/// What a key allows by now that has asked for something before in the name of its member. UNAUTHENTICATED (REVOKED) when
+/// nobody gets in with it any more.
+pub(super) async fn allowed(
+    conn: &mut AsyncPgConnection,
+    (organization, id): (Uuid, Uuid),
+    owner: Uuid,
+) -> Result<Vec<String>> {
+    let lives =
+        api_keys::revoked_at.is_null().and(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(Utc::now())));
+    let permissions: Option<Vec<Option<String>>> = api_keys::table
+        .find((organization, id))
+        .filter(api_keys::owner_id.eq(owner).and(lives))
+        .select(api_keys::permissions)
+        .first(conn)
+        .await
+        .optional()?;
+    let ended = || Error::unauthenticated("REVOKED", "The API key that asked for this was revoked, or has expired.");
+    Ok(permissions.ok_or_else(ended)?.into_iter().flatten().collect())
+}
+
 /// Notes beside the request that the key is used; of several nodes that find it due, one does.
 fn note_use(app: &App, organization: Uuid, id: Uuid) {
     let database = app.database.clone();

@@ -10,7 +10,7 @@ use super::{
     page::Connection,
     relation::or_null,
     scope::{Ask, Scope},
-    write::{self, BulkErrorPolicy, Outcome, Stop, Tx, Writable},
+    write::{self, BulkErrorPolicy, Outcome, Rejection, Stop, Tx, Writable},
 };
 use crate::error::{Error, Result};
 use async_graphql::{Context, SelectionField};
@@ -54,6 +54,36 @@ pub async fn write<E: Writable, P: From<Outcome<E>>>(
     write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>,
 ) -> Option<P> {
     Box::pin(or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) })).await
+}
+
+/// As `write`, of a write that answers the id of a record, which is read anew behind it with what is selected of it. Null: the
+/// caller does not see it, or not any more.
+pub async fn change<E: Entity, P: From<Outcome<E>>>(
+    ctx: &Context<'_>,
+    write: impl AsyncFnOnce(&mut Tx) -> Result<Uuid, Stop>,
+) -> Option<P> {
+    Box::pin(or_null(ctx, async {
+        let mut tx = scope(ctx)?.begin().await?;
+        let written = write(&mut tx).await;
+        changed(ctx, tx.finish(written).await?).await.map(Some)
+    }))
+    .await
+}
+
+/// The payload of a `change` that was carried out.
+pub async fn changed<E: Entity, P: From<Outcome<E>>>(ctx: &Context<'_>, written: Result<Uuid, Rejection>) -> Result<P> {
+    let (id, errors) = match written {
+        Ok(id) => (Some(id), Vec::new()),
+        Err(Rejection { errors, current }) => (current, errors.into()),
+    };
+    let of_payload = selections(ctx);
+    let of_record = of_payload.iter().filter(|field| !["userErrors", "query", "__typename"].contains(&field.name()));
+    let of_record: Vec<_> = of_record.flat_map(SelectionField::selection_set).collect();
+    let record = match id {
+        Some(id) => entity::find(scope(ctx)?, id, &of_record).await?,
+        None => None,
+    };
+    Ok(Outcome { record, errors }.into())
 }
 
 pub async fn bulk<E: Writable, I, P: From<Vec<Outcome<E>>>>(

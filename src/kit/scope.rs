@@ -57,15 +57,15 @@ pub enum Credential {
     Session(Uuid),
     /// An API key: a program. Its id, and what it was found and proved by, for asking again.
     ApiKey(Uuid, ApiKeyToken),
-    /// Nothing at this moment: something that the member has asked for before is done now. Its id.
-    Earlier(Uuid),
+    /// Nothing at this moment: something that the member, or an API key in their name, has asked for before is done now.
+    Earlier { asked_for: Uuid, api_key: Option<Uuid> },
 }
 
 impl Credential {
     /// The id of the session, of the API key or of what was asked for.
     pub fn id(&self) -> Uuid {
         match self {
-            Credential::Session(id) | Credential::ApiKey(id, _) | Credential::Earlier(id) => *id,
+            Credential::Session(id) | Credential::ApiKey(id, _) | Credential::Earlier { asked_for: id, .. } => *id,
         }
     }
 }
@@ -101,7 +101,7 @@ impl Actor {
     pub fn session(&self) -> Result<Uuid> {
         match &self.credential {
             Credential::Session(id) => Ok(*id),
-            Credential::Earlier(_) => Err(Error::forbidden("This is for the person alone, who is not here now.")),
+            Credential::Earlier { .. } => Err(Error::forbidden("This is for the person alone, who is not here now.")),
             Credential::ApiKey(..) => Err(Error::yours_with(
                 Code::Forbidden,
                 "An API key cannot do this, whatever its permissions: it is for the person alone, who has to sign in.",
@@ -110,11 +110,12 @@ impl Actor {
         }
     }
 
-    /// The API key that asks in the name of the member; None: the person does.
+    /// The API key that asks, or has asked, in the name of the member; None: the person does.
     pub fn api_key(&self) -> Option<Uuid> {
         match &self.credential {
-            Credential::Session(_) | Credential::Earlier(_) => None,
+            Credential::Session(_) => None,
             Credential::ApiKey(id, _) => Some(*id),
+            Credential::Earlier { api_key, .. } => *api_key,
         }
     }
 

@@ -2,7 +2,7 @@
 //! read, and nothing more once they are not in the conversation; every message is in it once, in order; a file that could not be
 //! finished breaks off, and never looks whole.
 
-mod written;
+mod lines;
 
 use super::{
     conversation::{Conversation, not_found},
@@ -10,56 +10,43 @@ use super::{
     participant::is_participant,
 };
 use crate::{
-    app::App,
-    error::{Code, Error, Result},
+    error::{Error, Result},
     graphql::Query,
-    identity::{self, audit::Note},
+    identity::audit::Note,
     kit::{
         entity::{self, Entity},
-        export::{LASTS, Pages, Purpose},
+        export::{self, Column, Export, Format, Granted, Rows, Url},
         filter::DeletedRecords,
         id::Id,
         permission::{Action, Resource},
         relation::or_null,
-        resolve::scope,
-        scalars::DateTime,
-        scope::{Credential, RequestInfo, Scope},
-        user_error::UserError,
+        scope::Scope,
         value::Bind,
         write::{Stop, Tx},
     },
 };
 use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
-use chrono::Utc;
-use diesel_async::RunQueryDsl;
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use lines::Line;
 use uuid::Uuid;
 
-/// Messages of a page.
+/// Messages of a page at most.
 const PAGE: u32 = 100;
+/// Bytes that those of a page say at most, together with what they said before they were edited: by themselves these could be
+/// hundreds of megabytes. A message alone may have more, some eight.
+const BYTES: i64 = 4 * 1024 * 1024;
 
 /// What a conversation is written as.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "Format")]
 pub enum ConversationExportFormat {
     /// A table for spreadsheets (RFC 4180, UTF-8) whose first row has the names of the columns. What a spreadsheet would take
     /// for a formula has a `'` before it. Of earlier versions of a message it has none.
     Csv,
-    /// An object a line, each a message: `seq id at senderId senderName body editedAt deletedAt pinnedAt threadRootSeq
+    /// An object a line, each a message: `seq id at senderId senderName kind body editedAt deletedAt pinnedAt threadRootSeq
     /// threadRootId replyCount reactions { emoji count members } attachments { name contentType size url } versions { version
-    /// body writtenAt }`.
+    /// body writtenAt }`. Of reactions it names those members whom you may see, at most 100.
     JsonLines,
-}
-
-impl ConversationExportFormat {
-    /// The media type, and the end of the file's name.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            ConversationExportFormat::Csv => ("text/csv; charset=utf-8", "csv"),
-            ConversationExportFormat::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
-        }
-    }
 }
 
 /// What to export.
@@ -74,14 +61,8 @@ pub struct ConversationExportInput {
 /// What came of asking for a conversation as a file.
 #[derive(SimpleObject)]
 pub struct ConversationExportPayload {
-    /// Where to fetch the file, by GET and without headers, within five minutes. Resolve it against the address of the API
-    /// (`new URL(url, endpoint)`). Whoever has it can read the conversation, as long as you are in it. Null when there are user
-    /// errors.
-    url: Option<String>,
-    /// Until when the URL is good; null when there are user errors.
-    expires_at: Option<DateTime>,
-    /// What is wrong with the input; empty on success.
-    user_errors: Vec<UserError>,
+    #[graphql(flatten)]
+    granted: Granted,
     /// The whole graph, to read on from here.
     query: Query,
 }
@@ -101,124 +82,89 @@ impl ConversationExportMutation {
         #[graphql(desc = "Which conversation, and as what.")] input: ConversationExportInput,
     ) -> Option<ConversationExportPayload> {
         Box::pin(or_null(ctx, async {
-            let mut tx = scope(ctx)?.begin().await?;
-            let granted = grant(&mut tx, input).await;
-            let (url, expires_at, user_errors) = match tx.finish(granted).await? {
-                Ok((url, until)) => (Some(url), Some(until), Vec::new()),
-                Err(rejection) => (None, None, rejection.errors.into()),
-            };
-            Ok(Some(ConversationExportPayload { url, expires_at, user_errors, query: Query::default() }))
+            let granted = export::grant(ctx, async move |tx| grant(tx, input).await).await?;
+            Ok(Some(ConversationExportPayload { granted, query: Query::default() }))
         }))
         .await
     }
 }
 
-/// What a URL grants.
-#[derive(Serialize, Deserialize)]
-struct Grant {
-    credential: Credential,
-    conversation: Uuid,
-    format: ConversationExportFormat,
-}
-
-async fn grant(tx: &mut Tx, input: ConversationExportInput) -> Result<(String, DateTime), Stop> {
-    let conversation = input.conversation_id.0;
+async fn grant(tx: &mut Tx, input: ConversationExportInput) -> Result<Url, Stop> {
+    let (conversation, format) = (input.conversation_id.0, Format::from(input.format));
     tx.scope.actor.demand(Resource::Conversation, Action::Read)?;
     if !is_participant(&tx.scope, tx.reader(), conversation).await? {
         return Err(not_found("conversationId"));
     }
+    let url = export::url::<ConversationExport>(tx, format, &conversation)?;
+    let url = url.ok_or_else(|| Error::ours("a grant too long for a URL"))?;
     let actor = &tx.scope.actor;
-    let grant = Grant { credential: actor.credential.clone(), conversation, format: input.format };
-    let granted =
-        Export::PURPOSE.url(&tx.scope, tx.now, &grant)?.ok_or_else(|| Error::ours("a grant too long for a URL"))?;
     let note = Note::own(actor.user, &tx.scope.request, "conversation_exported");
-    let note = note.with("conversationId", (), conversation.to_string()).with("format", (), input.format.names().1);
+    let note = note.with("conversationId", (), conversation.to_string()).with("format", (), format.end());
     let note = note.change(actor.member);
     tx.record(note);
-    Ok(granted)
+    Ok(url)
 }
 
-/// A file that is being written.
-pub struct Export {
-    format: ConversationExportFormat,
-    scope: Scope,
+/// A file of a conversation, that is being read.
+pub struct ConversationExport {
     conversation: Uuid,
     /// The number of the last message that was read.
     behind: i64,
-    ends: Instant,
-    state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Begun,
-    Reading,
-    Done,
-}
+impl Export for ConversationExport {
+    const PURPOSE: &'static str = "conversation export";
+    const FOLDER: &'static str = "/files/conversations/";
+    const NAME: &'static str = "conversation";
+    const COLUMNS: &'static [Column<Line>] = lines::COLUMNS;
+    type Row = Line;
+    /// The conversation.
+    type Asked = Uuid;
 
-impl Export {
-    /// Messages, and whether there are more.
-    async fn page(&self) -> Result<(Vec<Message>, bool, written::Beside)> {
-        let scope = self.scope.fresh();
-        // What is taken away is gone within a second, also from here.
-        identity::recheck(&scope).await?;
-        demand(&scope, self.conversation).await?;
+    async fn open(scope: &Scope, conversation: Uuid) -> Result<Self> {
+        demand(scope, &*scope.reader().await?, conversation).await?;
+        Ok(ConversationExport { conversation, behind: 0 })
+    }
+
+    async fn page(&mut self, scope: &Scope, format: Format) -> Result<Rows<Line>> {
         let conn = scope.reader().await?;
+        demand(scope, &conn, self.conversation).await?;
         let mut sql = entity::select(Message::table());
-        entity::push_visible(Message::table(), &scope, DeletedRecords::Include, &mut sql);
+        entity::push_visible(Message::table(), scope, DeletedRecords::Include, &mut sql);
         sql.push(" AND t0.conversation_id = ").bind(Bind::Uuid(Some(self.conversation)));
         sql.push(" AND t0.seq > ").bind(Bind::BigInt(Some(self.behind)));
         // One more than is written tells whether there are more.
         sql.push(" ORDER BY t0.seq LIMIT ").number(PAGE + 1);
         let mut messages: Vec<Message> = sql.load(&mut &*conn).await?;
-        let more = messages.len() > PAGE as usize;
+        let found = messages.len();
         messages.truncate(PAGE as usize);
-        let beside = written::Beside::of(&scope, &conn, &messages).await?;
-        Ok((messages, more, beside))
+        if format == Format::JsonLines {
+            let said_before = lines::said_before(scope, &conn, &messages).await?;
+            messages.truncate(fitting(&messages, &said_before));
+        }
+        self.behind = messages.last().map_or(self.behind, |message| message.seq);
+        let more = messages.len() < found;
+        Ok(Rows { rows: lines::of(scope, &conn, messages, format).await?, more })
     }
+}
+
+/// How many of these go into one piece: one at least.
+fn fitting(messages: &[Message], said_before: &lines::Sizes) -> usize {
+    let mut bytes = 0_i64;
+    let fit = messages.iter().take_while(|message| {
+        let body = message.body.as_ref().map_or(0, |body| i64::try_from(body.len()).unwrap_or(i64::MAX));
+        let before = said_before.get(&message.id.0).copied().unwrap_or_default();
+        bytes = bytes.saturating_add(body).saturating_add(before);
+        bytes <= BYTES
+    });
+    fit.count().max(1)
 }
 
 /// FORBIDDEN for who is not in the conversation.
-async fn demand(scope: &Scope, conversation: Uuid) -> Result<()> {
+async fn demand(scope: &Scope, conn: &AsyncPgConnection, conversation: Uuid) -> Result<()> {
     scope.actor.demand(Resource::Conversation, Action::Read)?;
-    if is_participant(scope, &*scope.reader().await?, conversation).await? {
+    if is_participant(scope, conn, conversation).await? {
         return Ok(());
     }
     Err(Error::forbidden("Only who is in a conversation may export it."))
-}
-
-impl Pages for Export {
-    const PURPOSE: Purpose = Purpose { name: "conversation export", folder: "/files/conversations/" };
-
-    async fn open(app: &Arc<App>, organization: Uuid, sealed: &str, request: RequestInfo) -> Result<Self> {
-        let Grant { credential, conversation, format } = Self::PURPOSE.granted(app, organization, sealed)?;
-        let scope = identity::resume(app, organization, credential, request).await?;
-        demand(&scope, conversation).await?;
-        Ok(Export { format, scope, conversation, behind: 0, ends: Instant::now() + LASTS, state: State::Begun })
-    }
-
-    fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    fn names(&self) -> (&'static str, String) {
-        let (media_type, end) = self.format.names();
-        (media_type, format!("conversation-{}.{end}", Utc::now().format("%Y-%m-%d")))
-    }
-
-    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        if self.state == State::Done {
-            return Ok(None);
-        }
-        let late = |elapsed| Error::TooSlow(Code::Timeout, Arc::new(elapsed));
-        let (messages, more, beside) = timeout_at(self.ends, self.page()).await.map_err(late)??;
-        let head = self.state == State::Begun;
-        self.state = if more { State::Reading } else { State::Done };
-        self.behind = messages.last().map_or(self.behind, |message| message.seq);
-        let piece = match self.format {
-            ConversationExportFormat::Csv => written::csv(&messages, &beside, head)?,
-            ConversationExportFormat::JsonLines => written::json_lines(&messages, &beside)?,
-        };
-        Ok(Some(piece))
-    }
 }

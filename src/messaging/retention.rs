@@ -5,11 +5,12 @@
 use super::{
     conversation::{Conversation, ConversationKind, change},
     message::Message,
+    scheduled::bereave,
 };
 use crate::{
     app::App,
     error::{Error, Result},
-    events::{Event, Hub, MESSAGES_EXPIRED, Origin, forget_bodies},
+    events::{Change, Event, Hub, MESSAGES_EXPIRED, Origin, forget_bodies},
     identity::{message_retention::MessageRetention, purge::organizations},
     kit::{entity::Entity, id::Id, scalars::DateTime, sql::Sql, value::Bind},
     platform::{
@@ -164,7 +165,7 @@ async fn expire_some(app: &App, organization: Uuid, conversation: Uuid, before: 
         tx.rollback().await?;
         return Ok(false);
     };
-    let gone = remove(&mut tx, organization, conversation, up_to).await?;
+    let (gone, replies) = remove(&mut tx, organization, conversation, up_to).await?;
     let of_conversation = messages::table
         .filter(messages::organization_id.eq(organization).and(messages::conversation_id.eq(conversation)))
         .filter(messages::seq.le(up_to));
@@ -176,24 +177,35 @@ async fn expire_some(app: &App, organization: Uuid, conversation: Uuid, before: 
     let mut told = emptied.iter().map(|message| message.change("message_deleted")).collect::<Result<Vec<_>>>()?;
     let payload = json!({ "expired": Expired { up_to, kept: kept.into_iter().map(Into::into).collect() } });
     told.push(change(Id::<Conversation>::from(conversation), MESSAGES_EXPIRED, "Conversation", conversation, payload));
+    told.extend(replies);
     let events = Hub::append(&mut tx, organization, &Origin::default(), told).await?;
     tx.commit().await?;
     app.hub.publish(events);
     Ok(true)
 }
 
-/// Removes the messages up to this number that nothing behind it replies to; the ids of these. Their keys take along what hangs
-/// on them.
-async fn remove(tx: &mut Transaction, organization: Uuid, conversation: Uuid, up_to: i64) -> Result<Vec<Uuid>> {
-    let mut sql = Sql::new("DELETE FROM messages m WHERE m.organization_id = ");
+/// Removes the messages up to this number that nothing behind it replies to; the ids of these, and what authors of scheduled
+/// replies are told. Their keys take along what else hangs on them.
+async fn remove(
+    tx: &mut Transaction,
+    organization: Uuid,
+    conversation: Uuid,
+    up_to: i64,
+) -> Result<(Vec<Uuid>, Vec<Change>)> {
+    let mut sql = Sql::new("SELECT m.id FROM messages m WHERE m.organization_id = ");
     sql.bind(Bind::Uuid(Some(organization))).push(" AND m.conversation_id = ").bind(Bind::Uuid(Some(conversation)));
     sql.push(" AND m.seq <= ").bind(Bind::BigInt(Some(up_to))).push(
         " AND NOT EXISTS (SELECT FROM messages r WHERE r.organization_id = m.organization_id AND r.thread_root_id = m.id
            AND r.seq > ",
     );
-    sql.bind(Bind::BigInt(Some(up_to))).push(") RETURNING m.id");
+    // So that nobody schedules a reply to them in between.
+    sql.bind(Bind::BigInt(Some(up_to))).push(") FOR UPDATE OF m");
     let gone: Vec<Found> = sql.load(&mut **tx).await?;
-    Ok(gone.into_iter().map(|found| found.id).collect())
+    let gone: Vec<Uuid> = gone.into_iter().map(|found| found.id).collect();
+    let told = bereave(tx, organization, &gone).await?;
+    let rows = messages::table.filter(messages::organization_id.eq(organization).and(messages::id.eq_any(&gone)));
+    diesel::delete(rows).execute(&mut **tx).await?;
+    Ok((gone, told))
 }
 
 /// Takes from these messages what `messageDelete` takes; those that were not deleted before, as they are now.

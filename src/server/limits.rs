@@ -20,7 +20,8 @@ const SMALL_BODY: usize = 16 * 1024;
 /// What all larger bodies may take together while they are read, in KiB.
 const BODIES_KIB: usize = 64 * 1024;
 
-/// Exports that are written at once, of one organization and of all: each has a page in memory, and reads one after the other.
+/// Exports that are written at once, of a kind in one organization and of all: each has a page in memory, and reads one after the
+/// other.
 const EXPORTS: (usize, usize) = (2, 16);
 
 /// What is left of each.
@@ -47,8 +48,9 @@ struct Streams {
 enum Holder {
     /// Or an API key.
     Session(Uuid),
-    Organization(Uuid),
     Member(Uuid),
+    /// Exports of a kind in an organization: whoever takes conversations out keeps nobody from the audit trail.
+    Exports(&'static str, Uuid),
     Address(Option<IpAddr>),
 }
 
@@ -88,11 +90,11 @@ impl Limits {
         })
     }
 
-    /// A place among the exports that are written. RATE_LIMITED when the organization has its share,
+    /// A place among the exports that are written. RATE_LIMITED when the organization has its share of this kind,
     /// SERVICE_UNAVAILABLE when there is none.
-    pub fn export(&self, organization: Uuid) -> Result<(StreamPermit, OwnedSemaphorePermit)> {
-        let own = self.exports.take(Holder::Organization(organization)).map_err(|_| {
-            let message = format!("At most {} exports at once. Wait until one has ended.", EXPORTS.0);
+    pub fn export(&self, kind: &'static str, organization: Uuid) -> Result<(StreamPermit, OwnedSemaphorePermit)> {
+        let own = self.exports.take(Holder::Exports(kind, organization)).map_err(|_| {
+            let message = format!("At most {} of these exports at once. Wait until one has ended.", EXPORTS.0);
             Error::yours(Code::RateLimited, message)
         })?;
         let all = self.all_exports.clone().try_acquire_owned().map_err(|_| Error::unavailable("too many exports"))?;

@@ -114,6 +114,7 @@ pub async fn schedule(tx: &mut Tx, input: MessageScheduleInput) -> Result<Uuid, 
             scheduled_messages::file_ids.eq(content.file_ids()),
             scheduled_messages::client_id.eq(&input.client_id),
             scheduled_messages::scheduled_for.eq(input.scheduled_for.0),
+            scheduled_messages::api_key.eq(api_key(tx)),
             scheduled_messages::created_by.eq(author),
             scheduled_messages::created_at.eq(tx.now.0),
             scheduled_messages::updated_at.eq(tx.now.0),
@@ -123,6 +124,11 @@ pub async fn schedule(tx: &mut Tx, input: MessageScheduleInput) -> Result<Uuid, 
     deliver::plan(tx.transaction(), (organization, id), input.scheduled_for.0).await?;
     tx.record(changed(author, id));
     Ok(id)
+}
+
+/// By whose permissions it will be sent; None: the member's own.
+fn api_key(tx: &Tx) -> Option<String> {
+    tx.scope.actor.api_key().map(|id| id.to_string())
 }
 
 /// Answers what the author has scheduled under the key before.
@@ -231,6 +237,9 @@ pub async fn update(tx: &mut Tx, input: ScheduledMessageUpdateInput) -> Result<U
     if let Some(closed) = block::closed(&tx.scope, tx.reader(), place, "id").await? {
         return Err(closed);
     }
+    if thread::refused(&tx.scope, tx.reader(), place, old.thread_root_id).await?.is_some() {
+        return Err(Stop::at("id", UserErrorCode::StateInvalid, "The message that it replies to was deleted."));
+    }
     content.demand_sendable(tx, place).await?;
     let (organization, author) = (tx.scope.actor.organization, tx.scope.actor.member);
     diesel::update(scheduled_messages::table.find((organization, id)))
@@ -238,6 +247,8 @@ pub async fn update(tx: &mut Tx, input: ScheduledMessageUpdateInput) -> Result<U
             scheduled_messages::body.eq(&content.body),
             scheduled_messages::file_ids.eq(content.file_ids()),
             scheduled_messages::scheduled_for.eq(time.0),
+            // It is whoever has the last word on it who sends it.
+            scheduled_messages::api_key.eq(api_key(tx)),
             scheduled_messages::version.eq(old.version + 1),
             scheduled_messages::updated_at.eq(tx.now.0),
         ))

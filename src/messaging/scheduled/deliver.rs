@@ -1,7 +1,7 @@
 //! Sending scheduled messages: when their time has come, or at once. Whoever sends one first says so in its row
 //! (`sending_since`), so that from then on it is neither changed nor cancelled, nor sent by others; and then sends it under a key
-//! that follows from its id: when they die in between and somebody else goes on, the message is stored once. A job stands behind
-//! each until it is settled.
+//! that follows from its id: when they die in between and somebody else goes on, or two believe that it is theirs, the message is
+//! stored once, and whoever comes later finds it. A job stands behind each until it is settled.
 
 use super::{
     ScheduledMessageInput, ScheduledMessageStatus,
@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Code, Error, Result},
+    error::{Error, Result},
     events::{Hub, Origin},
-    identity::{as_of_now, purge::organizations},
+    identity::as_of_now,
     kit::{
         id::Id,
         scope::Scope,
-        user_error::{UserError, UserErrorCode, UserErrors},
+        user_error::{UserError, UserErrors},
         write::{Rejection, Stop, Tx},
     },
     messaging::{
@@ -27,16 +27,17 @@ use crate::{
         database::Transaction,
         jobs::{Failure, Job, Jobs, Run},
     },
-    schema::{jobs, messages, scheduled_messages},
+    schema::{messages, scheduled_messages},
 };
-use async_graphql::{Value, resolver_utils::enum_value};
+use async_graphql::resolver_utils::enum_value;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{dsl::now, prelude::*, sql_types::Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use std::{
-    pin::pin,
+    collections::HashMap,
+    future::ready,
+    slice,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,10 +51,6 @@ const RESCUE: TimeDelta = TimeDelta::seconds(35);
 /// How long one who wants it sent waits for somebody who is sending it, and how often they look.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
-/// How late a message is for which a job is missed.
-const OVERDUE: TimeDelta = TimeDelta::minutes(5);
-/// Overdue ones that are looked at together.
-const PAGE: i64 = 500;
 
 /// Sends a message when its time has come.
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,15 +82,16 @@ pub async fn plan(tx: &mut Transaction, (organization, id): (Uuid, Uuid), at: Da
 /// One that is being sent.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = scheduled_messages, check_for_backend(diesel::pg::Pg))]
-struct Taken {
+pub struct Taken {
     organization_id: Uuid,
-    id: Uuid,
+    pub id: Uuid,
     conversation_id: Uuid,
     thread_root_id: Option<Uuid>,
     body: Option<String>,
     file_ids: Vec<Option<String>>,
     scheduled_for: DateTime<Utc>,
     created_by: Uuid,
+    api_key: Option<String>,
     takes: i32,
 }
 
@@ -112,6 +110,12 @@ impl Taken {
             thread_root_id: self.thread_root_id.map(Into::into),
             client_id: Some(key(self.id)),
         }
+    }
+
+    /// Who wrote it, as they are by now.
+    async fn author(&self, app: &Arc<App>) -> Result<Scope> {
+        let key = self.api_key.as_deref().map(Uuid::try_parse).transpose().map_err(Error::ours)?;
+        as_of_now(app, self.organization_id, (self.created_by, key), self.id).await
     }
 }
 
@@ -144,15 +148,48 @@ async fn let_go(app: &App, taken: &Taken) -> Result<()> {
     Ok(())
 }
 
-/// What came of sending one.
-enum Outcome {
+/// What has become of those that somebody has died of, or given up: the messages that were stored, by the ids of these.
+pub async fn found(conn: &mut AsyncPgConnection, organization: Uuid, of: &[Taken]) -> QueryResult<HashMap<Uuid, Uuid>> {
+    let sent: Vec<(Option<String>, Uuid)> = messages::table
+        .filter(messages::organization_id.eq(organization))
+        .filter(messages::sender_id.eq_any(of.iter().map(|taken| taken.created_by)))
+        .filter(messages::client_id.eq_any(of.iter().map(|taken| key(taken.id))))
+        .select((messages::client_id, messages::id))
+        .load(conn)
+        .await?;
+    let sent: HashMap<_, _> = sent.into_iter().collect();
+    Ok(of.iter().filter_map(|taken| Some((taken.id, *sent.get(&Some(key(taken.id)))?))).collect())
+}
+
+/// What came of an attempt.
+enum Attempt {
+    Sent(Uuid),
+    Refused(Vec<UserError>),
+}
+
+/// Sends one in the name of `who`, unless it turns out to be sent: by whoever had it before, and then whatever has become of its
+/// author and its conversation meanwhile.
+async fn attempt(app: &App, taken: &Taken, who: impl Future<Output = Result<Scope>>) -> Result<Attempt> {
+    if taken.takes > 1 {
+        let mut conn = app.database.of(taken.organization_id).await?;
+        let found = found(&mut conn, taken.organization_id, slice::from_ref(taken)).await?;
+        if let Some(message) = found.get(&taken.id) {
+            return Ok(Attempt::Sent(*message));
+        }
+    }
+    let MessagePayload { message, user_errors, .. } = send(&who.await?, taken.message()).await?;
+    Ok(message.map_or(Attempt::Refused(user_errors), |message| Attempt::Sent(message.id.0)))
+}
+
+/// What is stored of it.
+pub enum Outcome {
     Sent(Uuid),
     /// By a code and a sentence.
     Failed(String, String),
 }
 
 /// Stores the outcome, and tells the author. What was sent is sent, whoever says so; that it failed says only who took it last.
-async fn settle(app: &App, taken: &Taken, outcome: Outcome, origin: &Origin) -> Result<()> {
+pub async fn settle(app: &App, taken: &Taken, outcome: Outcome, origin: &Origin) -> Result<()> {
     use scheduled_messages as s;
     let row =
         s::table.find((taken.organization_id, taken.id)).filter(s::status.ne(ScheduledMessageStatus::Sent.word()));
@@ -203,8 +240,9 @@ impl Run<Arc<App>> for SendScheduled {
             };
         };
         drop(conn);
-        let outcome = match send_as_author(app, &taken).await {
-            Ok(payload) => outcome(payload)?,
+        let outcome = match attempt(app, &taken, taken.author(app)).await {
+            Ok(Attempt::Sent(message)) => Outcome::Sent(message),
+            Ok(Attempt::Refused(errors)) => failed(errors)?,
             Err(Error::Yours(refusal)) => {
                 Outcome::Failed(refusal.code.as_str().to_owned(), refusal.message.to_string())
             }
@@ -218,24 +256,11 @@ impl Run<Arc<App>> for SendScheduled {
     }
 }
 
-async fn send_as_author(app: &Arc<App>, taken: &Taken) -> Result<MessagePayload> {
-    let scope = as_of_now(app, taken.organization_id, taken.created_by, taken.id).await?;
-    send(&scope, taken.message()).await
-}
-
-fn outcome(payload: MessagePayload) -> Result<Outcome> {
-    let sent = payload.message.map(|message| Outcome::Sent(message.id.0));
-    let failed = payload.user_errors.into_iter().next();
-    let failed = failed.map(|UserError { code, message, .. }| Outcome::Failed(word(code), message.into_owned()));
-    sent.or(failed).ok_or_else(|| Error::ours("a message was neither sent nor refused"))
-}
-
-/// As the schema spells it.
-fn word(code: UserErrorCode) -> String {
-    match enum_value(code) {
-        Value::Enum(word) => word.to_string(),
-        other => other.to_string(),
-    }
+/// By the first of what stands in the way. The code as the schema spells it.
+fn failed(errors: Vec<UserError>) -> Result<Outcome> {
+    let first = errors.into_iter().next();
+    let first = first.ok_or_else(|| Error::ours("a message was neither sent nor refused"))?;
+    Ok(Outcome::Failed(enum_value(first.code).to_string(), first.message.into_owned()))
 }
 
 /// How far it has come when somebody wants it sent at once.
@@ -259,13 +284,13 @@ pub async fn send_now(scope: &Scope, input: &ScheduledMessageInput) -> Result<Re
             Err(rejection) => return Ok(Err(rejection)),
         }
     };
-    match send(scope, taken.message()).await {
-        Ok(MessagePayload { message: Some(message), .. }) => {
-            settle(&scope.app, &taken, Outcome::Sent(message.id.0), &scope.origin()).await?;
+    match attempt(&scope.app, &taken, ready(Ok(scope.clone()))).await {
+        Ok(Attempt::Sent(message)) => {
+            settle(&scope.app, &taken, Outcome::Sent(message), &scope.origin()).await?;
             scope.loads.clear();
             Ok(Ok(()))
         }
-        Ok(MessagePayload { user_errors, .. }) => {
+        Ok(Attempt::Refused(user_errors)) => {
             give_back(&scope.app, &taken).await?;
             let mut errors = UserErrors::default();
             for UserError { code, message, .. } in user_errors {
@@ -313,69 +338,4 @@ async fn give_back(app: &App, taken: &Taken) -> Result<()> {
         plan(&mut tx, key, taken.scheduled_for).await?;
     }
     tx.commit().await
-}
-
-/// Settles those that no job stands behind any more: all its attempts came to nothing, or somebody has discarded it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct FailOverdue {}
-
-impl Job for FailOverdue {
-    const KIND: &'static str = "fail_overdue_messages";
-    /// The next one comes within the hour.
-    const ATTEMPTS: i32 = 3;
-}
-
-impl Run<Arc<App>> for FailOverdue {
-    async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let mut all = pin!(organizations(app));
-        while let Some(organization) = all.try_next().await? {
-            fail_overdue(app, organization).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn fail_overdue(app: &App, organization: Uuid) -> Result<()> {
-    let mut conn = app.database.of(organization).await?;
-    let overdue: Vec<(Taken, i32)> = scheduled_messages::table
-        .filter(scheduled_messages::organization_id.eq(organization))
-        .filter(scheduled_messages::status.eq(ScheduledMessageStatus::Pending.word()))
-        .filter(scheduled_messages::scheduled_for.lt(Utc::now() - OVERDUE))
-        .select((Taken::as_select(), scheduled_messages::plans))
-        .order(scheduled_messages::scheduled_for)
-        .limit(PAGE)
-        .load(&mut *conn)
-        .await?;
-    let planned: Vec<Uuid> = overdue.iter().map(|(taken, plans)| job(taken.id, *plans)).collect();
-    let live: Vec<Uuid> = jobs::table
-        .filter(jobs::organization_id.eq(organization).and(jobs::id.eq_any(&planned)))
-        .filter(jobs::status.eq_any(["waiting", "running"]))
-        .select(jobs::id)
-        .load(&mut *conn)
-        .await?;
-    let missed = overdue.into_iter().zip(planned).filter(|(_, job)| !live.contains(job));
-    let missed: Vec<Taken> = missed.map(|((taken, _), _)| taken).collect();
-    // What died behind the message and before this was known.
-    let sent: Vec<(Option<String>, Uuid)> = messages::table
-        .filter(messages::organization_id.eq(organization))
-        .filter(messages::sender_id.eq_any(missed.iter().map(|taken| taken.created_by)))
-        .filter(messages::client_id.eq_any(missed.iter().map(|taken| key(taken.id))))
-        .select((messages::client_id, messages::id))
-        .load(&mut *conn)
-        .await?;
-    drop(conn);
-    for taken in missed {
-        let found = sent.iter().find(|(client_id, _)| client_id.as_deref() == Some(&*key(taken.id)));
-        let outcome = found.map_or_else(
-            || {
-                Outcome::Failed(
-                    Code::ServiceUnavailable.as_str().to_owned(),
-                    "The server could not send it.".to_owned(),
-                )
-            },
-            |(_, message)| Outcome::Sent(*message),
-        );
-        settle(app, &taken, outcome, &Origin::default()).await?;
-    }
-    Ok(())
 }

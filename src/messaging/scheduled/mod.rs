@@ -2,12 +2,16 @@
 //! once or not at all, as a message of its author with what they may do by then; what is acknowledged holds: one that was
 //! cancelled or put off is not sent behind that.
 //!
-//! `change` writes and changes them, `deliver` sends them.
+//! `change` writes and changes them, `deliver` sends them; `overdue` and `orphan` see to those that are not sent.
 
 mod change;
 mod deliver;
+mod orphan;
+mod overdue;
 
-pub use deliver::{FailOverdue, SendScheduled};
+pub use deliver::SendScheduled;
+pub use orphan::bereave;
+pub use overdue::FailOverdue;
 
 use super::{conversation::Conversation, message::Message, participant::may_talk};
 use crate::{
@@ -19,17 +23,17 @@ use crate::{
         entity,
         id::Id,
         relation::{Computed, or_null, to_one},
-        resolve::{scope, selections},
+        resolve::{self, scope},
         rules::Rules,
         scalars::DateTime,
         scope::{Actor, Scope},
         sql::Sql,
         user_error::UserError,
         value::Bind,
-        write::{Rejection, Stop, Tx},
+        write::{Outcome, Stop, Tx},
     },
 };
-use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SelectionField, SimpleObject};
+use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::sync::Arc;
@@ -58,7 +62,8 @@ pub struct ScheduledMessage {
     /// The id of the conversation.
     #[entity(filter, group, belongs_to = super::conversation::Conversation)]
     pub conversation_id: Id<Conversation>,
-    /// The id of the message that it will reply to, the root of its thread; null: it is no reply.
+    /// The id of the message that it will reply to, the root of its thread; null: it is no reply, or it is FAILED and that message
+    /// is not kept any more.
     #[entity(filter, belongs_to = super::message::Message as thread_root)]
     pub thread_root_id: Option<Id<Message>>,
     /// What it will say, in Markdown, as `Message.body`. Empty: it only brings files along. Null: it was sent, and the message
@@ -81,8 +86,9 @@ pub struct ScheduledMessage {
     #[entity(filter, belongs_to = super::message::Message)]
     pub message_id: Option<Id<Message>>,
     /// Why it could not be sent, for programs: a code of user errors, such as NOT_FOUND (you are not in the conversation any more,
-    /// a file is gone, somebody is mentioned who is not there) or STATE_INVALID (archived, or the other cannot be written to), or
-    /// one of errors, such as FORBIDDEN. Null unless `status` is FAILED.
+    /// a file or the message that it replies to is gone, somebody is mentioned who is not there) or STATE_INVALID (archived, or the
+    /// other cannot be written to), or one of errors, such as FORBIDDEN, or UNAUTHENTICATED for that of an API key that has ended.
+    /// Null unless `status` is FAILED.
     #[entity()]
     pub failure_code: Option<String>,
     /// The same in plain English.
@@ -159,7 +165,7 @@ pub struct ScheduledMessageInput {
 }
 
 /// What came of scheduling a message, or of a change of one.
-#[derive(SimpleObject, Default)]
+#[derive(SimpleObject)]
 pub struct ScheduledMessagePayload {
     /// The scheduled message as it is now; null when nothing was written, save for a CONFLICT, which shows it as it stands.
     pub scheduled_message: Option<Arc<ScheduledMessage>>,
@@ -175,7 +181,8 @@ pub struct ScheduledMutation;
 
 #[Object]
 impl ScheduledMutation {
-    /// Writes a message that is sent at a time of its own, as `messageSend` would send it then, with what you may do by then.
+    /// Writes a message that is sent at a time of its own, as `messageSend` would send it then, with what you may do by then. One
+    /// that an API key has written, or was the last to change, is sent with what the key may by then, and not once it has ended.
     /// What can no longer be sent becomes FAILED. Your other devices hear of it (`ScheduledMessageChanged`), and nobody else.
     ///
     /// User errors: those of `messageSend`; OUT_OF_RANGE for a time that is not 5 seconds to 366 days ahead; LIMIT_EXCEEDED
@@ -226,7 +233,7 @@ impl ScheduledMutation {
             let scope = scope(ctx)?;
             may_talk(scope)?;
             let result = deliver::send_now(scope, &input).await?.map(|()| input.id.0);
-            payload(ctx, scope, result).await.map(Some)
+            resolve::changed::<ScheduledMessage, _>(ctx, result).await.map(Some)
         }))
         .await
     }
@@ -236,31 +243,17 @@ async fn run(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Uuid, Stop>,
 ) -> Option<ScheduledMessagePayload> {
-    Box::pin(or_null(ctx, async {
-        let scope = scope(ctx)?;
-        may_talk(scope)?;
-        let mut tx = scope.begin().await?;
-        let result = write(&mut tx).await;
-        let result = tx.finish(result).await?;
-        payload(ctx, scope, result).await.map(Some)
-    }))
+    resolve::change::<ScheduledMessage, _>(ctx, async move |tx| {
+        may_talk(&tx.scope)?;
+        write(tx).await
+    })
     .await
 }
 
-async fn payload(ctx: &Context<'_>, scope: &Scope, result: Result<Uuid, Rejection>) -> Result<ScheduledMessagePayload> {
-    let below = selections(ctx);
-    let below: Vec<_> = below.iter().filter(|field| field.name() == "scheduledMessage").collect();
-    let below: Vec<_> = below.into_iter().flat_map(SelectionField::selection_set).collect();
-    let (id, user_errors) = match result {
-        Ok(id) => (Some(id), Vec::new()),
-        // One that exists under the same key is not a fault of this request: there is a record, and no error.
-        Err(Rejection { errors, current }) => (current, errors.into()),
-    };
-    let scheduled_message = match id {
-        Some(id) => entity::find(scope, id, &below).await?,
-        None => None,
-    };
-    Ok(ScheduledMessagePayload { scheduled_message, user_errors, ..Default::default() })
+impl From<Outcome<ScheduledMessage>> for ScheduledMessagePayload {
+    fn from(Outcome { record, errors }: Outcome<ScheduledMessage>) -> Self {
+        ScheduledMessagePayload { scheduled_message: record, user_errors: errors, query: Default::default() }
+    }
 }
 
 /// What the log calls a change of a scheduled message; the audit trail leaves it out.

@@ -14,18 +14,17 @@ use crate::{
         filter::{self, Budget, DeletedRecords, Filter},
         id::Id,
         predicate::Predicate,
-        relation::or_null,
-        resolve::{scope, selections},
+        resolve::{self, scope},
         rules::Rules,
         scalars::DateTime,
         scope::{Actor, Scope},
         sql::Sql,
         user_error::UserError,
         value::Bind,
-        write::{Stop, Tx},
+        write::{Outcome, Stop, Tx},
     },
 };
-use async_graphql::{Context, InputObject, MaybeUndefined, NewType, Object, SelectionField, SimpleObject};
+use async_graphql::{Context, InputObject, MaybeUndefined, NewType, Object, SimpleObject};
 use diesel_async::RunQueryDsl;
 use std::sync::Arc;
 use stoa_macros::entity;
@@ -122,7 +121,7 @@ pub struct UserContactUpdateInput {
 }
 
 /// What came of a change of your contact list.
-#[derive(SimpleObject, Default)]
+#[derive(SimpleObject)]
 pub struct UserContactPayload {
     /// The contact as it is now; for a CONFLICT as it stands. Null: they are not in your list, or nothing was written.
     pub user_contact: Option<Arc<UserContact>>,
@@ -148,7 +147,7 @@ impl UserContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to ask.")] input: UserContactInput,
     ) -> Option<UserContactPayload> {
-        change(ctx, input.member_id, async move |tx| pair::request(tx, input.member_id).await).await
+        change(ctx, async move |tx| pair::request(tx, input.member_id).await).await
     }
 
     /// Accepts somebody's request: you are in each other's lists from then on. Again changes nothing.
@@ -160,7 +159,7 @@ impl UserContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose request.")] input: UserContactInput,
     ) -> Option<UserContactPayload> {
-        change(ctx, input.member_id, async move |tx| pair::accept(tx, input.member_id).await).await
+        change(ctx, async move |tx| pair::accept(tx, input.member_id).await).await
     }
 
     /// Declines somebody's request: they leave your list. They are not told, and see their request as before; should you
@@ -172,7 +171,7 @@ impl UserContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose request.")] input: UserContactInput,
     ) -> Option<UserContactPayload> {
-        change(ctx, input.member_id, async move |tx| pair::decline(tx, input.member_id).await).await
+        change(ctx, async move |tx| pair::decline(tx, input.member_id).await).await
     }
 
     /// Takes a member out of your list, and yourself out of theirs; a request of yours is taken back, one of theirs is
@@ -184,7 +183,7 @@ impl UserContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to take out.")] input: UserContactInput,
     ) -> Option<UserContactPayload> {
-        change(ctx, input.member_id, async move |tx| pair::remove(tx, input.member_id).await).await
+        change(ctx, async move |tx| pair::remove(tx, input.member_id).await).await
     }
 
     /// Blocks a member, in your list or not. They cannot open a direct conversation with you any more, nor say anything in the
@@ -221,59 +220,33 @@ impl UserContactMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which contact, and what changes.")] input: UserContactUpdateInput,
     ) -> Option<UserContactPayload> {
-        change(ctx, input.member_id, async move |tx| pair::update(tx, input).await).await
+        change(ctx, async move |tx| pair::update(tx, input).await).await
     }
 }
 
 async fn change(
     ctx: &Context<'_>,
-    member: Id<Member>,
-    write: impl AsyncFnOnce(&mut Tx) -> Result<(), Stop>,
+    write: impl AsyncFnOnce(&mut Tx) -> Result<Uuid, Stop>,
 ) -> Option<UserContactPayload> {
-    Box::pin(or_null(ctx, async {
-        let scope = scope(ctx)?;
-        may_talk(scope)?;
-        let mut tx = scope.begin().await?;
-        let result = write(&mut tx).await;
-        let below: Vec<_> = selections(ctx).iter().filter(|field| field.name() == "userContact").copied().collect();
-        let below: Vec<_> = below.iter().flat_map(SelectionField::selection_set).collect();
-        Ok(Some(match tx.finish(result).await? {
-            Ok(()) => UserContactPayload { user_contact: of(scope, member, &below).await?, ..Default::default() },
-            Err(rejection) => UserContactPayload {
-                user_contact: match rejection.current {
-                    Some(id) => entity::find(scope, id, &below).await?,
-                    None => None,
-                },
-                user_errors: rejection.errors.into(),
-                ..Default::default()
-            },
-        }))
-    }))
+    resolve::change::<UserContact, _>(ctx, async move |tx| {
+        may_talk(&tx.scope)?;
+        write(tx).await
+    })
     .await
 }
 
+impl From<Outcome<UserContact>> for UserContactPayload {
+    fn from(Outcome { record, errors }: Outcome<UserContact>) -> Self {
+        UserContactPayload { user_contact: record, user_errors: errors, query: Default::default() }
+    }
+}
+
 async fn block(ctx: &Context<'_>, member: Id<Member>, blocked: bool) -> Option<UserContactPayload> {
-    let payload = change(ctx, member, async move |tx| pair::block(tx, member, blocked).await).await?;
+    let payload = change(ctx, async move |tx| pair::block(tx, member, blocked).await).await?;
     if let Some(Scope { app, actor, .. }) = scope(ctx).ok().filter(|_| payload.user_errors.is_empty()) {
         app.presence.changed(actor.organization, actor.member);
     }
     Some(payload)
-}
-
-/// How a member stands in the caller's list; None: they are not in it.
-pub async fn of(
-    scope: &Scope,
-    member: Id<Member>,
-    selections: &[SelectionField<'_>],
-) -> Result<Option<Arc<UserContact>>> {
-    let mut sql = entity::select(UserContact::table());
-    entity::push_visible(UserContact::table(), scope, DeletedRecords::Exclude, &mut sql);
-    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member.0)));
-    let conn = scope.reader().await?;
-    let found: Vec<UserContact> = sql.load(&mut &*conn).await?;
-    let found: Vec<Arc<UserContact>> = found.into_iter().map(Arc::new).collect();
-    UserContact::preload(scope, &conn, &found, selections).await?;
-    Ok(found.into_iter().next())
 }
 
 /// You have changed your contact list, perhaps on another device, or a member has asked you, accepted or removed you. What
@@ -289,6 +262,10 @@ pub struct UserContactChanged {
 impl UserContactChanged {
     /// What the event of the member's own stream says, as it is by now.
     pub async fn of(scope: &Scope, member: Uuid) -> Result<Self> {
-        Ok(UserContactChanged { member_id: member.into(), user_contact: of(scope, member.into(), &[]).await? })
+        let mut sql = entity::select(UserContact::table());
+        entity::push_visible(UserContact::table(), scope, DeletedRecords::Exclude, &mut sql);
+        sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member)));
+        let found: Vec<UserContact> = sql.load(&mut *scope.reader().await?).await?;
+        Ok(UserContactChanged { member_id: member.into(), user_contact: found.into_iter().next().map(Arc::new) })
     }
 }

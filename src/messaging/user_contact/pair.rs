@@ -138,10 +138,10 @@ async fn hold_open(tx: &mut Tx, other: Id<Member>) -> Result<Pair, Stop> {
     if pair.mine.blocks() { Err(block::own_block("memberId")) } else { Ok(pair) }
 }
 
-pub async fn request(tx: &mut Tx, other: Id<Member>) -> Result<(), Stop> {
+pub async fn request(tx: &mut Tx, other: Id<Member>) -> Result<Uuid, Stop> {
     let pair = hold_open(tx, other).await?;
     match (&*pair.mine.relation, &*pair.theirs.relation) {
-        (REQUESTED | ACCEPTED, _) => Ok(()),
+        (REQUESTED | ACCEPTED, _) => Ok(pair.mine.id),
         // They have asked; what came of it they were not told.
         (RECEIVED, _) | (_, REQUESTED | ACCEPTED) => join(tx, pair).await,
         _ => {
@@ -158,16 +158,16 @@ pub async fn request(tx: &mut Tx, other: Id<Member>) -> Result<(), Stop> {
     }
 }
 
-pub async fn accept(tx: &mut Tx, other: Id<Member>) -> Result<(), Stop> {
+pub async fn accept(tx: &mut Tx, other: Id<Member>) -> Result<Uuid, Stop> {
     let pair = hold_open(tx, other).await?;
     match &*pair.mine.relation {
-        ACCEPTED => Ok(()),
+        ACCEPTED => Ok(pair.mine.id),
         RECEIVED => join(tx, pair).await,
         _ => Err(no_request()),
     }
 }
 
-pub async fn decline(tx: &mut Tx, other: Id<Member>) -> Result<(), Stop> {
+pub async fn decline(tx: &mut Tx, other: Id<Member>) -> Result<Uuid, Stop> {
     let pair = hold_open(tx, other).await?;
     if pair.mine.relation != RECEIVED {
         return Err(no_request());
@@ -177,7 +177,7 @@ pub async fn decline(tx: &mut Tx, other: Id<Member>) -> Result<(), Stop> {
     store(tx, &pair, mine, theirs).await
 }
 
-pub async fn remove(tx: &mut Tx, other: Id<Member>) -> Result<(), Stop> {
+pub async fn remove(tx: &mut Tx, other: Id<Member>) -> Result<Uuid, Stop> {
     let pair = hold_open(tx, other).await?;
     let theirs = match (&*pair.mine.relation, &*pair.theirs.relation) {
         (ACCEPTED, _) | (REQUESTED, RECEIVED) => NONE,
@@ -190,10 +190,10 @@ pub async fn remove(tx: &mut Tx, other: Id<Member>) -> Result<(), Stop> {
 }
 
 /// Blocks or unblocks. What they are to each other beneath stays.
-pub async fn block(tx: &mut Tx, other: Id<Member>, blocked: bool) -> Result<(), Stop> {
+pub async fn block(tx: &mut Tx, other: Id<Member>, blocked: bool) -> Result<Uuid, Stop> {
     let pair = hold(tx, other).await?;
     if pair.mine.blocks() == blocked {
-        return Ok(());
+        return Ok(pair.mine.id);
     }
     let mine = Side { blocked_at: blocked.then_some(tx.now.0), ..pair.mine.clone() };
     let theirs = pair.theirs.clone();
@@ -201,10 +201,10 @@ pub async fn block(tx: &mut Tx, other: Id<Member>, blocked: bool) -> Result<(), 
     store(tx, &pair, mine, theirs).await?;
     let actor = &tx.scope.actor;
     presence::store::hide_from_blocked(tx.reader(), actor.organization, actor.member).await?;
-    Ok(())
+    Ok(pair.mine.id)
 }
 
-pub async fn update(tx: &mut Tx, input: UserContactUpdateInput) -> Result<(), Stop> {
+pub async fn update(tx: &mut Tx, input: UserContactUpdateInput) -> Result<Uuid, Stop> {
     let pair = hold(tx, input.member_id).await?;
     if !pair.mine.is_listed() {
         return Err(Stop::at("memberId", UserErrorCode::NotFound, "This member is not in your list."));
@@ -225,7 +225,7 @@ pub async fn update(tx: &mut Tx, input: UserContactUpdateInput) -> Result<(), St
 }
 
 /// Each is in the other's list.
-async fn join(tx: &mut Tx, pair: Pair) -> Result<(), Stop> {
+async fn join(tx: &mut Tx, pair: Pair) -> Result<Uuid, Stop> {
     demand_room(tx, false).await?;
     let mine = Side { relation: ACCEPTED.to_owned(), ..pair.mine.clone() };
     let theirs = Side { relation: ACCEPTED.to_owned(), ..pair.theirs.clone() };
@@ -274,8 +274,8 @@ async fn demand_room(tx: &mut Tx, to_ask: bool) -> Result<(), Stop> {
     Err(Stop::at("memberId", UserErrorCode::LimitExceeded, message))
 }
 
-/// Stores both sides, and tells each owner whose list shows something else than before.
-async fn store(tx: &mut Tx, before: &Pair, mine: Side, theirs: Side) -> Result<(), Stop> {
+/// Stores both sides, and tells each owner whose list shows something else than before. Answers the caller's own.
+async fn store(tx: &mut Tx, before: &Pair, mine: Side, theirs: Side) -> Result<Uuid, Stop> {
     for (old, mut new) in [(&before.mine, mine), (&before.theirs, theirs)] {
         if *old == new {
             continue;
@@ -305,5 +305,5 @@ async fn store(tx: &mut Tx, before: &Pair, mine: Side, theirs: Side) -> Result<(
             .execute(tx.conn())
             .await?;
     }
-    Ok(())
+    Ok(before.mine.id)
 }

@@ -1,12 +1,16 @@
-//! Exports on their way out: the audit trail, a conversation. Written page by page, as fast as they are read. Invariant: memory
-//! is that of a page, and who hangs up, or may read it no longer, ends it.
+//! Exports on their way out: the audit trail, a conversation. Written page by page, as fast as they are read. Invariants: memory
+//! is that of a page; who reads is looked at anew for each; and who hangs up, or may read it no longer, ends it.
 
 use super::missing;
 use crate::{
-    audit::export::Export as AuditExport,
-    error::{Code, Error},
-    kit::{export::Pages, scope::RequestInfo},
-    messaging::export::Export as ConversationExport,
+    audit::export::AuditExport,
+    error::{Code, Error, Result},
+    identity,
+    kit::{
+        export::{self, Export, Format, Grant, Rows},
+        scope::{RequestInfo, Scope},
+    },
+    messaging::export::ConversationExport,
     platform::files::{Shown, disposition},
     server::{Server, fault::Fault},
 };
@@ -16,31 +20,37 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use chrono::Utc;
 use futures_util::stream;
-use std::io;
+use std::{io, mem, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
+
+/// How long a file may take: its place is wanted by others. A million lines are some minutes of a slow connection.
+const LASTS: Duration = Duration::from_secs(3600);
 
 /// The export that a signed path grants; None: it is the path of something else.
 pub async fn answer(server: &Server, path: &str, info: &RequestInfo) -> Option<Result<Response, Fault>> {
-    if let Some(end) = path.strip_prefix(AuditExport::PURPOSE.folder) {
+    if let Some(end) = path.strip_prefix(AuditExport::FOLDER) {
         return Some(written::<AuditExport>(server, end, info).await);
     }
-    let end = path.strip_prefix(ConversationExport::PURPOSE.folder)?;
+    let end = path.strip_prefix(ConversationExport::FOLDER)?;
     Some(written::<ConversationExport>(server, end, info).await)
 }
 
 /// The file that the end of a signed path grants.
-async fn written<P: Pages>(server: &Server, end: &str, info: &RequestInfo) -> Result<Response, Fault> {
+async fn written<E: Export>(server: &Server, end: &str, info: &RequestInfo) -> Result<Response, Fault> {
     let (organization, sealed) = end.split_once('/').ok_or_else(missing)?;
     let organization = Uuid::try_parse(organization).map_err(|_| missing())?;
-    let place = server.limits.export(organization)?;
-    let opened = P::open(&server.app, organization, sealed, info.clone());
-    let export = server.unless_away(opened).await?.map_err(refused)?;
-    let (media_type, name) = export.names();
-    let pieces = stream::try_unfold((export, place), async |(mut export, place)| match export.next().await {
-        Ok(piece) => Ok(piece.map(|piece| (Bytes::from(piece), (export, place)))),
+    let place = server.limits.export(E::PURPOSE, organization)?;
+    let begun = Writing::<E>::begin(server, organization, sealed, info.clone());
+    let writing = server.unless_away(begun).await?.map_err(refused)?;
+    let name = format!("{}-{}.{}", E::NAME, Utc::now().format("%Y-%m-%d"), writing.format.end());
+    let media_type = writing.format.media_type();
+    let pieces = stream::try_unfold((writing, place), async |(mut writing, place)| match writing.next().await {
+        Ok(piece) => Ok(piece.map(|piece| (Bytes::from(piece), (writing, place)))),
         Err(fault) => {
-            tracing::warn!(request_id = %export.scope().request.id, error = ?fault, "an export broke off");
+            tracing::warn!(request_id = %writing.scope.request.id, error = ?fault, "an export broke off");
             // The connection is cut: a client sees that the file is not whole.
             Err(io::Error::other("broken off"))
         }
@@ -50,6 +60,45 @@ async fn written<P: Pages>(server: &Server, end: &str, info: &RequestInfo) -> Re
     told.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     told.insert(header::CONTENT_DISPOSITION, disposition(Shown::Attachment, &name));
     Ok(response)
+}
+
+/// A file that is being written.
+struct Writing<E> {
+    export: E,
+    format: Format,
+    /// Who reads.
+    scope: Scope,
+    ends: Instant,
+    begins: bool,
+    more: bool,
+}
+
+impl<E: Export> Writing<E> {
+    /// What a URL of ours grants. NOT_FOUND when nobody can know any more; FORBIDDEN, UNAUTHENTICATED and
+    /// ORGANIZATION_SUSPENDED when whoever asked for it may not read it any more.
+    async fn begin(server: &Server, organization: Uuid, sealed: &str, request: RequestInfo) -> Result<Self> {
+        let Grant { credential, format, asked } = export::granted::<E>(&server.app, organization, sealed)?;
+        let scope = identity::resume(&server.app, organization, credential, request).await?;
+        let export = E::open(&scope, asked).await?;
+        Ok(Writing { export, format, scope, ends: Instant::now() + LASTS, begins: true, more: true })
+    }
+
+    /// The next piece of the file. `None`: that was all. An error: it has to break off.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        if !self.more {
+            return Ok(None);
+        }
+        let scope = self.scope.fresh();
+        let page = async {
+            // What is taken away is gone within a second, also from here.
+            identity::recheck(&scope).await?;
+            self.export.page(&scope, self.format).await
+        };
+        let late = |elapsed| Error::TooSlow(Code::Timeout, Arc::new(elapsed));
+        let Rows { rows, more } = timeout_at(self.ends, page).await.map_err(late)??;
+        self.more = more;
+        self.format.write(E::COLUMNS, &rows, mem::take(&mut self.begins)).map(Some)
+    }
 }
 
 fn refused(fault: Error) -> Fault {

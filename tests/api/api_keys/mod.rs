@@ -21,7 +21,7 @@ fn may(words: &[&str]) -> Value {
     words.iter().map(permission).collect()
 }
 
-async fn change(server: &Server, token: &str, field: &str, input: Value) -> Value {
+pub async fn change(server: &Server, token: &str, field: &str, input: Value) -> Value {
     let (of, key) = match field {
         "apiKeyCreate" => ("ApiKeyCreateInput", "key"),
         "apiKeyRotate" => ("ApiKeyRotateInput", "key"),
@@ -37,7 +37,7 @@ async fn change(server: &Server, token: &str, field: &str, input: Value) -> Valu
 }
 
 /// A key that has no end: its id and itself.
-async fn make(server: &Server, who: &str, words: &[&str]) -> (String, String) {
+pub async fn make(server: &Server, who: &str, words: &[&str]) -> (String, String) {
     let answer = change(server, who, "apiKeyCreate", json!({ "name": "robot", "permissions": may(words) })).await;
     assert_eq!(user_errors(&answer, "done"), [""; 0]);
     let text = |path: &str| data(&answer, path).as_str().expect("a text").to_owned();

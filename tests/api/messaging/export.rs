@@ -2,11 +2,20 @@
 
 use super::{Talk, text};
 use crate::{
+    audit_export,
     files::uploaded,
     kit::{Founder, Server, data, server, user_errors},
 };
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
+use stoa::{
+    identity::authenticate,
+    kit::{
+        export::{Export, Format},
+        scope::RequestInfo,
+    },
+    messaging::export::ConversationExport,
+};
 
 async fn ask(server: &Server, token: &str, talk: &str, format: &str) -> Value {
     let query = "mutation($input: ConversationExportInput!) { done: conversationExport(input: $input) {
@@ -46,7 +55,9 @@ async fn all_that_was_said_is_in_the_file_with_what_belongs_to_it() {
     for n in 0..210 {
         server.say(&ada, &talk, &format!("m{n}")).await;
     }
-    server.archive(&talk).await;
+    let archive = "mutation($id: ID!) { conversationArchive(input: { id: $id }) { userErrors { code } } }";
+    let archived = server.graphql(archive, json!({ "id": talk.id }), Some(&ada)).await;
+    assert_eq!(user_errors(&archived, "conversationArchive"), [""; 0]);
 
     let fetched = fetch(&url(server, &bob, &talk.id, "JSON_LINES").await).await;
     assert_eq!(fetched.status(), StatusCode::OK);
@@ -55,7 +66,7 @@ async fn all_that_was_said_is_in_the_file_with_what_belongs_to_it() {
     let said = fetched.text().await.unwrap();
     let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let numbers: Vec<i64> = lines.iter().map(|line| line["seq"].as_i64().unwrap()).collect();
-    assert_eq!(numbers, (1..=214).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=215).collect::<Vec<_>>());
     assert_eq!(
         (&lines[0]["id"], &lines[0]["body"], &lines[0]["senderName"]),
         (&root["id"], &json!("First, in better words"), &json!("Ada Founder"))
@@ -76,13 +87,21 @@ async fn all_that_was_said_is_in_the_file_with_what_belongs_to_it() {
     let content = fetch(&format!("{}{}", server.url(), text(attached, "url"))).await;
     assert_eq!(content.text().await.unwrap(), "a plan");
     assert!(lines[3]["body"].is_null() && !lines[3]["deletedAt"].is_null());
-    assert_eq!(lines[213]["body"], "m209");
+    assert_eq!((&lines[213]["kind"], &lines[213]["body"]), (&json!("TEXT"), &json!("m209")));
+    // What Stoa itself tells, nobody has said.
+    assert_eq!((&lines[214]["kind"], &lines[2]["kind"]), (&json!("SYSTEM"), &json!("FILE")));
 
     let table = fetch(&url(server, &ada, &talk.id, "CSV").await).await.text().await.unwrap();
-    let rows: Vec<&str> = table.split("\r\n").collect();
-    assert_eq!(rows.len(), 216);
-    assert!(rows[0].starts_with("seq,id,at,senderId,senderName,body,"), "{}", rows[0]);
-    assert!(rows[2].contains(",'=1+1,") && rows[1].contains("👍 1"), "{} {}", rows[1], rows[2]);
+    let mut read = csv::Reader::from_reader(table.as_bytes());
+    let names = read.headers().unwrap().clone();
+    let begin = ["seq", "id", "at", "senderId", "senderName", "kind", "body"];
+    assert_eq!((names.iter().take(7).collect::<Vec<_>>(), names.len()), (begin.to_vec(), 15), "{names:?}");
+    let rows: Vec<csv::StringRecord> = read.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 215);
+    assert_eq!((&rows[0][0], &rows[0][5], &rows[0][13]), ("1", "TEXT", "👍 1"));
+    assert_eq!((&rows[1][6], &rows[1][10]), ("'=1+1", "1"));
+    assert!(rows[2][14].starts_with("plan.txt /files/"), "{:?}", rows[2]);
+    assert_eq!((&rows[3][6], &rows[214][5]), ("", "SYSTEM"));
 
     let query = "{ auditEvents(first: 1, filter: { action: { eq: \"conversation_exported\" } }) { nodes { actorId changes { field new } } } }";
     let told = server.graphql(query, json!({}), Some(&ada)).await;
@@ -126,4 +145,90 @@ async fn only_who_is_in_it_gets_a_file_and_no_longer() {
     server.sql(&format!("UPDATE sessions SET revoked_at = now() WHERE member_id = '{}'", bob.member)).await;
     server.forget();
     assert_eq!(fetch(&theirs).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+/// A message may have said two megabytes before it was edited: a hundred of them at once are nobody's page.
+#[tokio::test]
+async fn what_was_said_before_comes_in_pieces_that_fit_into_memory() {
+    let server = server().await;
+    let (ada, _, talk) = pair(server).await;
+    for n in 0..10 {
+        server.say(&ada, &talk, &format!("m{n}")).await;
+    }
+    server
+        .sql(&format!(
+            "INSERT INTO message_versions (organization_id, message_id, version, body, written_at)
+             SELECT m.organization_id, m.id, n, repeat('x', 40000), now() FROM messages m, generate_series(1, 25) n
+             WHERE m.conversation_id = '{0}';
+             UPDATE messages SET edited_at = now() WHERE conversation_id = '{0}'",
+            talk.id
+        ))
+        .await;
+    let scope = authenticate(&server.app, &ada.token, RequestInfo::default()).await.unwrap();
+    for (format, expected) in [(Format::JsonLines, vec![4, 4, 2]), (Format::Csv, vec![10])] {
+        let mut export = ConversationExport::open(&scope, talk.id.parse().unwrap()).await.unwrap();
+        let mut sizes = Vec::new();
+        loop {
+            let page = export.page(&scope, format).await.unwrap();
+            sizes.push(page.rows.len());
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(sizes, expected, "{format:?}");
+    }
+    let said = fetch(&url(server, &ada, &talk.id, "JSON_LINES").await).await.text().await.unwrap();
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (n, line) in lines.iter().enumerate() {
+        let versions = line["versions"].as_array().unwrap();
+        let numbers: Vec<i64> = versions.iter().map(|version| version["version"].as_i64().unwrap()).collect();
+        assert_eq!((line["body"].clone(), numbers), (json!(format!("m{n}")), (1..=25).rev().collect()));
+    }
+    assert_eq!(lines.len(), 10);
+}
+
+/// Says 24 MB, which are in nobody's buffers.
+async fn say_much(server: &Server, who: &Founder, talk: &Talk) {
+    server
+        .sql(&format!(
+            "INSERT INTO messages (organization_id, id, conversation_id, seq, sender_id, body)
+             SELECT '{}', gen_random_uuid(), '{id}', n, '{}', repeat('x', 40000) FROM generate_series(1, 600) n;
+             UPDATE conversations SET last_seq = 600 WHERE id = '{id}'",
+            who.organization,
+            who.member,
+            id = talk.id
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn who_is_removed_in_the_middle_gets_no_more_and_no_file_that_looks_whole() {
+    let server = server().await;
+    let (ada, bob, talk) = pair(server).await;
+    say_much(server, &ada, &talk).await;
+    let mut file = fetch(&url(server, &bob, &talk.id, "JSON_LINES").await).await;
+    let mut read = file.chunk().await.unwrap().unwrap().len();
+    let remove = json!({ "conversationId": talk.id, "memberId": bob.member });
+    let removed = server.participant(&ada, "participantRemove", remove).await;
+    assert_eq!(user_errors(&removed, "participantRemove"), [""; 0]);
+    let ended = loop {
+        match file.chunk().await {
+            Ok(Some(bytes)) => read += bytes.len(),
+            ended => break ended,
+        }
+    };
+    assert!(ended.is_err() && read < 20_000_000, "{read} bytes came: {ended:?}");
+}
+
+#[tokio::test]
+async fn who_takes_conversations_out_keeps_nobody_from_the_audit_trail() {
+    let server = server().await;
+    let (ada, bob, talk) = pair(server).await;
+    say_much(server, &ada, &talk).await;
+    let theirs = url(server, &bob, &talk.id, "CSV").await;
+    let held = [fetch(&theirs).await, fetch(&theirs).await];
+    assert_eq!(held.each_ref().map(Response::status), [StatusCode::OK; 2]);
+    assert_eq!(fetch(&theirs).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let trail = audit_export::url(server, &ada, "CSV", Value::Null).await;
+    assert_eq!(fetch(&trail).await.status(), StatusCode::OK);
 }

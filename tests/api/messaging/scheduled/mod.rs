@@ -2,10 +2,13 @@
 
 mod change;
 mod deliver;
+mod key;
+mod twice;
+mod unsent;
 
-use super::Talk;
+use super::{Talk, live::Feed};
 use crate::kit::{Founder, Server, data, mail::until, verdict};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 /// All that a scheduled message says of itself.
@@ -59,13 +62,39 @@ async fn seen(server: &Server, who: &Founder, id: &Value) -> Value {
 
 /// Lets the time of a message come.
 async fn due(server: &Server, id: &Value) {
-    let id = id.as_str().expect("an id");
+    come_at(server, id, Utc::now()).await;
+}
+
+/// Lets the time of a message come then, as if it had been scheduled for that.
+async fn come_at(server: &Server, id: &Value, time: DateTime<Utc>) {
+    let (id, time) = (id.as_str().expect("an id"), time.to_rfc3339());
     server
         .sql(&format!(
-            "UPDATE scheduled_messages SET scheduled_for = now() WHERE id = '{id}';
-             UPDATE jobs SET run_at = now() WHERE status = 'waiting' AND payload->>'id' = '{id}'"
+            "UPDATE scheduled_messages SET scheduled_for = '{time}' WHERE id = '{id}';
+             UPDATE jobs SET run_at = '{time}' WHERE status = 'waiting' AND payload->>'id' = '{id}'"
         ))
         .await;
+}
+
+async fn inbox(server: &Server, who: &Founder) -> Feed {
+    let query = format!(
+        "subscription {{ inboxEvents(positions: []) {{ __typename
+            ... on ScheduledMessageChanged {{ scheduledMessageId scheduledMessage {{ {SCHEDULED} }} }} }} }}"
+    );
+    let mut feed = Feed::open(&server.ws_url(), who, &query, json!({})).await.expect("a server");
+    // It has begun when it tells of the conversation that is there.
+    assert_eq!(feed.next().await["__typename"], "ConversationEntered");
+    feed
+}
+
+/// Until a scheduled message is told to be so.
+async fn told(feed: &mut Feed, status: &str) -> Value {
+    loop {
+        let event = feed.next().await;
+        if event["__typename"] == "ScheduledMessageChanged" && event["scheduledMessage"]["status"] == status {
+            return event["scheduledMessage"].clone();
+        }
+    }
 }
 
 /// As it is once it is not PENDING any more.

@@ -1,0 +1,110 @@
+//! Of several who send one, some are taken for dead, or die: it is sent once, and what was sent is not called FAILED.
+
+use super::{act, bodies, due, schedule, seen};
+use crate::{
+    kit::{
+        Server,
+        mail::{until, working, working_on},
+        user_errors, verdict,
+    },
+    messaging::text,
+};
+use serde_json::{Value, json};
+use stoa::{
+    messaging::scheduled::SendScheduled,
+    platform::jobs::{Failure, Run},
+};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// Begins to send one on a node.
+fn sending(node: &Server, organization: Uuid, made: &Value) -> JoinHandle<Result<(), Failure>> {
+    let (app, id) = (node.app.clone(), text(made, "id").parse().expect("an id"));
+    tokio::spawn(async move { SendScheduled { organization, id }.run(&app).await })
+}
+
+/// A session that holds a row of a table, so that others wait.
+async fn held(server: &Server, table: &str, id: &str) -> Client {
+    let session = server.session().await;
+    session.batch_execute(&format!("BEGIN; SELECT FROM {table} WHERE id = '{id}' FOR UPDATE")).await.expect("held");
+    session
+}
+
+/// Waits until so many wait for a row.
+async fn waiting(server: &Server, count: i64) {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("enough who wait", async || (server.count(waits).await == count).then_some(())).await;
+}
+
+/// Whoever sends it has said nothing for half a minute.
+async fn silent(server: &Server, made: &Value) {
+    let id = text(made, "id");
+    let since = "UPDATE scheduled_messages SET sending_since = now() - interval '31 seconds'";
+    server.sql(&format!("{since} WHERE sending_since IS NOT NULL AND id = '{id}'")).await;
+}
+
+#[tokio::test]
+async fn two_nodes_that_both_believe_it_to_be_theirs_send_it_once() {
+    let here = working(|config| config.jobs.workers = 0).await;
+    let there = working_on(&here.database, |config| config.jobs.workers = 0).await;
+    let ada = here.founder().await;
+    let talk = here.group(&ada, &[]).await;
+    let made = schedule(&here, &ada, &talk, "once").await;
+    due(&here, &made["id"]).await;
+    let place = held(&here, "conversations", &talk.id).await;
+    let first = sending(&here, ada.organization, &made);
+    waiting(&here, 1).await;
+    silent(&here, &made).await;
+    let second = sending(&there, ada.organization, &made);
+    waiting(&here, 2).await;
+    place.batch_execute("COMMIT").await.expect("let go");
+    for ended in [first, second] {
+        ended.await.expect("no panic").expect("sent");
+    }
+    assert_eq!(bodies(&here, &ada, &talk).await, ["once"]);
+    let sent = seen(&here, &ada, &made["id"]).await;
+    assert_eq!((&sent["status"], &sent["version"]), (&json!("SENT"), &json!(2)));
+    for (entity, count) in [("ScheduledMessage", 2), ("Message", 1)] {
+        let told = format!(
+            "SELECT count(*) FROM events WHERE organization_id = '{}' AND entity = '{entity}'",
+            ada.organization
+        );
+        assert_eq!(here.count(&told).await, count, "{entity}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_stored_by_one_who_died_is_sent_whatever_has_become_of_its_author() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let made = schedule(&server, &bob, &talk, "stored").await;
+    due(&server, &made["id"]).await;
+    let place = held(&server, "conversations", &talk.id).await;
+    let first = sending(&server, bob.organization, &made);
+    waiting(&server, 1).await;
+    let row = held(&server, "scheduled_messages", text(&made, "id")).await;
+    place.batch_execute("COMMIT").await.expect("let go");
+    until("the message", async || (bodies(&server, &ada, &talk).await == ["stored"]).then_some(())).await;
+    waiting(&server, 1).await;
+    // It goes between the message and saying so.
+    let gone = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    assert_eq!(server.count(gone).await, 1);
+    row.batch_execute("COMMIT").await.expect("let go");
+    let ended = first.await.expect("no panic");
+    assert!(matches!(ended, Err(Failure::Later(_))), "{ended:?}");
+    let remove = json!({ "conversationId": talk.id, "memberId": bob.member });
+    let removed = server.participant(&ada, "participantRemove", remove).await;
+    assert_eq!(user_errors(&removed, "participantRemove"), [""; 0]);
+    assert_eq!(seen(&server, &bob, &made["id"]).await["status"], "PENDING");
+    let cancel = act(&server, &bob, "scheduledMessageCancel", json!({ "id": made["id"] })).await;
+    assert_eq!(verdict(&cancel), "id STATE_INVALID", "nobody knows yet");
+    silent(&server, &made).await;
+    sending(&server, bob.organization, &made).await.expect("no panic").expect("found");
+    let sent = seen(&server, &bob, &made["id"]).await;
+    assert_eq!((&sent["status"], &sent["failureCode"]), (&json!("SENT"), &Value::Null), "{sent}");
+    assert_eq!(bodies(&server, &ada, &talk).await, ["stored"]);
+}
