@@ -341,7 +341,7 @@ async fn hand_on(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
         return Ok(());
     }
     let able = here.iter().find(|seat| seat.can_sign_in);
-    let heir = match able.or(here.first().filter(|_| !here.iter().any(|seat| seat.owns))) {
+    let heir = match able.or(here.as_slice().first().filter(|_| !here.iter().any(|seat| seat.owns))) {
         Some(heir) => self::here(tx, conversation, heir.member).await?,
         None => None,
     };
