@@ -10,8 +10,8 @@ use crate::{
     app::App,
     error::{Error, Result},
     events::{Event, Hub, MESSAGES_EXPIRED, Origin, forget_bodies},
-    identity::{message_retention::MessageRetention, purge::organizations},
-    kit::{entity::Entity, id::Id, scalars::DateTime, sql::Sql, value::Bind},
+    identity::message_retention::MessageRetention,
+    kit::{entity::Entity, id::Id, organizations::each_organization, scalars::DateTime, sql::Sql, value::Bind},
     platform::{
         database::Transaction,
         jobs::{Failure, Job, Run},
@@ -22,10 +22,9 @@ use async_graphql::SimpleObject;
 use chrono::{TimeDelta, Utc};
 use diesel::{QueryableByName, prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Messages removed in one transaction, during which nobody sends into their conversation.
@@ -78,14 +77,7 @@ impl Job for ExpireMessages {
 
 impl Run<Arc<App>> for ExpireMessages {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut all, mut failed) = (pin!(organizations(app)), None);
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = expire(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        Ok(each_organization(app, |organization| expire(app, organization)).await?)
     }
 }
 

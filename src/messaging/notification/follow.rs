@@ -11,9 +11,9 @@ use crate::{
     app::App,
     error::Result,
     events::{Event, Hub, Origin, StreamId, StreamKind},
-    identity::purge::organizations,
     kit::{
         follow::{self, Follower, Heard},
+        organizations::each_organization,
         sql::Sql,
         value::Bind,
     },
@@ -25,13 +25,12 @@ use crate::{
 };
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
-    pin::pin,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -259,15 +258,7 @@ impl Run<Arc<App>> for NotifyMissed {
 
 /// Works on all streams of all organizations that have gone on.
 pub async fn sweep(app: &App) -> Result<()> {
-    let mut all = pin!(organizations(app));
-    let mut failed = None;
-    while let Some(organization) = all.try_next().await? {
-        // One that fails must not keep the others waiting.
-        if let Err(fault) = catch_up(app, organization).await {
-            failed = Some(fault);
-        }
-    }
-    failed.map_or(Ok(()), Err)
+    each_organization(app, |organization| catch_up(app, organization)).await
 }
 
 /// Works on all streams of an organization that have gone on.

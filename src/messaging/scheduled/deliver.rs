@@ -12,9 +12,10 @@ use crate::{
     app::App,
     error::{Code, Error, Result},
     events::{Hub, Origin},
-    identity::{as_of_now, purge::organizations},
+    identity::as_of_now,
     kit::{
         id::Id,
+        organizations::each_organization,
         scope::Scope,
         user_error::{UserError, UserErrorCode, UserErrors},
         write::{Rejection, Stop, Tx},
@@ -33,10 +34,8 @@ use async_graphql::{Value, resolver_utils::enum_value};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{dsl::now, prelude::*, sql_types::Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use std::{
-    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -327,11 +326,7 @@ impl Job for FailOverdue {
 
 impl Run<Arc<App>> for FailOverdue {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let mut all = pin!(organizations(app));
-        while let Some(organization) = all.try_next().await? {
-            fail_overdue(app, organization).await?;
-        }
-        Ok(())
+        Ok(each_organization(app, |organization| fail_overdue(app, organization)).await?)
     }
 }
 
