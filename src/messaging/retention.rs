@@ -5,6 +5,7 @@
 use super::{
     conversation::{Conversation, ConversationKind, change},
     message::Message,
+    scheduled,
 };
 use crate::{
     app::App,
@@ -156,7 +157,12 @@ async fn expire_some(app: &App, organization: Uuid, conversation: Uuid, before: 
         tx.rollback().await?;
         return Ok(false);
     };
-    let gone = remove(&mut tx, organization, conversation, up_to).await?;
+    let gone = going(&mut tx, organization, conversation, up_to).await?;
+    // Nobody but their authors knows of these: they do not keep a root.
+    let refused = scheduled::fail_replies(&mut tx, organization, &gone).await?;
+    // Their keys take along what hangs on them.
+    let all = messages::table.filter(messages::organization_id.eq(organization).and(messages::id.eq_any(&gone)));
+    diesel::delete(all).execute(&mut *tx).await?;
     let of_conversation = messages::table
         .filter(messages::organization_id.eq(organization).and(messages::conversation_id.eq(conversation)))
         .filter(messages::seq.le(up_to));
@@ -166,6 +172,7 @@ async fn expire_some(app: &App, organization: Uuid, conversation: Uuid, before: 
     // Also what was deleted before, and said something once.
     forget_bodies(&mut tx, conversation, gone.into_iter().chain(kept.iter().copied()).collect()).await?;
     let mut told = emptied.iter().map(|message| message.change("message_deleted")).collect::<Result<Vec<_>>>()?;
+    told.extend(refused);
     let payload = json!({ "expired": Expired { up_to, kept: kept.into_iter().map(Into::into).collect() } });
     told.push(change(Id::<Conversation>::from(conversation), MESSAGES_EXPIRED, "Conversation", conversation, payload));
     let events = Hub::append(&mut tx, organization, &Origin::default(), told).await?;
@@ -174,18 +181,17 @@ async fn expire_some(app: &App, organization: Uuid, conversation: Uuid, before: 
     Ok(true)
 }
 
-/// Removes the messages up to this number that nothing behind it replies to; the ids of these. Their keys take along what hangs
-/// on them.
-async fn remove(tx: &mut Transaction, organization: Uuid, conversation: Uuid, up_to: i64) -> Result<Vec<Uuid>> {
-    let mut sql = Sql::new("DELETE FROM messages m WHERE m.organization_id = ");
+/// The messages up to this number that nothing behind it replies to.
+async fn going(tx: &mut Transaction, organization: Uuid, conversation: Uuid, up_to: i64) -> Result<Vec<Uuid>> {
+    let mut sql = Sql::new("SELECT m.id FROM messages m WHERE m.organization_id = ");
     sql.bind(Bind::Uuid(Some(organization))).push(" AND m.conversation_id = ").bind(Bind::Uuid(Some(conversation)));
     sql.push(" AND m.seq <= ").bind(Bind::BigInt(Some(up_to))).push(
         " AND NOT EXISTS (SELECT FROM messages r WHERE r.organization_id = m.organization_id AND r.thread_root_id = m.id
            AND r.seq > ",
     );
-    sql.bind(Bind::BigInt(Some(up_to))).push(") RETURNING m.id");
-    let gone: Vec<Found> = sql.load(&mut **tx).await?;
-    Ok(gone.into_iter().map(|found| found.id).collect())
+    sql.bind(Bind::BigInt(Some(up_to))).push(")");
+    let going: Vec<Found> = sql.load(&mut **tx).await?;
+    Ok(going.into_iter().map(|found| found.id).collect())
 }
 
 /// Takes from these messages what `messageDelete` takes; those that were not deleted before, as they are now.
@@ -194,7 +200,8 @@ async fn empty(tx: &mut Transaction, organization: Uuid, kept: &[Uuid]) -> Resul
         return Ok(Vec::new());
     }
     let now = || Bind::Time(Some(DateTime::now().0));
-    let mut sql = Sql::new("UPDATE messages t0 SET body = NULL, pinned_at = NULL, pinned_by = NULL, deleted_at = ");
+    let mut sql = Sql::new("UPDATE messages t0 SET body = NULL, system = NULL, pinned_at = NULL, pinned_by = NULL, ");
+    sql.push("deleted_at = ");
     sql.bind(now()).push(", updated_at = ").bind(now()).push(", version = t0.version + 1 WHERE t0.organization_id = ");
     sql.bind(Bind::Uuid(Some(organization))).push(" AND t0.deleted_at IS NULL AND t0.id = ANY(");
     sql.bind(Bind::Uuids(kept.to_vec())).push(") RETURNING ").push(Message::table().select);

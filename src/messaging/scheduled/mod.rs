@@ -2,12 +2,14 @@
 //! once or not at all, as a message of its author with what they may do by then; what is acknowledged holds: one that was
 //! cancelled or put off is not sent behind that.
 //!
-//! `change` writes and changes them, `deliver` sends them.
+//! `change` writes and changes them, `deliver` sends them, `unrooted` tells of those that have nothing to reply to any more.
 
 mod change;
 mod deliver;
+mod unrooted;
 
 pub use deliver::{FailOverdue, SendScheduled};
+pub use unrooted::fail_replies;
 
 use super::{conversation::Conversation, message::Message, participant::may_talk};
 use crate::{
