@@ -40,7 +40,8 @@ BEGIN
   -- The head first, as whoever trims the stream.
   PERFORM FROM stream_heads WHERE organization_id = organization AND stream_id = of_stream FOR NO KEY UPDATE;
   PERFORM set_config('stoa.purging', 'bodies', true);
-  UPDATE events e SET payload = jsonb_set(e.payload, '{message,body}', 'null')
+  UPDATE events e
+  SET payload = jsonb_set(jsonb_set(e.payload, '{message,body}', 'null'), '{message,system}', 'null', false)
   WHERE e.organization_id = organization AND e.stream_id = of_stream AND e.entity = 'Message' AND e.entity_id = ANY(messages_gone)
     AND jsonb_typeof(e.payload #> '{message,body}') = 'string'
     AND NOT EXISTS (SELECT FROM messages m WHERE m.organization_id = organization AND m.id = e.entity_id AND m.body IS NOT NULL);

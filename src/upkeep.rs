@@ -1,5 +1,6 @@
-//! What the worker does: the one list of jobs and of what recurs. Invariant: a job that is not in this list is never
-//! taken, here or on another node of the same version.
+//! What the worker does: the one list of jobs and of what recurs. Invariants: a job that is not in this list is never
+//! taken, here or on another node of the same version; what a node leaves behind when it dies is looked for as soon as that is
+//! known, by one of those that are there.
 
 pub mod events;
 pub mod records;
@@ -18,10 +19,16 @@ use crate::{
     platform::{
         jobs::{self, Failure, Job, Registry, Run, Worker},
         mail::SendMail,
+        nodes::Nodes,
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -50,9 +57,42 @@ pub fn registry() -> Registry<Arc<App>> {
         .every::<FailOverdue>(HOUR)
 }
 
+/// What finds that a node had begun something and died.
+const LEFT: [&str; 2] = [NotifyMissed::KIND, TellReceipts::KIND];
+/// How long it takes until that is asked for again, where the database did not answer.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A node at work.
+pub struct Upkeep {
+    worker: Worker,
+    _heir: AbortOnDropHandle<()>,
+}
+
 /// Begins to work.
-pub fn start(app: &Arc<App>) -> Worker {
-    Worker::start(registry(), app.clone(), &app.jobs, &app.database, &app.config.jobs)
+pub fn start(app: &Arc<App>) -> Upkeep {
+    let worker = Worker::start(registry(), app.clone(), &app.jobs, &app.database, &app.config.jobs);
+    let heir = tokio::spawn(take_over(Arc::downgrade(app), app.nodes.clone()));
+    Upkeep { worker, _heir: AbortOnDropHandle::new(heir) }
+}
+
+impl Upkeep {
+    /// See `Worker::stop`.
+    pub async fn stop(self, grace: Duration) {
+        self.worker.stop(grace).await;
+    }
+}
+
+/// Has looked for what is left: by whoever ran here before, and then by each node that falls silent.
+async fn take_over(app: Weak<App>, nodes: Nodes) {
+    loop {
+        let Some(app) = app.upgrade() else { return };
+        let asked = jobs::hasten(&app.database, &LEFT).await;
+        drop(app);
+        match asked {
+            Ok(()) => nodes.bereaved().await,
+            Err(_) => sleep(AGAIN).await,
+        }
+    }
 }
 
 impl Run<Arc<App>> for SendMail {

@@ -7,9 +7,9 @@ use crate::{
     app::App,
     error::Result,
     events::{Hub, Origin},
-    identity::purge::organizations,
     kit::{
         entity::{Entity, select},
+        organizations::{each_organization, in_turn},
         sql::Sql,
         value::Bind,
         write,
@@ -23,9 +23,12 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// An object as old as this is named by a row, or nobody's: a day is the longest that an upload may take.
@@ -63,14 +66,7 @@ impl Job for PurgeUploads {
 
 impl Run<Arc<App>> for PurgeUploads {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut all, mut failed) = (pin!(organizations(app)), None);
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = purge(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        Ok(each_organization(app, |organization| purge(app, organization)).await?)
     }
 }
 
@@ -124,14 +120,10 @@ pub async fn sweep(app: &App, settled: Duration) -> Result<()> {
     app.files.remove_drafts(settled).await?;
     let mut failed = None;
     // Also of organizations that are gone: none of theirs has a row.
-    for organization in app.files.organizations().await? {
-        // One that fails must not keep the others waiting.
-        if let Err(fault) = sweep_objects(app, app.files.of(organization), Some(organization), before).await {
-            failed = Some(fault);
-        }
-    }
-    sweep_objects(app, app.files.avatars(), None, before).await?;
-    failed.map_or(Ok(()), Err)
+    let all = stream::iter(app.files.organizations().await?.into_iter().map(Ok));
+    let of = |organization: Uuid| sweep_objects(app, app.files.of(organization), Some(organization), before);
+    let swept = in_turn(all, of).await;
+    sweep_objects(app, app.files.avatars(), None, before).await.and(swept)
 }
 
 /// Those of an organization, or pictures of people, that were written before that moment.

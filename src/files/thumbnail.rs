@@ -8,9 +8,9 @@ use crate::{
     app::App,
     error::Result,
     events::{Hub, Origin},
-    identity::purge::organizations,
     kit::{
         entity::{Entity, select},
+        organizations::each_organization,
         scalars::DateTime,
         value::Bind,
         write,
@@ -25,9 +25,8 @@ use crate::{
 use async_graphql::Enum;
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// What the index of images that were not looked at says of them, word for word.
@@ -123,14 +122,7 @@ impl Job for MeasureImages {
 
 impl Run<Arc<App>> for MeasureImages {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut all, mut failed) = (pin!(organizations(app)), None);
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = measure_left(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        Ok(each_organization(app, |organization| measure_left(app, organization)).await?)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     error::Result,
     events::Hub,
     kit::{
+        organizations::in_turn,
         permission::{Action, Resource, Role},
         relation::or_null,
         resolve::scope,
@@ -34,6 +35,7 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{TimeDelta, Utc};
 use diesel::{prelude::*, sql_query};
 use diesel_async::RunQueryDsl;
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -212,14 +214,8 @@ impl Job for PurgeOrganizations {
 
 impl Run<Arc<App>> for PurgeOrganizations {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let mut failed = None;
-        for organization in over(app).await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = purge(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        let over = stream::iter(over(app).await?.into_iter().map(Ok));
+        Ok(in_turn(over, |organization| purge(app, organization)).await?)
     }
 }
 

@@ -5,28 +5,23 @@
 use super::{device, oidc, sign_in_log, user_token};
 use crate::{
     app::App,
-    error::{Error, Result},
-    kit::idempotency,
+    error::Result,
+    kit::{idempotency, organizations::each_organization},
     platform::{
         database::Connection,
         jobs::{Failure, Job, Run},
         standing,
     },
-    schema::organizations,
 };
 use diesel::{
-    prelude::*,
     sql_query,
     sql_types::{Integer, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
-use futures_util::{Stream, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-/// Organizations read at once.
-const PAGE: i64 = 1000;
 /// Rows removed in one statement, so that each is short.
 const SWEPT: i32 = 1000;
 
@@ -67,33 +62,9 @@ impl Run<Arc<App>> for PurgeExpired {
             sign_in_log::purge(app).await,
             standing::purge(&app.database).await,
         ];
-        let mut failed = purged.into_iter().find_map(Result::err);
-        let mut all = pin!(organizations(app));
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = purge(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        let all = each_organization(app, |organization| purge(app, organization)).await;
+        Ok(purged.into_iter().collect::<Result<()>>().and(all)?)
     }
-}
-
-/// All organizations, for upkeep; read in pages.
-pub fn organizations(app: &App) -> impl Stream<Item = Result<Uuid>> + '_ {
-    let pages = stream::try_unfold(Some(Uuid::nil()), async |after| {
-        let Some(after) = after else { return Ok(None) };
-        let page = organizations_after(app, after).await?;
-        let next = page.last().copied().filter(|_| page.len() as i64 == PAGE);
-        Ok::<_, Error>(Some((stream::iter(page.into_iter().map(Ok)), next)))
-    });
-    pages.try_flatten()
-}
-
-async fn organizations_after(app: &App, after: Uuid) -> Result<Vec<Uuid>> {
-    let mut conn = app.database.of_worker().await?;
-    let page = organizations::table.filter(organizations::id.gt(after)).order(organizations::id).limit(PAGE);
-    Ok(page.select(organizations::id).load(&mut *conn).await?)
 }
 
 async fn purge(app: &App, organization: Uuid) -> Result<()> {

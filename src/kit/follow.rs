@@ -135,9 +135,9 @@ impl Follower {
     }
 }
 
-/// Those of the streams of which `read` may have left something.
-pub fn unfinished(streams: &[Uuid], heard: &[Heard]) -> Vec<Uuid> {
-    match heard.last().filter(|_| heard.len() >= PAGE as usize) {
+/// Those of the streams of which there may be something behind `heard`, the beginning of the so many events that were read.
+pub fn unfinished(streams: &[Uuid], heard: &[Heard], read: usize) -> Vec<Uuid> {
+    match heard.last().filter(|_| heard.len() < read || read >= PAGE as usize) {
         Some(last) => streams.iter().copied().filter(|stream| *stream >= last.stream_id).collect(),
         None => Vec::new(),
     }

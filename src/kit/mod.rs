@@ -13,6 +13,7 @@ pub mod id;
 pub mod idempotency;
 pub mod listing;
 pub mod order;
+pub mod organizations;
 pub mod page;
 pub mod parts;
 pub mod permission;

@@ -8,8 +8,8 @@ use crate::{
     app::App,
     error::{Error, Result},
     events::{Event, Hub, NUMBER_AND_STORE, event_id},
-    identity::{Member, purge::organizations},
-    kit::{id::Id, relation::to_one, scalars::DateTime, sql::Sql, value::Bind},
+    identity::Member,
+    kit::{id::Id, organizations::each_organization, relation::to_one, scalars::DateTime, sql::Sql, value::Bind},
     platform::{
         database::Database,
         jobs::{Failure, Job, Run},
@@ -19,7 +19,6 @@ use async_graphql::{ComplexObject, Context, SimpleObject};
 use chrono::Utc;
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -218,19 +217,20 @@ impl Run<Arc<App>> for TellReceipts {
 
 /// Tells all that was not told, of all organizations.
 pub async fn tell_all(app: &App) -> Result<()> {
-    let mut all = std::pin::pin!(organizations(app));
-    while let Some(organization) = all.try_next().await? {
-        let mut sql = Sql::new(
-            "SELECT conversation_id, array_agg(member_id) AS members FROM (
-               SELECT conversation_id, member_id FROM participants
-               WHERE left_at IS NULL AND (read_seq > last_read_seq OR delivered_seq > last_delivered_seq)
-                 AND organization_id = ",
-        );
-        sql.bind(Bind::Uuid(Some(organization))).push(" LIMIT ").number(MOST).push(") untold GROUP BY 1");
-        let untold: Vec<Untold> = sql.load(&mut *app.database.of(organization).await?).await?;
-        for Untold { conversation_id, members } in untold {
-            tell(&app.database, &app.hub, organization, conversation_id, members).await?;
-        }
+    each_organization(app, |organization| tell_untold(app, organization)).await
+}
+
+async fn tell_untold(app: &App, organization: Uuid) -> Result<()> {
+    let mut sql = Sql::new(
+        "SELECT conversation_id, array_agg(member_id) AS members FROM (
+           SELECT conversation_id, member_id FROM participants
+           WHERE left_at IS NULL AND (read_seq > last_read_seq OR delivered_seq > last_delivered_seq)
+             AND organization_id = ",
+    );
+    sql.bind(Bind::Uuid(Some(organization))).push(" LIMIT ").number(MOST).push(") untold GROUP BY 1");
+    let untold: Vec<Untold> = sql.load(&mut *app.database.of(organization).await?).await?;
+    for Untold { conversation_id, members } in untold {
+        tell(&app.database, &app.hub, organization, conversation_id, members).await?;
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use crate::{
     app::App,
     error::{Error, Result},
     events::{Change, Event, Hub, MESSAGES_EXPIRED, Origin, forget_bodies},
-    identity::{message_retention::MessageRetention, purge::organizations},
-    kit::{entity::Entity, id::Id, scalars::DateTime, sql::Sql, value::Bind},
+    identity::message_retention::MessageRetention,
+    kit::{entity::Entity, id::Id, organizations::each_organization, scalars::DateTime, sql::Sql, value::Bind},
     platform::{
         database::Transaction,
         jobs::{Failure, Job, Run},
@@ -23,10 +23,9 @@ use async_graphql::SimpleObject;
 use chrono::{TimeDelta, Utc};
 use diesel::{QueryableByName, prelude::*, sql_types};
 use diesel_async::RunQueryDsl;
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Messages removed in one transaction, during which nobody sends into their conversation.
@@ -79,14 +78,7 @@ impl Job for ExpireMessages {
 
 impl Run<Arc<App>> for ExpireMessages {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut all, mut failed) = (pin!(organizations(app)), None);
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = expire(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        Ok(each_organization(app, |organization| expire(app, organization)).await?)
     }
 }
 
@@ -214,7 +206,8 @@ async fn empty(tx: &mut Transaction, organization: Uuid, kept: &[Uuid]) -> Resul
         return Ok(Vec::new());
     }
     let now = || Bind::Time(Some(DateTime::now().0));
-    let mut sql = Sql::new("UPDATE messages t0 SET body = NULL, pinned_at = NULL, pinned_by = NULL, deleted_at = ");
+    let mut sql = Sql::new("UPDATE messages t0 SET body = NULL, system = NULL, pinned_at = NULL, pinned_by = NULL, ");
+    sql.push("deleted_at = ");
     sql.bind(now()).push(", updated_at = ").bind(now()).push(", version = t0.version + 1 WHERE t0.organization_id = ");
     sql.bind(Bind::Uuid(Some(organization))).push(" AND t0.deleted_at IS NULL AND t0.id = ANY(");
     sql.bind(Bind::Uuids(kept.to_vec())).push(") RETURNING ").push(Message::table().select);

@@ -5,16 +5,14 @@ use crate::{
     app::App,
     error::Result,
     events::trim,
-    identity::purge::organizations,
-    kit::{sql::Sql, value::Bind},
+    kit::{organizations::each_organization, sql::Sql, value::Bind},
     platform::jobs::{Failure, Job, Run},
 };
 use chrono::{TimeDelta, Utc};
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Streams looked for at once.
@@ -33,14 +31,7 @@ impl Job for TrimEvents {
 
 impl Run<Arc<App>> for TrimEvents {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut all, mut failed) = (pin!(organizations(app)), None);
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = trim_all(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        Ok(each_organization(app, |organization| trim_all(app, organization)).await?)
     }
 }
 

@@ -8,9 +8,9 @@ use crate::{
     error::Result,
     events::{Hub, Origin},
     graphql::TABLES,
-    identity::purge::organizations,
     kit::{
         entity::{self, Entity},
+        organizations::each_organization,
         sql::Sql,
         table::{Column, Table},
         value::Bind,
@@ -22,9 +22,8 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Records removed in one transaction, during which nobody writes others of their kind.
@@ -43,14 +42,7 @@ impl Job for PurgeRecords {
 
 impl Run<Arc<App>> for PurgeRecords {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut all, mut failed) = (pin!(organizations(app)), None);
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = purge_all(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        Ok(each_organization(app, |organization| purge_all(app, organization)).await?)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod pool;
+mod redo;
 mod seed;
 mod tls;
 mod user;

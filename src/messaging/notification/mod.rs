@@ -6,7 +6,9 @@ pub mod feed;
 pub mod follow;
 pub mod purge;
 pub mod read;
+mod step;
 mod told;
+mod waiting;
 
 use super::{conversation::Conversation, message::Message};
 use crate::{

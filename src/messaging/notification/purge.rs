@@ -5,15 +5,13 @@ use super::read::settle_all;
 use crate::{
     app::App,
     error::Result,
-    identity::purge::organizations,
-    kit::{sql::Sql, value::Bind},
+    kit::{organizations::each_organization, sql::Sql, value::Bind},
     platform::jobs::{Failure, Job, Run},
 };
 use chrono::{TimeDelta, Utc};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use uuid::{Builder, Uuid};
 
 /// How long what is read stays.
@@ -40,12 +38,9 @@ impl Run<Arc<App>> for PurgeNotifications {
     }
 }
 
-async fn purge_all(app: &App) -> Result<()> {
-    let mut all = pin!(organizations(app));
-    while let Some(organization) = all.try_next().await? {
-        purge(app, organization).await?;
-    }
-    Ok(())
+/// Of all organizations.
+pub async fn purge_all(app: &App) -> Result<()> {
+    each_organization(app, |organization| purge(app, organization)).await
 }
 
 /// Of one organization.

@@ -33,6 +33,8 @@ pub const READ: &str = "notifications_read";
 const TOLD: usize = 500;
 /// Ids in one input at most.
 const MOST: usize = 100;
+/// Seats that are looked for at once.
+const SEATS: u32 = 1_000;
 
 /// What the log says of notifications that were read.
 #[derive(Serialize, Deserialize)]
@@ -174,16 +176,16 @@ pub type Seat = (Uuid, Uuid);
 
 /// As `settle`, of those of these members who have something to settle.
 pub async fn settle_among(conn: &mut AsyncPgConnection, hub: &Hub, organization: Uuid, seats: &[Seat]) -> Result<()> {
-    if seats.is_empty() {
-        return Ok(());
+    for some in seats.chunks(SEATS as usize) {
+        let some = some.iter().map(|(member, conversation)| json!({ "member": member, "conversation": conversation }));
+        let mut sql = Sql::new("SELECT DISTINCT s.member, s.conversation FROM jsonb_to_recordset(");
+        sql.bind(Bind::Json(Some(some.collect()))).push(
+            "::jsonb) AS s (member uuid, conversation uuid) JOIN notifications n ON n.member_id = s.member
+               AND n.conversation_id = s.conversation",
+        );
+        settle_found(conn, hub, organization, sql).await?;
     }
-    let seats = seats.iter().map(|(member, conversation)| json!({ "member": member, "conversation": conversation }));
-    let mut sql = Sql::new("SELECT DISTINCT s.member, s.conversation FROM jsonb_to_recordset(");
-    sql.bind(Bind::Json(Some(seats.collect()))).push(
-        "::jsonb) AS s (member uuid, conversation uuid) JOIN notifications n ON n.member_id = s.member
-           AND n.conversation_id = s.conversation",
-    );
-    settle_found(conn, hub, organization, sql).await
+    Ok(())
 }
 
 /// As `settle`, of everybody in the organization: of whom somebody died before it was done. At most a thousand seats.
@@ -207,7 +209,7 @@ async fn settle_found(conn: &mut AsyncPgConnection, hub: &Hub, organization: Uui
            AND p.member_id = n.member_id AND p.read_seq >= n.message_seq
          WHERE n.marked_at IS NULL AND n.organization_id = ",
     );
-    sql.bind(Bind::Uuid(Some(organization))).push(" LIMIT 1000");
+    sql.bind(Bind::Uuid(Some(organization))).push(" LIMIT ").number(SEATS);
     let found: Vec<Seated> = sql.load(conn).await?;
     for Seated { member, conversation } in found {
         settle(conn, hub, organization, (member, conversation)).await?;
@@ -247,7 +249,7 @@ fn settling(organization: Uuid, (member, conversation): Seat, event: Uuid) -> Sq
     let stream = stream_of_member(member);
     let mut sql = Sql::new(
         "WITH due AS (
-           SELECT n.id, coalesce(p.read_at, clock_timestamp()) AS read_at FROM participants p
+           SELECT n.id, coalesce(p.read_at, now()) AS read_at FROM participants p
            JOIN notifications n ON n.organization_id = p.organization_id AND n.member_id = p.member_id
              AND n.conversation_id = p.conversation_id AND n.message_seq <= p.read_seq
            WHERE n.marked_at IS NULL AND p.organization_id = ",

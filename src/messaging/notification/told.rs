@@ -30,6 +30,9 @@ pub struct Created {
     pub notification: Notification,
 }
 
+/// Notifications that are made in one transaction at most: one message to a large channel makes about half as many.
+const MOST: usize = 2_000;
+
 /// A notification, and whose it is.
 #[derive(Serialize)]
 pub struct Own {
@@ -116,13 +119,13 @@ fn id_of(event: Uuid, member: Uuid) -> Id<Notification> {
     Builder::from_bytes(bytes).with_variant(Variant::RFC4122).with_version(Version::SortRand).into_uuid().into()
 }
 
-/// Whom these events concern. `is_here` says who is online.
+/// Whom these events concern, with the place of the event among them, and in this order. `is_here` says who is online.
 pub async fn of(
     conn: &mut AsyncPgConnection,
     organization: Uuid,
     heard: &[Heard],
     is_here: impl Fn(Uuid) -> bool,
-) -> Result<Vec<Own>> {
+) -> Result<Vec<(usize, Own)>> {
     let of_kind = |kind: &str| heard.iter().filter(|event| event.kind == kind).collect::<Vec<_>>();
     let (sent, entered, contacts) = (of_kind(SENT), of_kind(ENTERED), of_kind(user_contact::CHANGED));
     let mut concerned: Vec<Concerned> = Vec::new();
@@ -132,9 +135,24 @@ pub async fn of(
             concerned.extend(whom(organization, &events).load::<Concerned>(conn).await?);
         }
     }
-    let times: HashMap<Uuid, DateTime> = heard.iter().map(|event| (event.id, DateTime(event.at))).collect();
-    let told = concerned.into_iter().filter(|one| !one.here || is_here(one.member_id));
-    Ok(told.filter_map(|one| Some((*times.get(&one.event)?, one))).map(|(at, one)| one.told(at)).collect())
+    let places: HashMap<Uuid, (usize, DateTime)> =
+        heard.iter().enumerate().map(|(place, event)| (event.id, (place, DateTime(event.at)))).collect();
+    let present = concerned.into_iter().filter(|one| !one.here || is_here(one.member_id));
+    let mut present: Vec<_> = present.filter_map(|one| Some((*places.get(&one.event)?, one))).collect();
+    // Whom it concerns for several reasons is told the most pressing one.
+    present.sort_by_key(|((place, _), one)| (*place, one.member_id, one.reason));
+    present.dedup_by_key(|((place, _), one)| (*place, one.member_id));
+    Ok(present.into_iter().map(|((place, at), one)| (place, one.told(at))).collect())
+}
+
+/// How many of so many events, of which `told` follows, are enough for one transaction: one at least.
+pub fn fitting(told: &[(usize, Own)], heard: usize) -> usize {
+    told.get(MOST).map_or(heard, |(place, _)| (*place).max(1))
+}
+
+/// Who has come into a conversation, as the event of it says.
+pub fn who_entered(payload: &Json) -> Option<Uuid> {
+    payload.get("member_id").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok())
 }
 
 /// Stores notifications; those that were not there.
@@ -173,8 +191,8 @@ fn ids(events: &[&Heard], id: impl Fn(&Heard) -> Uuid) -> Bind {
 const PRESENT: &str = " JOIN memberships w ON w.organization_id = p.organization_id AND w.id = p.member_id
     AND w.status NOT IN ('suspended', 'removed')";
 
-/// Of a message: whom it mentions, who follows its thread, and the other one of a direct conversation; of all three that which
-/// is most pressing. By `<@channel>` and `<@here>`, and by a thread, at most 1 000: those who looked last. What an edit names
+/// Of a message: whom it mentions, who follows its thread, and the other one of a direct conversation; of these that which is
+/// most pressing, and apart from it that which concerns them only if they are online. By `<@channel>` and `<@here>`, and by a thread, at most 1 000: those who looked last. What an edit names
 /// tells nobody; what was deleted meanwhile neither.
 fn by_messages(organization: Uuid, events: &[&Heard]) -> Sql {
     let organization = || Bind::Uuid(Some(organization));
@@ -188,7 +206,7 @@ fn by_messages(organization: Uuid, events: &[&Heard]) -> Sql {
         " AND m.id = s.message AND m.deleted_at IS NULL
            JOIN conversations c ON c.organization_id = m.organization_id AND c.id = m.conversation_id
          ), meant AS (
-           SELECT s.id, x.member, min(x.reason) AS reason, bool_and(x.here) AS here FROM sent s CROSS JOIN LATERAL (
+           SELECT s.id, x.member, min(x.reason) AS reason, x.here FROM sent s CROSS JOIN LATERAL (
              SELECT n.member_id AS member, 1 AS reason, false AS here FROM mentions n
              WHERE n.message_id = s.id AND n.member_id IS NOT NULL AND n.organization_id = ",
     );
@@ -216,7 +234,7 @@ fn by_messages(organization: Uuid, events: &[&Heard]) -> Sql {
              WHERE s.direct AND p.conversation_id = s.conversation_id AND p.organization_id = ",
     );
     sql.bind(organization()).push(
-        ") x GROUP BY 1, 2
+        ") x GROUP BY s.id, x.member, x.here
          )
          SELECT s.event, p.member_id, meant.reason, meant.here, s.conversation_id, s.id AS message_id, s.seq AS message_seq,
            s.sender_id AS actor_id, CASE WHEN p.read_seq >= s.seq THEN coalesce(p.read_at, s.created_at) END AS read_at
@@ -237,10 +255,7 @@ fn by_messages(organization: Uuid, events: &[&Heard]) -> Sql {
 
 /// Of entering a conversation: who was brought into it, unless it is a direct one, where a message follows.
 fn by_entering(organization: Uuid, events: &[&Heard]) -> Sql {
-    let member = |event: &Heard| {
-        let member = event.payload.as_ref().and_then(|payload| payload.get("member_id"));
-        member.and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default()
-    };
+    let member = |event: &Heard| event.payload.as_ref().and_then(who_entered).unwrap_or_default();
     let mut sql = Sql::new(
         "SELECT e.event, p.member_id, 4 AS reason, false AS here, p.conversation_id, NULL::uuid AS message_id,
            NULL::bigint AS message_seq, e.actor AS actor_id, NULL::timestamptz AS read_at FROM unnest(",

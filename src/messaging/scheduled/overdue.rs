@@ -9,16 +9,15 @@ use crate::{
     app::App,
     error::{Code, Result},
     events::Origin,
-    identity::purge::organizations,
+    kit::organizations::each_organization,
     platform::jobs::{Failure, Job, Run},
     schema::{jobs, scheduled_messages},
 };
 use chrono::{TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// How late a message is for which a job is missed.
@@ -38,14 +37,7 @@ impl Job for FailOverdue {
 
 impl Run<Arc<App>> for FailOverdue {
     async fn run(self, app: &Arc<App>) -> Result<(), Failure> {
-        let (mut all, mut failed) = (pin!(organizations(app)), None);
-        while let Some(organization) = all.try_next().await? {
-            // One that fails must not keep the others waiting.
-            if let Err(fault) = fail_overdue(app, organization).await {
-                failed = Some(fault);
-            }
-        }
-        failed.map_or(Ok(()), |fault| Err(fault.into()))
+        Ok(each_organization(app, |organization| fail_overdue(app, organization)).await?)
     }
 }
 

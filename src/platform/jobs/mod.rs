@@ -11,7 +11,7 @@ mod queue;
 mod registry;
 mod worker;
 
-pub use queue::sweep;
+pub use queue::{hasten, sweep};
 pub use registry::Registry;
 pub use worker::Worker;
 

@@ -89,6 +89,8 @@ struct Shared {
     asked: Notify,
     /// Another node was not known: it has to hear of this one, and what it may have missed of it.
     greet: Notify,
+    /// Another node has fallen silent.
+    gone: Notify,
     meters: Meters,
 }
 
@@ -143,6 +145,7 @@ impl Nodes {
             alone: AtomicBool::new(true),
             asked: Notify::new(),
             greet: Notify::new(),
+            gone: Notify::new(),
             meters: Meters {
                 others: gauge!("stoa_nodes_others"),
                 sent: counter!("stoa_nodes_frames_total", "direction" => "out"),
@@ -179,6 +182,12 @@ impl Nodes {
     /// Counts what the caller had no room for.
     pub fn dropped(&self) {
         self.shared.meters.dropped.increment(1);
+    }
+
+    /// Ends when another node has fallen silent, within about forty seconds: what it had begun is nobody's now. One that fell
+    /// silent while nobody waited is told at once; for one who waits.
+    pub async fn bereaved(&self) {
+        self.shared.gone.notified().await;
     }
 
     /// Hears of a topic from now on.
@@ -247,8 +256,12 @@ impl Shared {
 
     fn forget_silent(&self) {
         let mut others = self.others.lock();
+        let before = others.len();
         others.retain(|_, last| last.elapsed() <= SILENT);
         self.count(&others);
+        if others.len() < before {
+            self.gone.notify_one();
+        }
     }
 
     fn count(&self, others: &HashMap<Uuid, Instant>) {

@@ -57,8 +57,11 @@ async fn who_comes_is_known_and_who_falls_silent_is_not() {
     room.ears.lock().truncate(1);
     sleep(SILENT).await;
     assert!(!one.alone());
+    assert!(timeout(Duration::ZERO, one.bereaved()).await.is_err());
     sleep(ANNOUNCE).await;
     assert!(one.alone());
+    assert!(timeout(Duration::ZERO, one.bereaved()).await.is_ok(), "told, if late");
+    assert!(timeout(ANNOUNCE * 2, one.bereaved()).await.is_err(), "and once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ mod mention;
 mod message;
 mod notification;
 mod notification_feed;
+mod notification_follow;
 mod participant;
 mod pin;
 mod position;

@@ -1,6 +1,6 @@
 //! Notifications: who is told of what, who is not, and when it is read.
 
-use super::{Talk, block::open, position::mark, settings::set, text, user_contact::acted};
+use super::{Talk, block::open, notification_follow::undone, position::mark, settings::set, text, user_contact::acted};
 use crate::kit::{Founder, Server, code, data, mail::until, server, user_errors};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
@@ -40,13 +40,13 @@ pub async fn settled(server: &Server, who: &Founder) {
 }
 
 /// Kinds and messages of which a member is told, newest first; a group is told of once.
-async fn told(server: &Server, who: &Founder) -> Vec<(String, Value)> {
+pub async fn told(server: &Server, who: &Founder) -> Vec<(String, Value)> {
     caught_up(server, who).await;
     let shown = shown(server, who, json!({ "kind": { "ne": "ADDED_TO_CONVERSATION" } })).await;
     shown.into_iter().map(|one| (text(&one, "kind").to_owned(), one["messageId"].clone())).collect()
 }
 
-fn of(kind: &str, message: &Value) -> (String, Value) {
+pub fn of(kind: &str, message: &Value) -> (String, Value) {
     (kind.to_owned(), message["id"].clone())
 }
 
@@ -64,7 +64,7 @@ async fn marked(server: &Server, who: &Founder, input: Value) -> (i64, i64) {
 }
 
 /// A founder and two more.
-async fn three(server: &Server) -> (Founder, Founder, Founder) {
+pub async fn three(server: &Server) -> (Founder, Founder, Founder) {
     let ada = server.founder().await;
     let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
     (ada, bob, eve)
@@ -165,6 +165,25 @@ async fn who_has_said_so_is_not_told() {
     assert_eq!(told(server, &eve).await.len(), 5, "each reply");
 }
 
+/// `<@here>` means nobody who is not, and takes nothing from what concerns them otherwise.
+#[tokio::test]
+async fn who_is_not_online_is_told_why_it_concerns_them_all_the_same() {
+    let server = server().await;
+    let (ada, bob, eve) = three(server).await;
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let root = server.say(&bob, &talk, "a root").await;
+    server.reply(&eve, &talk, &root, "a reply").await;
+    let first = told(server, &bob).await;
+    let input = json!({ "conversationId": talk.id, "notificationLevel": "MENTIONS" });
+    set(server, &eve, input).await;
+    let asked = server.reply(&ada, &talk, &root, "<@here>, what about this?").await;
+    let direct = open(server, &ada, &bob).await.expect("a direct conversation");
+    let alone = server.say(&ada, &direct, "<@here>?").await;
+    let expected = [of("DIRECT_MESSAGE", &alone), of("REPLY", &asked), first[0].clone()];
+    assert_eq!(told(server, &bob).await, expected);
+    assert!(told(server, &eve).await.is_empty(), "she wants to hear of mentions only, and is not mentioned");
+}
+
 #[tokio::test]
 async fn what_is_gone_or_out_of_reach_is_not_shown() {
     let server = server().await;
@@ -185,75 +204,17 @@ async fn what_is_gone_or_out_of_reach_is_not_shown() {
     assert_eq!(removed.len(), 2, "that there was something stays: {removed:#?}");
     assert!(removed.iter().all(|one| one["message"].is_null() && one["conversation"].is_null()), "{removed:#?}");
     assert_eq!(removed[0]["messageId"], two["id"]);
+    // Removed before anybody came to it.
+    undone(server, &ada).await;
+    assert!(told(server, &bob).await.is_empty(), "who is not there is not told");
     // Somebody who comes later is not told of what was said before.
     server.say(&ada, &talk, "<@channel> while he was away").await;
     server.participant(&ada, "participantAdd", gone).await;
     server.participant(&ada, "participantAdd", json!({ "conversationId": talk.id, "memberId": eve.member })).await;
-    assert_eq!((told(server, &bob).await.len(), told(server, &eve).await.len()), (2, 0));
+    assert_eq!((told(server, &bob).await.len(), told(server, &eve).await.len()), (0, 0));
     // Deleted before anybody came to it.
-    server.sql(&format!("UPDATE log_places SET seq = 0 WHERE organization_id = '{}'", ada.organization)).await;
-    server.sql(&format!("DELETE FROM notifications WHERE organization_id = '{}'", ada.organization)).await;
+    undone(server, &ada).await;
     assert!(told(server, &bob).await.is_empty(), "neither what was deleted nor what was before they came back");
-}
-
-/// A follower that died before, or that others have overtaken, does everything once.
-#[tokio::test]
-async fn what_is_done_again_is_done_once_and_what_was_not_done_is_done() {
-    let server = server().await;
-    let (ada, bob, eve) = three(server).await;
-    let talk = server.group(&ada, &[&bob, &eve]).await;
-    let direct = open(server, &ada, &bob).await.expect("a direct conversation");
-    for n in 0..5 {
-        server.say(&ada, &talk, &format!("{n} <@{}>", bob.member)).await;
-        server.say(&ada, &direct, "between us").await;
-    }
-    acted(server, &ada, "Request", &bob).await;
-    caught_up(server, &ada).await;
-    let before = shown(server, &bob, json!({})).await;
-    assert_eq!(before.len(), 12);
-    let organization = ada.organization;
-    let events = format!(
-        "SELECT count(*) FROM events WHERE organization_id = '{organization}' AND kind = 'notification_created'"
-    );
-    let told = server.count(&events).await;
-    let back = format!("UPDATE log_places SET seq = seq / 2 WHERE organization_id = '{organization}'");
-    for undone in [&back, &format!("DELETE FROM log_places WHERE organization_id = '{organization}'")] {
-        server.sql(undone).await;
-        // On two nodes at once.
-        join(caught_up(server, &ada), caught_up(server, &ada)).await;
-        assert_eq!(shown(server, &bob, json!({})).await, before, "{undone}");
-        assert_eq!(server.count(&events).await, told, "{undone}");
-    }
-    // As if the node had died between the message and this.
-    server.sql(&format!("DELETE FROM notifications WHERE member_id = '{}' AND message_seq > 2", bob.member)).await;
-    server.sql(&back).await;
-    join(caught_up(server, &ada), caught_up(server, &ada)).await;
-    assert_eq!(shown(server, &bob, json!({})).await, before, "the same, ids and all");
-    let behind = format!(
-        "SELECT count(*) FROM stream_heads h LEFT JOIN log_places p USING (organization_id, stream_id)
-         JOIN streams s USING (organization_id, stream_id)
-         WHERE organization_id = '{organization}' AND s.kind = 'conversation' AND head_seq > coalesce(p.seq, 0)"
-    );
-    assert_eq!(server.count(&behind).await, 0);
-}
-
-#[tokio::test]
-async fn a_long_stream_is_read_to_its_end() {
-    let server = server().await;
-    let (ada, bob, _) = three(server).await;
-    let talk = server.group(&ada, &[&bob]).await;
-    server.say(&ada, &talk, "the first").await;
-    // As many as need more than one page.
-    let many = format!(
-        "INSERT INTO events (organization_id, stream_id, seq, id, kind, entity, entity_id, payload)
-         SELECT organization_id, stream_id, seq + n, gen_random_uuid(), 'nothing', 'Message', entity_id, '{{}}'
-         FROM (SELECT * FROM events WHERE stream_id = '{0}' ORDER BY seq DESC LIMIT 1) e, generate_series(1, 1200) n;
-         UPDATE stream_heads SET head_seq = head_seq + 1200 WHERE stream_id = '{0}'",
-        talk.id
-    );
-    server.sql(&many).await;
-    let mention = server.say(&ada, &talk, &format!("<@{}>", bob.member)).await;
-    assert_eq!(told(server, &bob).await, [of("MENTION", &mention)]);
 }
 
 #[tokio::test]

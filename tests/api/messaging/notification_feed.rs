@@ -18,7 +18,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-async fn follow(server: &Server, who: &Founder, after: Option<&str>) -> Feed {
+pub async fn follow(server: &Server, who: &Founder, after: Option<&str>) -> Feed {
     let query = "subscription($after: String) { notificationEvents(after: $after) { __typename
         ... on FeedEvent { cursor occurredAt }
         ... on NotificationCreated { notification { id kind readAt conversationId messageId messageSeq actorId createdAt
@@ -27,7 +27,7 @@ async fn follow(server: &Server, who: &Founder, after: Option<&str>) -> Feed {
     Feed::open(&server.ws_url(), who, query, json!({ "after": after })).await.expect("a server")
 }
 
-async fn cursor(server: &Server, who: &Founder) -> String {
+pub async fn cursor(server: &Server, who: &Founder) -> String {
     let answer = server.graphql("{ notificationCounts { cursor } }", json!({}), Some(who)).await;
     text(data(&answer, "notificationCounts"), "cursor").to_owned()
 }

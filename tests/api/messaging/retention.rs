@@ -1,6 +1,11 @@
 //! Messages whose time is over: what goes, what stays, and what those who watch are told.
 
-use super::{Talk, snapshot::Shown, text};
+use super::{
+    Talk,
+    scheduled::{acted_on, ahead, seen as scheduled},
+    snapshot::Shown,
+    text,
+};
 use crate::kit::{Founder, Server, code, data, mirror::keeps_in_step, server, user_errors};
 use serde_json::{Value, json};
 use stoa::messaging::retention::expire;
@@ -147,6 +152,68 @@ async fn what_is_over_goes_with_all_that_hangs_on_it() {
     let gone =
         server.send(&ada, json!({ "conversationId": talk.id, "body": "late", "threadRootId": root["id"] })).await;
     assert_eq!(user_errors(&gone, "messageSend"), ["threadRootId NOT_FOUND"]);
+}
+
+/// A title that was given long ago is gone from what told of it, also where somebody replies to that.
+#[tokio::test]
+async fn what_stoa_told_goes_as_well() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let rename =
+        "mutation($id: ID!) { conversationUpdate(input: { id: $id, title: \"zqtitle\" }) { userErrors { code } } }";
+    server.graphql(rename, json!({ "id": talk.id }), Some(&ada)).await;
+    let query = "query($id: ID!) { conversation(id: $id) { messages(first: 1, orderBy: [{ field: SEQ }]) {
+        nodes { id kind body deletedAt system { title } } } } }";
+    let first = async || {
+        let answer = server.graphql(query, json!({ "id": talk.id }), Some(&ada)).await;
+        data(&answer, "conversation.messages.nodes")[0].clone()
+    };
+    let note = first().await;
+    assert_eq!((&note["kind"], &note["system"]["title"]), (&json!("SYSTEM"), &json!("zqtitle")));
+    server.reply(&ada, &talk, &note, "at last").await;
+    keep(server, &ada, json!({ "group": 30 })).await;
+    age(server, &talk, 1, 31).await;
+    run(server, &ada).await;
+    let kept = first().await;
+    assert_eq!((&kept["id"], &kept["kind"], kept["deletedAt"].is_string()), (&note["id"], &note["kind"], true));
+    assert_eq!((&kept["body"], &kept["system"]), (&Value::Null, &Value::Null));
+    let said = format!(
+        "SELECT count(*) FROM events WHERE entity = 'Message' AND stream_id = '{}' AND payload::text LIKE '%zqtitle%'",
+        talk.id
+    );
+    assert_eq!(server.count(&said).await, 0);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_to_be_sent_later_fails_and_keeps_its_text() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let (root, other) = (server.say(&ada, &talk, "a root").await, server.say(&ada, &talk, "another").await);
+    let input = json!({ "conversationId": talk.id, "body": "an answer", "scheduledFor": ahead(3600), "threadRootId": root["id"] });
+    let planned = acted_on(server, &bob, "messageSchedule", input).await;
+    let input = json!({ "conversationId": talk.id, "body": "news", "scheduledFor": ahead(3600) });
+    let plain = acted_on(server, &bob, "messageSchedule", input).await;
+    keep(server, &ada, json!({ "group": 30 })).await;
+    age(server, &talk, 2, 31).await;
+    let mut feed = server.follow(&ada, &talk.id, None).await;
+    run(server, &ada).await;
+    // Nobody else learns that somebody was about to reply.
+    let told = feed.next().await;
+    assert_eq!((text(&told, "__typename"), &told["kept"]), ("MessagesExpired", &json!([])));
+    assert!(!server.numbers(&ada, &talk).await.contains(&other["seq"].as_i64().expect("a number")));
+    let failed = scheduled(server, &bob, &planned["id"]).await;
+    assert_eq!((&failed["status"], &failed["failureCode"]), (&json!("FAILED"), &json!("NOT_FOUND")));
+    assert_eq!((&failed["body"], &failed["threadRootId"]), (&json!("an answer"), &Value::Null));
+    assert_eq!(failed["version"], json!(planned["version"].as_i64().expect("a version") + 1));
+    assert_eq!(scheduled(server, &bob, &plain["id"]).await["status"], "PENDING");
+    let heard = format!(
+        "SELECT count(*) FROM events WHERE kind = 'scheduled_message_changed' AND entity_id = '{}'",
+        text(&planned, "id")
+    );
+    assert_eq!(server.count(&heard).await, 2, "its author's devices are told");
 }
 
 #[tokio::test]

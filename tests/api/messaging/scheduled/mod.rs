@@ -16,7 +16,7 @@ const SCHEDULED: &str =
     "id conversationId threadRootId body fileIds files { name } clientId scheduledFor status messageId
     message { seq body kind clientId senderId } failureCode failureMessage version";
 
-fn ahead(seconds: i64) -> Value {
+pub fn ahead(seconds: i64) -> Value {
     json!((Utc::now() + TimeDelta::seconds(seconds)).to_rfc3339())
 }
 
@@ -35,7 +35,7 @@ async fn act(server: &Server, by: &Founder, mutation: &str, input: Value) -> Val
 }
 
 /// As `act`, which must go well; the scheduled message.
-async fn acted_on(server: &Server, by: &Founder, mutation: &str, input: Value) -> Value {
+pub async fn acted_on(server: &Server, by: &Founder, mutation: &str, input: Value) -> Value {
     let answer = act(server, by, mutation, input).await;
     assert_eq!(verdict(&answer), "done", "{mutation}: {answer:#}");
     data(&answer, "done.scheduledMessage").clone()
@@ -48,7 +48,7 @@ async fn schedule(server: &Server, by: &Founder, talk: &Talk, body: &str) -> Val
 }
 
 /// As somebody sees it, by whatever way.
-async fn seen(server: &Server, who: &Founder, id: &Value) -> Value {
+pub async fn seen(server: &Server, who: &Founder, id: &Value) -> Value {
     let query = format!(
         "query($id: ID!) {{ scheduledMessage(id: $id) {{ {SCHEDULED} }} node(id: $id) {{ id }}
             scheduledMessages {{ nodes {{ id }} }} }}"
