@@ -118,7 +118,6 @@ impl Run<Arc<App>> for SweepObjects {
 pub async fn sweep(app: &App, settled: Duration) -> Result<()> {
     let before = Utc::now() - TimeDelta::from_std(settled).unwrap_or(TimeDelta::MAX);
     app.files.remove_drafts(settled).await?;
-    let mut failed = None;
     // Also of organizations that are gone: none of theirs has a row.
     let all = stream::iter(app.files.organizations().await?.into_iter().map(Ok));
     let of = |organization: Uuid| sweep_objects(app, app.files.of(organization), Some(organization), before);

@@ -85,6 +85,9 @@ async fn mark(scope: &Scope, input: &ConversationMarkInput, reached: Reached) ->
 struct Before {
     #[diesel(sql_type = sql_types::BigInt)]
     last_seq: i64,
+    /// Whether they are as far.
+    #[diesel(sql_type = sql_types::Bool)]
+    there: bool,
     #[diesel(sql_type = sql_types::Bool)]
     untold: bool,
 }
@@ -99,15 +102,16 @@ async fn store(scope: &Scope, input: &ConversationMarkInput, reached: Reached) -
         return Err(out_of_range());
     }
     let mut conn = scope.reader().await?;
-    let moved = statement(scope, input, reached).execute(&mut *conn).await?;
-    let mut untold = moved > 0;
-    if moved > 0 && reached == Reached::Read {
-        let (hub, seat) = (&scope.app.hub, (scope.actor.member, conversation));
-        notification::read::settle(&mut conn, hub, scope.actor.organization, seat).await?;
-    }
-    if moved == 0 {
-        let mut sql = Sql::new(
-            "SELECT c.last_seq, p.read_seq > p.last_read_seq OR p.delivered_seq > p.last_delivered_seq AS untold
+    // None: it has moved. Nothing moves where one is there already, or before the message is: once more, when that came in
+    // between.
+    let before = loop {
+        if statement(scope, input, reached).execute(&mut *conn).await? > 0 {
+            break None;
+        }
+        let mut sql = Sql::new("SELECT c.last_seq, ");
+        sql.push(if reached == Reached::Read { "p.read_seq >= " } else { "p.delivered_seq >= " });
+        sql.bind(Bind::BigInt(Some(up_to))).push(
+            " AS there, p.read_seq > p.last_read_seq OR p.delivered_seq > p.last_delivered_seq AS untold
              FROM conversations c, participants p",
         );
         push_own(scope, input, &mut sql);
@@ -116,9 +120,15 @@ async fn store(scope: &Scope, input: &ConversationMarkInput, reached: Reached) -
         if up_to > before.last_seq {
             return Err(out_of_range());
         }
-        untold = before.untold;
+        if before.there {
+            break Some(before);
+        }
+    };
+    if before.is_none() && reached == Reached::Read {
+        let (hub, seat) = (&scope.app.hub, (scope.actor.member, conversation));
+        notification::read::settle(&mut conn, hub, scope.actor.organization, seat).await?;
     }
-    if untold {
+    if before.is_none_or(|before| before.untold) {
         receipt::note(&scope.app, scope.actor.organization, conversation, scope.actor.member);
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! Migrations one by one: each takes back exactly what it did, so that `stoa migrate redo` leaves the same database; and what
+//! Migrations one by one: each new one takes back exactly what it did, so that `stoa migrate redo` leaves the same database; and what
 //! one changes of rows it changes whoever migrates.
 
 use crate::*;
 use std::collections::BTreeSet;
 use tokio_postgres::Client;
 
-/// All of a database that migrations make: a line each.
+/// All of a database that migrations make: a line each. Whether rows of before were held against a constraint is none of it.
 const SHAPE: &str = "
     WITH ours AS (
       SELECT c.* FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relname !~ '^__diesel'
@@ -18,7 +18,7 @@ const SHAPE: &str = "
       FROM ours JOIN pg_attribute ON attrelid = ours.oid AND attnum > 0 AND NOT attisdropped
       LEFT JOIN pg_attrdef ON adrelid = ours.oid AND adnum = attnum WHERE relkind IN ('r', 'p')
     UNION ALL
-    SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, pg_get_constraintdef(oid), convalidated)
+    SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, replace(pg_get_constraintdef(oid), ' NOT VALID', ''))
       FROM pg_constraint WHERE conrelid IN (SELECT oid FROM ours) AND contype <> 'n'
     UNION ALL
     SELECT concat_ws(' ', 'index', pg_get_indexdef(indexrelid), indisvalid) FROM pg_index WHERE indrelid IN (SELECT oid FROM ours)
@@ -32,6 +32,9 @@ const SHAPE: &str = "
     SELECT concat_ws(' ', 'function', pg_get_functiondef(oid)) FROM pg_proc p
       WHERE pronamespace = current_schema()::regnamespace AND prokind = 'f' AND proname::text <> ALL($1::text[])
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')";
+
+/// The first that is tried: those before stand below functions that came later.
+const FIRST: &str = "2026-11-29";
 
 /// The names of functions.
 const FUNCTIONS: &str =
@@ -81,13 +84,18 @@ async fn each_migration_takes_back_what_it_did() {
         client.batch_execute(&fs::read_to_string(file).unwrap()).await.unwrap();
     }
     let replaced: Vec<String> = texts(&client, FUNCTIONS, &[]).await.difference(&made).cloned().collect();
-    for (migration, before) in all().iter().zip(before).rev() {
+    let mut wrong = Vec::new();
+    let new = |folder: &Path| folder.file_name().is_some_and(|name| name.to_string_lossy().as_ref() >= FIRST);
+    for (migration, before) in all().iter().zip(before).rev().take_while(|(migration, _)| new(migration)) {
         run(&client, migration, "down.sql").await;
         let left = texts(&client, SHAPE, &[&replaced]).await;
         let more: Vec<_> = left.difference(&before).collect();
         let less: Vec<_> = before.difference(&left).collect();
-        assert!(more.is_empty() && less.is_empty(), "{}\nleft: {more:#?}\nmissing: {less:#?}", migration.display());
+        if !more.is_empty() || !less.is_empty() {
+            wrong.push(format!("{}\nleft: {more:#?}\nmissing: {less:#?}", migration.display()));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     postgres.stop().await;
 }
 
