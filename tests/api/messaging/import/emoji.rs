@@ -63,7 +63,7 @@ async fn the_emoji_beside_an_export_of_slack_come_with_their_reactions() {
     let red = png([255, 0, 0]);
     let list = json!({ "ok": true, "emoji": {
         "party_parrot": "https://emoji.slack-edge.com/T1/party_parrot/1.gif",
-        "bird": "alias:party_parrot",
+        "birdie": "alias:party_parrot",
         "white_square": "alias:white_large_square",
         "tada": "https://emoji.slack-edge.com/T1/tada/1.png",
         "away": "https://emoji.slack-edge.com/T1/away/1.png",
@@ -72,7 +72,7 @@ async fn the_emoji_beside_an_export_of_slack_come_with_their_reactions() {
     } });
     let reacted = [
         "party_parrot",
-        "bird",
+        "birdie",
         "white_square",
         "white_large_square",
         "tada",
@@ -104,8 +104,8 @@ async fn the_emoji_beside_an_export_of_slack_come_with_their_reactions() {
     assert_eq!(code, 0, "{said}");
 
     let all = emojis(server, &ada, "").await;
-    let [bird, other, parrot] = &all[..] else { panic!("{all:?}") };
-    assert_eq!((text(bird, "name"), text(parrot, "name")), ("bird", "party_parrot"));
+    let [birdie, other, parroty] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((text(birdie, "name"), text(parroty, "name")), ("birdie", "party_parrot"));
     let renamed = text(other, "name");
     assert!(renamed.starts_with("gr__e_") && renamed.len() == 14, "{renamed}");
     for emoji in &all {
@@ -118,7 +118,7 @@ async fn the_emoji_beside_an_export_of_slack_come_with_their_reactions() {
     let general = titled(server, &ada, "general").await;
     let message = messages(server, &ada, &general).await.remove(0);
     let mut expected = vec![
-        ":bird: 1 bird".to_owned(),
+        ":birdie: 1 birdie".to_owned(),
         format!(":{renamed}: 1 {renamed}"),
         ":party_parrot: 1 party_parrot".to_owned(),
         "⬜ 1 -".to_owned(),
@@ -205,7 +205,7 @@ async fn an_emoji_that_stands_here_stays_and_is_reacted_with() {
     let server = server().await;
     let ada = server.founder().await;
     let blue = upload(server, &ada, &png([0, 0, 255]), "image/png").await;
-    for name in ["parrot", "gone", "ours"] {
+    for name in ["parroty", "gone", "ours"] {
         let create = "mutation($input: EmojiCreateInput!) { done: emojiCreate(input: $input) { userErrors { code } } }";
         let input = json!({ "input": { "name": name, "fileId": blue } });
         assert_eq!(user_errors(&server.graphql(create, input, Some(&ada)).await, "done"), [""; 0]);
@@ -216,20 +216,20 @@ async fn an_emoji_that_stands_here_stays_and_is_reacted_with() {
     assert_eq!(user_errors(&server.graphql(delete, json!({ "id": id }), Some(&ada)).await, "done"), [""; 0]);
 
     let red = png([255, 0, 0]);
-    let pictures = [("emojis/parrot.png", red.clone()), ("emojis/gone.png", red.clone()), ("emojis/new.png", red)];
-    let export = slack(&ada, &["parrot", "gone", "ours", "new"], &pictures);
+    let pictures = [("emojis/parroty.png", red.clone()), ("emojis/gone.png", red.clone()), ("emojis/fresh.png", red)];
+    let export = slack(&ada, &["parroty", "gone", "ours", "fresh"], &pictures);
     let (_, dry) = import(server, &ada, "slack", &export.path, &["--dry-run"]).await;
     let (code, said) = import(server, &ada, "slack", &export.path, &[]).await;
     assert_eq!((code, numbers(&said)), (0, [[1, 2, 0], [4, 0, 0]]), "{said}");
     assert_eq!(numbers(&dry), numbers(&said));
     let after = emojis(server, &ada, "").await;
-    assert_eq!(called(&after), ["new", "ours", "parrot"], "what was deleted here does not come back");
-    assert_eq!(made(&after, "parrot")["id"], made(&before, "parrot")["id"]);
-    let (_, picture) = fetch(server, &made(&after, "parrot")["url"]).await;
+    assert_eq!(called(&after), ["fresh", "ours", "parroty"], "what was deleted here does not come back");
+    assert_eq!(made(&after, "parroty")["id"], made(&before, "parroty")["id"]);
+    let (_, picture) = fetch(server, &made(&after, "parroty")["url"]).await;
     assert!(image::load_from_memory(&picture).unwrap().into_rgb8().get_pixel(64, 64).0[2] > 240, "still blue");
     let general = titled(server, &ada, "general").await;
     let message = messages(server, &ada, &general).await.remove(0);
-    let expected = [":gone: 1 gone", ":new: 1 new", ":ours: 1 ours", ":parrot: 1 parrot"];
+    let expected = [":fresh: 1 fresh", ":gone: 1 gone", ":ours: 1 ours", ":parroty: 1 parroty"];
     assert_eq!(reactions(server, &ada, &message).await, expected);
 }
 
