@@ -92,6 +92,8 @@ impl Stage<'_> {
     /// S1 and S4: the same thousand sockets.
     async fn fan_out(&self) {
         let (address, begin) = (&self.stoa.address, sockets::begin());
+        // What signing in has taken is given back: sockets would seem to need less.
+        sleep(Duration::from_secs(2)).await;
         let before = memory(self.stoa.pid());
         let audience = Audience::gather(address, &self.tokens, false).await;
         sleep(Duration::from_secs(2)).await;

@@ -93,7 +93,8 @@ impl Scope {
             Some(text) => After::Cursor(Cursor::decode(&text)?),
             None => After::Now,
         };
-        self.app.hub.subscribe(stream, after).await
+        // In a box: what a resolver waits for on its way has room in its state for as long as the subscription lives.
+        Box::pin(self.app.hub.subscribe(stream, after)).await
     }
 }
 

@@ -159,7 +159,9 @@ impl MessagingSubscription {
         let stream = scope.stream(conversation_id.0);
         // First the stream, then the question: whoever is removed in between finds that in the stream.
         let deliveries = scope.follow(stream, after).await?;
-        if !is_participant(&scope, &*scope.reader().await?, conversation_id.0).await? {
+        // In a box, as in `follow`.
+        let is_here = Box::pin(async { is_participant(&scope, &*scope.reader().await?, conversation_id.0).await });
+        if !is_here.await? {
             return Err(Error::not_found("There is no such conversation.").into());
         }
         let me = scope.actor.member;

@@ -49,10 +49,11 @@ pub(super) async fn drive<O: Operations>(
     greeting: Greeting,
     request: RequestInfo,
 ) {
-    // tungstenite keeps, and fills with zeros, what it is told here: its defaults are 128 KiB a socket.
+    // tungstenite keeps, and fills with zeros, what it is told here: its defaults are 128 KiB a socket. What clients send is
+    // mostly smaller than this, and larger messages come in several reads.
     let limit = Some(operations.config().socket.max_message);
     let config = WebSocketConfig::default()
-        .read_buffer_size(4096)
+        .read_buffer_size(1024)
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit);
