@@ -14,7 +14,7 @@ use crate::{
 };
 use async_graphql::{Context, SimpleObject, dataloader::Loader};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -85,22 +85,34 @@ impl Loader<Uuid> for Versions {
     type Error = Error;
 
     async fn load(&self, messages: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>> {
-        let rows = message_versions::table
-            .filter(message_versions::organization_id.eq(self.scope.actor.organization))
-            .filter(message_versions::message_id.eq_any(messages))
-            .order((message_versions::message_id, message_versions::version.desc()))
-            .select((
-                message_versions::message_id,
-                message_versions::version,
-                message_versions::body,
-                message_versions::written_at,
-            ));
-        let rows: Vec<(Uuid, i32, String, chrono::DateTime<chrono::Utc>)> =
-            rows.load(&mut &*self.scope.reader().await?).await?;
-        let mut versions: HashMap<Uuid, Vec<MessageVersion>> = HashMap::new();
-        for (message, version, body, at) in rows {
-            versions.entry(message).or_default().push(MessageVersion { version, body, written_at: DateTime(at) });
-        }
-        Ok(versions)
+        of_all(&self.scope, &*self.scope.reader().await?, messages).await
     }
+}
+
+/// What these messages said before, each newest first.
+pub async fn of_all(
+    scope: &Scope,
+    mut conn: &AsyncPgConnection,
+    messages: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<MessageVersion>>> {
+    let mut versions: HashMap<Uuid, Vec<MessageVersion>> = HashMap::new();
+    if messages.is_empty() {
+        return Ok(versions);
+    }
+    let rows = message_versions::table
+        .filter(message_versions::organization_id.eq(scope.actor.organization))
+        .filter(message_versions::message_id.eq_any(messages))
+        .order((message_versions::message_id, message_versions::version.desc()))
+        .select((
+            message_versions::message_id,
+            message_versions::version,
+            message_versions::body,
+            message_versions::written_at,
+        ));
+    for (message, version, body, at) in
+        rows.load::<(Uuid, i32, String, chrono::DateTime<chrono::Utc>)>(&mut conn).await?
+    {
+        versions.entry(message).or_default().push(MessageVersion { version, body, written_at: DateTime(at) });
+    }
+    Ok(versions)
 }

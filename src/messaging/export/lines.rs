@@ -7,21 +7,21 @@ use crate::{
     kit::{
         entity,
         export::{Column, Format, spelled, time},
-        scalars::DateTime,
         scope::Scope,
         sql::Sql,
         value::Bind,
     },
-    messaging::message::Message,
-    schema::{files, message_attachments, message_versions, messages},
+    messaging::{
+        message::Message,
+        version::{self, MessageVersion},
+    },
+    schema::{files, message_attachments, messages},
 };
 use diesel::{prelude::*, sql_types};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use uuid::Uuid;
-
-type Time = chrono::DateTime<chrono::Utc>;
 
 /// What is told of a message.
 pub const COLUMNS: &[Column<Line>] = &[
@@ -48,7 +48,7 @@ pub const COLUMNS: &[Column<Line>] = &[
         |line| line.attachments.iter().map(Attached::told).collect(),
         |line| joined(&line.attachments, "\n", |file| format!("{} {}", file.name, file.url)),
     ),
-    Column::in_lines_only("versions", |line| line.versions.iter().map(Version::told).collect()),
+    Column::in_lines_only("versions", |line| line.versions.iter().map(told).collect()),
 ];
 
 /// A message, with what belongs to it. Of people it has the names of those whom the reader may see.
@@ -61,7 +61,7 @@ pub struct Line {
     /// As given.
     attachments: Vec<Attached>,
     /// The newest first.
-    versions: Vec<Version>,
+    versions: Vec<MessageVersion>,
 }
 
 struct Reacted {
@@ -77,12 +77,6 @@ struct Attached {
     url: String,
 }
 
-struct Version {
-    number: i32,
-    body: String,
-    written_at: DateTime,
-}
-
 impl Reacted {
     fn told(&self) -> Json {
         json!({ "emoji": self.emoji, "count": self.count, "members": self.members })
@@ -95,10 +89,8 @@ impl Attached {
     }
 }
 
-impl Version {
-    fn told(&self) -> Json {
-        json!({ "version": self.number, "body": self.body, "writtenAt": time(Some(self.written_at)) })
-    }
+fn told(version: &MessageVersion) -> Json {
+    json!({ "version": version.version, "body": version.body, "writtenAt": time(Some(version.written_at)) })
 }
 
 fn joined<T>(entries: &[T], between: &str, words: impl Fn(&T) -> String) -> String {
@@ -115,7 +107,7 @@ pub async fn of(scope: &Scope, conn: &AsyncPgConnection, messages: Vec<Message>,
     // No table has them.
     let mut versions = match format {
         Format::Csv => HashMap::new(),
-        Format::JsonLines => versions(scope, conn, &edited(&messages)).await?,
+        Format::JsonLines => version::of_all(scope, conn, &edited(&messages)).await?,
     };
     let mut people: Vec<Uuid> = messages.iter().map(|message| message.sender_id.0).collect();
     people.extend(reactions.iter().flat_map(|found| &found.members));
@@ -191,27 +183,6 @@ async fn attachments(scope: &Scope, mut conn: &AsyncPgConnection, of: &[Uuid]) -
 
 fn edited(messages: &[Message]) -> Vec<Uuid> {
     messages.iter().filter(|message| message.edited_at.is_some()).map(|message| message.id.0).collect()
-}
-
-async fn versions(scope: &Scope, mut conn: &AsyncPgConnection, of: &[Uuid]) -> Result<HashMap<Uuid, Vec<Version>>> {
-    let mut versions: HashMap<Uuid, Vec<Version>> = HashMap::new();
-    if of.is_empty() {
-        return Ok(versions);
-    }
-    let rows = message_versions::table
-        .filter(message_versions::organization_id.eq(scope.actor.organization))
-        .filter(message_versions::message_id.eq_any(of))
-        .order((message_versions::message_id, message_versions::version.desc()))
-        .select((
-            message_versions::message_id,
-            message_versions::version,
-            message_versions::body,
-            message_versions::written_at,
-        ));
-    for (message, number, body, at) in rows.load::<(Uuid, i32, String, Time)>(&mut conn).await? {
-        versions.entry(message).or_default().push(Version { number, body, written_at: DateTime(at) });
-    }
-    Ok(versions)
 }
 
 /// Bytes by message.
