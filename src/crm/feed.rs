@@ -7,11 +7,10 @@ use crate::{
     events::{Cursor, Event, stream_of_records},
     identity::Member,
     kit::{
-        audience::Told,
         entity::Entity,
-        feed::{ResyncRequired, Shown, shown},
+        feed::{Feed, ResyncRequired, Shown, feed, shown},
         filter::{Budget, Filter},
-        history::{FieldChange, changes},
+        history::{FieldChange, changes_of},
         permission::Action,
         predicate::Predicate,
         relation::{or_null, preload_one, to_one},
@@ -25,7 +24,7 @@ use async_graphql::{
     ComplexObject, Context, Enum, ID, Object, OneofObject, SelectionField, SimpleObject, Subscription, Union,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::Stream;
+use serde::Deserialize;
 use serde_json::Value as Json;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -129,25 +128,28 @@ impl CrmSubscription {
             desc = "The cursor of the last event that you have, or of `changes`, asked before the records were fetched; left out: only what happens from now on."
         )]
         after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Told<RecordEvent>>>> {
-        let scope = scope(ctx)?.clone();
-        crate::kit::entity::may_list(entity.table(), &scope, Default::default())?;
-        let fits = predicate(entity, filter)?;
-        let stream = scope.stream(stream_of_records(entity.table().entity));
-        // The cursor of `changes` holds one for each kind of record.
-        let after = match after.as_deref().map(decode) {
-            Some(Ok(mut places)) => places.remove(entity.table().entity).or(after),
-            _ => after,
-        };
-        let deliveries = scope.follow(stream, after).await?;
-        let viewer = scope.clone();
-        let personal = |_: &Event| false;
-        Ok(shown(scope, stream, deliveries, RecordEvent::ResyncRequired, personal, move |event| {
-            Ok(match view(&viewer, entity, &fits, &event)? {
-                Some(changed) => Shown::Event(RecordEvent::RecordChanged(changed)),
-                None => Shown::Nothing,
-            })
-        }))
+    ) -> async_graphql::Result<Feed<RecordEvent>> {
+        feed(ctx, async || {
+            let scope = scope(ctx)?.clone();
+            crate::kit::entity::may_list(entity.table(), &scope, Default::default())?;
+            let fits = predicate(entity, filter)?;
+            let stream = scope.stream(stream_of_records(entity.table().entity));
+            // The cursor of `changes` holds one for each kind of record.
+            let after = match after.as_deref().map(decode) {
+                Some(Ok(mut places)) => places.remove(entity.table().entity).or(after),
+                _ => after,
+            };
+            let deliveries = scope.follow(stream, after).await?;
+            let viewer = scope.clone();
+            let personal = |_: &Event| false;
+            Ok(shown(scope, stream, deliveries, RecordEvent::ResyncRequired, personal, move |event| {
+                Ok(match view(&viewer, entity, &fits, event)? {
+                    Some(changed) => Shown::Event(RecordEvent::RecordChanged(changed)),
+                    None => Shown::Nothing,
+                })
+            }))
+        })
+        .await
     }
 }
 
@@ -162,6 +164,17 @@ fn predicate(entity: RecordType, filter: Option<RecordFilter>) -> Result<Predica
     };
     fits.decidable()?;
     Ok(fits)
+}
+
+/// What an event of a record says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    #[serde(default)]
+    record: Json,
+    #[serde(default)]
+    changes: Json,
+    owner_before: Option<Uuid>,
 }
 
 /// What the caller sees of an event; None: nothing.
@@ -180,14 +193,13 @@ fn view_of<E: Entity>(
     event: &Event,
     wrap: impl Fn(Arc<E>) -> Record,
 ) -> Result<Option<RecordChanged>> {
-    let snapshot = event.payload.get("record").cloned().unwrap_or(Json::Null);
-    let now: E = serde_json::from_value(snapshot.clone())?;
-    let owner_before = event.payload.get("ownerBefore").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok());
+    let Said { record, changes, owner_before } = event.payload.read()?;
+    let now: E = serde_json::from_value(record.clone())?;
     let seen_now = reaches::<E>(scope, now.owner());
     let seen_before = reaches::<E>(scope, owner_before);
     let fits_now = seen_now && fits.fits(&|column| now.cell(column));
     let fits_before = seen_before
-        && match before::<E>(&event.payload, snapshot) {
+        && match before::<E>(&changes, record) {
             Some(old) => fits.fits(&|column| old.cell(column)),
             None => false,
         };
@@ -200,7 +212,7 @@ fn view_of<E: Entity>(
         action: event.kind.clone(),
         r#type: entity,
         record_id: ID(event.entity_id.to_string()),
-        changes: if seen_now { changes::<E>(&event.payload) } else { Vec::new() },
+        changes: if seen_now { changes_of(E::table(), &changes) } else { Vec::new() },
         record: (fits_now && event.kind != "purged").then(|| wrap(Arc::new(now))),
         actor: event.actor,
     }))
@@ -212,8 +224,8 @@ fn reaches<E: Entity>(scope: &Scope, owner: Option<Uuid>) -> bool {
 }
 
 /// The record as it was before the event.
-fn before<E: Entity>(payload: &Json, mut snapshot: Json) -> Option<E> {
-    let changed = payload.get("changes")?.as_object()?;
+fn before<E: Entity>(changes: &Json, mut snapshot: Json) -> Option<E> {
+    let changed = changes.as_object()?;
     if changed.is_empty() {
         return None;
     }

@@ -2,7 +2,7 @@
 //! and no number is missing, because a stream's head is locked from the moment a number is taken until the
 //! transaction ends, and rolled back with it.
 
-use super::{Change, Event, Hub, Origin};
+use super::{Change, Event, Hub, Origin, Payload};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -12,7 +12,6 @@ use diesel::{
     sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -122,7 +121,7 @@ struct Append<'a> {
     kinds: Vec<&'a str>,
     entities: Vec<&'a str>,
     entity_ids: Vec<Uuid>,
-    payloads: Vec<&'a Value>,
+    payloads: Vec<&'a Payload>,
 }
 
 impl<'a> Append<'a> {

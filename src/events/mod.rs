@@ -13,6 +13,7 @@ mod combiner;
 mod cursor;
 mod floor;
 mod hub;
+mod payload;
 mod read;
 mod resume;
 mod sweep;
@@ -28,12 +29,12 @@ pub use combiner::Combiner;
 pub use cursor::Cursor;
 pub use floor::{MESSAGES_EXPIRED, forget_bodies, trim};
 pub use hub::Hub;
+pub use payload::Payload;
 pub use read::histories;
 
 use crate::schema::events;
 use chrono::{DateTime, Utc};
 use diesel::{Queryable, Selectable};
-use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
 use uuid::{Uuid, uuid};
 
@@ -106,9 +107,7 @@ pub struct Change {
     /// The GraphQL type, such as `Lead`.
     pub entity: &'static str,
     pub entity_id: Uuid,
-    /// Read back from the database its members come in another order, so look them up by name. Text with a NUL
-    /// cannot be stored: refuse it before.
-    pub payload: Value,
+    pub payload: Payload,
 }
 
 /// What happened to one record.
@@ -127,7 +126,7 @@ pub struct Event {
     pub entity_id: Uuid,
     #[diesel(column_name = actor_id)]
     pub actor: Option<Uuid>,
-    pub payload: Value,
+    pub payload: Payload,
     pub request_id: Option<String>,
     /// By the database's clock, to the microsecond.
     pub at: DateTime<Utc>,

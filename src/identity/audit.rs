@@ -71,7 +71,7 @@ impl<'a> Note<'a> {
             kind: self.kind,
             entity: SECURITY,
             entity_id: member,
-            payload: json!({ "changes": self.changes }),
+            payload: json!({ "changes": self.changes }).into(),
         }
     }
 }

@@ -182,7 +182,7 @@ pub(super) fn change(organization: uuid::Uuid, kind: &'static str, payload: Json
         kind,
         entity: "Organization",
         entity_id: organization,
-        payload,
+        payload: payload.into(),
     }
 }
 

@@ -1,39 +1,39 @@
 //! Answers that many subscribers get alike: what the first of them is told of an event is executed and serialised
 //! once, the others are handed the same bytes. Invariant: an answer is shared only where it cannot differ, between
-//! subscriptions of one plan, about one event, of which only columns are selected; whether a subscriber sees the event
-//! at all is asked for each of them before.
+//! subscriptions of one plan that are handed the very same event, of which only columns are selected.
 
 use super::table::Table;
-use async_graphql::{
-    ContextSelectionSet, OutputType, Positioned, SelectionField, ServerResult, Value, parser::types::Field,
-    registry::Registry,
-};
+use crate::events::Event;
+use async_graphql::SelectionField;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quick_cache::{Weighter, sync::Cache};
-use std::{borrow::Cow, sync::Arc};
+use std::sync::{Arc, Weak};
 use uuid::Uuid;
 
 /// Memory for answers at most, in bytes: an event is told to all who are there within moments.
 const MOST: u64 = 8 * 1024 * 1024;
-/// What an answer takes beside its bytes.
-const OVERHEAD: u64 = 128;
+/// What an answer takes beside its bytes, the event that it keeps the place of included.
+const OVERHEAD: u64 = 384;
 
 /// The event and the plan.
 type Key = (Uuid, u64);
+/// What was told of that event. Who reads the log later may be handed another event of the same id: by then the message
+/// may be gone of which it tells.
+type Answered = (Weak<Event>, Bytes);
 
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Bytes> for Weight {
-    fn weight(&self, _: &Key, body: &Bytes) -> u64 {
+impl Weighter<Key, Answered> for Weight {
+    fn weight(&self, _: &Key, (_, body): &Answered) -> u64 {
         OVERHEAD.saturating_add(body.len() as u64)
     }
 }
 
 /// The answers of late, for all subscriptions. Cheap to clone.
 #[derive(Clone)]
-pub struct Answers(Arc<Cache<Key, Bytes, Weight>>);
+pub struct Answers(Arc<Cache<Key, Answered, Weight>>);
 
 impl Default for Answers {
     fn default() -> Self {
@@ -46,7 +46,7 @@ pub struct Audience {
     answers: Answers,
     plan: u64,
     /// The event that is being answered, where its answer is of use to others.
-    pending: Mutex<Option<Uuid>>,
+    pending: Mutex<Option<Arc<Event>>>,
 }
 
 impl Audience {
@@ -54,11 +54,15 @@ impl Audience {
         Audience { answers, plan, pending: Mutex::default() }
     }
 
-    /// What others were told of an event; otherwise what is told now is for them.
-    pub fn heard(&self, event: Uuid) -> Option<Bytes> {
-        let known = self.answers.0.get(&(event, self.plan));
-        *self.pending.lock() = known.is_none().then_some(event);
-        known
+    /// What others were told of this very event.
+    pub fn heard(&self, event: &Arc<Event>) -> Option<Bytes> {
+        let (answered, body) = self.answers.0.get(&(event.id, self.plan))?;
+        std::ptr::eq(answered.as_ptr(), Arc::as_ptr(event)).then_some(body)
+    }
+
+    /// The next answer is of this event, and for all.
+    pub fn expect(&self, event: Arc<Event>) {
+        *self.pending.lock() = Some(event);
     }
 
     /// What this subscription is told, where nothing went wrong.
@@ -66,7 +70,7 @@ impl Audience {
         if let Some(event) = self.pending.lock().take()
             && let Some(body) = body
         {
-            self.answers.0.insert((event, self.plan), body.clone());
+            self.answers.0.insert((event.id, self.plan), (Arc::downgrade(&event), body.clone()));
         }
     }
 }
@@ -81,68 +85,47 @@ pub fn only_columns(selections: &[SelectionField<'_>], name: &str, table: &Table
     selections.iter().filter(|field| field.name() == name).all(|field| field.selection_set().all(is_plain))
 }
 
-/// An item of a feed.
-pub enum Told<T> {
-    /// To be executed.
-    Anew(T),
-    /// The whole answer, as others have got it.
-    Again(Bytes),
-}
-
-impl<T: OutputType> OutputType for Told<T> {
-    fn type_name() -> Cow<'static, str> {
-        T::type_name()
-    }
-
-    fn create_type_info(registry: &mut Registry) -> String {
-        T::create_type_info(registry)
-    }
-
-    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        match self {
-            Told::Anew(item) => item.resolve(ctx, field).await,
-            // No scalar of the schema is binary: see `again`.
-            Told::Again(body) => Ok(Value::Binary(body.clone())),
-        }
-    }
-}
-
-/// The answer in the data that the executor made of `Told::Again`.
-pub fn again(data: &Value) -> Option<Bytes> {
-    match data {
-        Value::Object(fields) if fields.len() == 1 => match fields.values().next() {
-            Some(Value::Binary(body)) => Some(body.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::{Change, StreamKind};
+
+    fn event() -> Arc<Event> {
+        let change = Change {
+            stream: Uuid::now_v7(),
+            stream_kind: StreamKind::Records,
+            kind: "created",
+            entity: "Lead",
+            entity_id: Uuid::now_v7(),
+            payload: serde_json::json!({}).into(),
+        };
+        change.stored(Uuid::now_v7(), 1, chrono::Utc::now(), Uuid::now_v7(), None, None)
+    }
 
     #[test]
     fn an_answer_is_kept_for_the_same_event_and_plan() {
         let answers = Answers::default();
         let (one, same, other) =
             (Audience::new(answers.clone(), 1), Audience::new(answers.clone(), 1), Audience::new(answers, 2));
-        let event = Uuid::now_v7();
-        assert!(one.heard(event).is_none());
+        let told = event();
+        assert!(one.heard(&told).is_none());
+        one.expect(told.clone());
         one.tell(Some(&Bytes::from_static(b"{}")));
-        assert_eq!(same.heard(event).as_deref(), Some(&b"{}"[..]));
-        assert!(other.heard(event).is_none() && same.heard(Uuid::now_v7()).is_none());
+        assert_eq!(same.heard(&told).as_deref(), Some(&b"{}"[..]));
+        assert!(other.heard(&told).is_none() && same.heard(&event()).is_none());
+        // As the log has it by now.
+        assert!(same.heard(&Arc::new(Event::clone(&told))).is_none());
     }
 
     #[test]
-    fn what_went_wrong_or_was_heard_is_not_kept() {
+    fn what_went_wrong_or_nobody_waits_for_is_not_kept() {
         let answers = Answers::default();
         let (one, same) = (Audience::new(answers.clone(), 1), Audience::new(answers, 1));
-        let event = Uuid::now_v7();
-        assert!(one.heard(event).is_none());
+        let told = event();
+        one.expect(told.clone());
         one.tell(None);
         // Not about this event any more.
         one.tell(Some(&Bytes::from_static(b"{}")));
-        assert!(same.heard(event).is_none());
+        assert!(same.heard(&told).is_none());
     }
 }

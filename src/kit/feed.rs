@@ -2,18 +2,18 @@
 //! see at that event, and a feed that cannot go on without a gap says so and ends.
 
 use super::{
-    audience::Told,
     scalars::DateTime,
     scope::Scope,
     value::{Bind, Kind, Value},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     events::{After, Cursor, Delivery, Event, StreamId},
 };
 use async_graphql::{
-    ContextSelectionSet, OutputType, Positioned, ServerResult, SimpleObject, parser::types::Field, registry::Registry,
+    Context, ContextSelectionSet, OutputType, Positioned, ServerResult, SimpleObject, parser::types::Field, registry::Registry,
 };
+use bytes::Bytes;
 use diesel::{
     deserialize::{self, FromSql},
     pg::{Pg, PgValue},
@@ -21,9 +21,11 @@ use diesel::{
 };
 use futures_util::{
     Stream, StreamExt,
+    future::BoxFuture,
     stream::{self, BoxStream},
 };
-use std::{borrow::Cow, sync::Arc};
+use parking_lot::Mutex;
+use std::{any::Any, borrow::Cow, option, sync::Arc};
 use uuid::Uuid;
 
 /// The feed cannot be continued from the cursor given, or so much has come at once (an import) that events do not tell it: fetch
@@ -93,8 +95,7 @@ impl Scope {
             Some(text) => After::Cursor(Cursor::decode(&text)?),
             None => After::Now,
         };
-        // In a box: what a resolver waits for on its way has room in its state for as long as the subscription lives.
-        Box::pin(self.app.hub.subscribe(stream, after)).await
+        self.app.hub.subscribe(stream, after).await
     }
 }
 
@@ -110,6 +111,85 @@ pub enum Shown<T> {
     Resync,
 }
 
+/// What happens next in a feed.
+pub enum Told<T> {
+    /// To be executed: what the root field is.
+    Anew(T),
+    /// The whole answer, as others have got it.
+    Again(Bytes),
+}
+
+/// An item of any feed: an `async_graphql::Result` of what its root field is.
+pub type Item = Box<dyn Any + Send>;
+
+/// What the engine is to do with the root field of a subscription; data of its request. It opens the feed, and then tells
+/// one item of it at a time: in between it has nothing in hand, which would be some 9 KiB for each subscription.
+#[derive(Default)]
+pub struct Turn(Mutex<Hand>);
+
+#[derive(Default)]
+enum Hand {
+    #[default]
+    Empty,
+    Item(Item),
+    Feed(BoxStream<'static, Told<Item>>),
+}
+
+impl Turn {
+    /// To tell that item.
+    pub fn telling(item: Item) -> Self {
+        Turn(Mutex::new(Hand::Item(item)))
+    }
+
+    /// The feed that was opened, if any was.
+    pub fn opened(&self) -> Option<BoxStream<'static, Told<Item>>> {
+        match std::mem::take(&mut *self.0.lock()) {
+            Hand::Feed(feed) => Some(feed),
+            Hand::Empty | Hand::Item(_) => None,
+        }
+    }
+}
+
+/// What the root field of a subscription answers: the item at hand, or nothing while the feed is opened.
+pub type Feed<T> = stream::Iter<option::IntoIter<async_graphql::Result<T>>>;
+
+/// The root field of a subscription: `open` checks who asks for what, and begins to follow.
+pub async fn feed<T: Send + 'static, S>(
+    ctx: &Context<'_>,
+    open: impl AsyncFnOnce() -> Result<S>,
+) -> async_graphql::Result<Feed<T>>
+where
+    S: Stream<Item = Result<Told<T>>> + Send + 'static,
+{
+    let turn = ctx.data::<Arc<Turn>>()?;
+    let hand = std::mem::take(&mut *turn.0.lock());
+    if let Hand::Item(item) = hand {
+        let item = item.downcast().map_err(|_| Error::ours("an item of another feed"))?;
+        return Ok(stream::iter(Some(*item)));
+    }
+    let items = open().await?.map(|told| match told {
+        Ok(Told::Again(body)) => Told::Again(body),
+        Ok(Told::Anew(item)) => Told::Anew(Box::new(async_graphql::Result::<T>::Ok(item)) as Item),
+        Err(fault) => Told::Anew(Box::new(async_graphql::Result::<T>::Err(fault.into())) as Item),
+    });
+    *turn.0.lock() = Hand::Feed(items.boxed());
+    Ok(stream::iter(None))
+}
+
+/// A feed of what `next` finds, again and again: until there is nothing more, or what it finds is a fault.
+pub fn until_it_fails<V: Send + 'static, T: Send + 'static>(
+    view: V,
+    next: for<'a> fn(&'a mut V) -> BoxFuture<'a, Option<Result<T>>>,
+) -> impl Stream<Item = Result<Told<T>>> + Send {
+    stream::unfold(Some(view), move |view| async move {
+        let mut view = view?;
+        match next(&mut view).await? {
+            Ok(item) => Some((Ok(Told::Anew(item)), Some(view))),
+            Err(fault) => Some((Err(fault), None)),
+        }
+    })
+}
+
 /// Turns deliveries into what the subscriber sees; `resync` is made when the log cannot be continued. Of an event that
 /// is `alike`, every subscriber who selects the same sees the same.
 pub fn shown<T: Send + 'static>(
@@ -118,48 +198,47 @@ pub fn shown<T: Send + 'static>(
     deliveries: BoxStream<'static, Result<Delivery>>,
     resync: impl Fn(ResyncRequired) -> T + Send + Sync + 'static,
     alike: impl Fn(&Event) -> bool + Send + 'static,
-    mut show: impl FnMut(Arc<Event>) -> Result<Shown<T>> + Send + 'static,
-) -> impl Stream<Item = async_graphql::Result<Told<T>>> + Send {
+    mut show: impl FnMut(&Event) -> Result<Shown<T>> + Send + 'static,
+) -> impl Stream<Item = Result<Told<T>>> + Send {
     let loads = scope.loads.clone();
     let show = move |delivery: Result<Delivery>| match delivery? {
-        Delivery::Resync => Ok(None),
+        Delivery::Resync => Ok(Shown::Resync),
         Delivery::Event(event) => {
-            let audience = loads.audience.get().filter(|_| alike(&event));
-            Ok(Some(match audience.and_then(|audience| audience.heard(event.id)) {
-                Some(body) => Shown::Event(Told::Again(body)),
-                None => match show(event)? {
-                    Shown::Nothing => {
-                        // The next answer is about another event.
-                        audience.inspect(|audience| audience.tell(None));
-                        Shown::Nothing
+            let audience = loads.audience.get();
+            if let Some(body) = audience.and_then(|audience| audience.heard(&event)) {
+                return Ok(Shown::Event(Told::Again(body)));
+            }
+            Ok(match show(&event)? {
+                Shown::Event(item) => {
+                    if let Some(audience) = audience.filter(|_| alike(&event)) {
+                        audience.expect(event);
                     }
-                    Shown::Event(item) => Shown::Event(Told::Anew(item)),
-                    Shown::Last(item) => Shown::Last(Told::Anew(item)),
-                    Shown::Resync => return Ok(None),
-                },
-            }))
+                    Shown::Event(Told::Anew(item))
+                }
+                Shown::Last(item) => Shown::Last(Told::Anew(item)),
+                Shown::Nothing => Shown::Nothing,
+                Shown::Resync => Shown::Resync,
+            })
         }
     };
     scope.loads.share();
-    let state = (scope, deliveries, Arc::new(resync), show, false);
-    stream::unfold(state, move |(scope, mut deliveries, resync, mut show, ended)| async move {
-        if ended {
-            return None;
-        }
+    let state = Some((scope, deliveries, resync, show));
+    stream::unfold(state, move |state| async move {
+        let (scope, mut deliveries, resync, mut show) = state?;
         loop {
             let delivery = deliveries.next().await?;
             // The selections of this event read anew: what an earlier one fetched may be out of date.
             scope.loads.clear();
-            let (item, last) = match show(delivery) {
-                Ok(Some(Shown::Nothing)) => continue,
-                Ok(Some(Shown::Event(item))) => (Ok(item), false),
-                Ok(Some(Shown::Last(item))) => (Ok(item), true),
-                Ok(Some(Shown::Resync) | None) => {
-                    (self::resync_from(&scope, stream_id).await.map(|event| Told::Anew(resync(event))), true)
+            return match show(delivery) {
+                Ok(Shown::Nothing) => continue,
+                Ok(Shown::Event(item)) => Some((Ok(item), Some((scope, deliveries, resync, show)))),
+                Ok(Shown::Last(item)) => Some((Ok(item), None)),
+                Ok(Shown::Resync) => {
+                    let required = Box::pin(resync_from(&scope, stream_id)).await;
+                    Some((required.map(|required| Told::Anew(resync(required))), None))
                 }
-                Err(fault) => (Err(fault), true),
+                Err(fault) => Some((Err(fault), None)),
             };
-            return Some((item.map_err(Into::into), (scope, deliveries, resync, show, last)));
         }
     })
 }

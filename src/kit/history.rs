@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    events::{Cursor, Event, histories},
+    events::{Cursor, Event, Payload, histories},
     identity::Member,
 };
 use async_graphql::{ComplexObject, Context, Name, ScalarType, SelectionField, SimpleObject, Value};
@@ -54,7 +54,7 @@ impl<E: Entity> History<'_, E> {
             if let (Some(cursor), Some(event)) = (asked.after, events.first()) {
                 cursor.expect(event.stream_id())?;
             }
-            Ok(Some(events.iter().map(HistoryEntry::of::<E>).collect()))
+            events.iter().map(HistoryEntry::of::<E>).collect::<Result<_>>().map(Some)
         }))
         .await
     }
@@ -166,21 +166,21 @@ pub struct FieldChange {
 }
 
 impl HistoryEntry {
-    fn of<E: Entity>(event: &Event) -> Self {
-        HistoryEntry {
+    fn of<E: Entity>(event: &Event) -> Result<Self> {
+        Ok(HistoryEntry {
             cursor: event.cursor().encode(),
             action: event.kind.clone(),
             occurred_at: DateTime(event.at),
-            changes: changes::<E>(&event.payload),
+            changes: changes::<E>(&event.payload)?,
             request_id: event.request_id.clone(),
             actor: event.actor,
-        }
+        })
     }
 }
 
 /// The changes that an event of a record tells, in the order of the entity's fields.
-pub fn changes<E: Entity>(payload: &Json) -> Vec<FieldChange> {
-    payload.get("changes").map(|changes| changes_of(E::table(), changes)).unwrap_or_default()
+pub fn changes<E: Entity>(payload: &Payload) -> Result<Vec<FieldChange>> {
+    Ok(payload.member("changes")?.map(|changes| changes_of(E::table(), &changes)).unwrap_or_default())
 }
 
 /// As `changes`, from these themselves.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     crm::{account::Account, contact::Contact, lead::Lead},
     db_enum,
-    events::{Change, StreamKind},
+    events::{Change, Payload, StreamKind},
     identity::Member,
     kit::{
         entity::{self, Entity},
@@ -36,7 +36,7 @@ use crate::{
 use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject, dataloader::Loader};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::{collections::HashMap, sync::Arc};
 use stoa_macros::entity;
 use uuid::Uuid;
@@ -354,7 +354,7 @@ pub fn tell(
     kind: &'static str,
     entity: &'static str,
     entity_id: Uuid,
-    payload: Json,
+    payload: impl Into<Payload>,
 ) {
     tx.record(change(conversation, kind, entity, entity_id, payload));
 }
@@ -365,7 +365,8 @@ pub fn change(
     kind: &'static str,
     entity: &'static str,
     entity_id: Uuid,
-    payload: Json,
+    payload: impl Into<Payload>,
 ) -> Change {
+    let payload = payload.into();
     Change { stream: conversation.0, stream_kind: StreamKind::Conversation, kind, entity, entity_id, payload }
 }

@@ -14,9 +14,9 @@ use crate::{
     error::{Error, Result},
     events::{Event, MESSAGES_EXPIRED},
     kit::{
-        audience::{self, only_columns},
+        audience::only_columns,
         entity::Entity,
-        feed::{Place, ResyncRequired, Shown, shown},
+        feed::{Feed, Place, ResyncRequired, Shown, feed, shown},
         id::Id,
         permission::{Action, Resource},
         resolve::{scope, selections},
@@ -24,7 +24,6 @@ use crate::{
     },
 };
 use async_graphql::{Context, SimpleObject, Subscription, Union};
-use futures_util::Stream;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -136,8 +135,7 @@ impl Told for Conversation {
 }
 
 fn read<T: DeserializeOwned>(event: &Event, member: &str) -> Result<T> {
-    let record = event.payload.get(member).ok_or_else(|| Error::ours(format!("an event without {member}")))?;
-    Ok(T::deserialize(record)?)
+    event.payload.member(member)?.ok_or_else(|| Error::ours(format!("an event without {member}")))
 }
 
 /// Subscriptions.
@@ -153,28 +151,30 @@ impl MessagingSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation; you have to be in it.")] conversation_id: Id<Conversation>,
         #[graphql(desc = "The cursor of the last event that you have; left out: only what happens from now on.")] after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<audience::Told<ConversationEvent>>>> {
-        let scope = scope(ctx)?.clone();
-        scope.actor.demand(Resource::Conversation, Action::Read)?;
-        let stream = scope.stream(conversation_id.0);
-        // First the stream, then the question: whoever is removed in between finds that in the stream.
-        let deliveries = scope.follow(stream, after).await?;
-        // In a box, as in `follow`.
-        let is_here = Box::pin(async { is_participant(&scope, &*scope.reader().await?, conversation_id.0).await });
-        if !is_here.await? {
-            return Err(Error::not_found("There is no such conversation.").into());
-        }
-        let me = scope.actor.member;
-        // What a message says is the same for all; who sent it, as a record, may be hidden from some.
-        let selections = selections(ctx);
-        let common = only_columns(&selections, "message", Message::table());
-        let mut receipts = selections.iter().filter(|field| field.name() == "receipts");
-        let plain = receipts.all(|field| field.selection_set().all(|below| below.name() != "member"));
-        let alike = move |event: &Event| match event.kind.as_str() {
-            "receipts_moved" => plain && !receipt::apart(event),
-            kind => common && kind.starts_with("message_") && !is_silenced(event),
-        };
-        Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, alike, move |event| show(&event, me)))
+    ) -> async_graphql::Result<Feed<ConversationEvent>> {
+        feed(ctx, async || {
+            let scope = scope(ctx)?.clone();
+            scope.actor.demand(Resource::Conversation, Action::Read)?;
+            let stream = scope.stream(conversation_id.0);
+            // First the stream, then the question: whoever is removed in between finds that in the stream.
+            let deliveries = scope.follow(stream, after).await?;
+            if !is_participant(&scope, &*scope.reader().await?, conversation_id.0).await? {
+                return Err(Error::not_found("There is no such conversation."));
+            }
+            let me = scope.actor.member;
+            // What a message says is the same for all; who sent it, as a record, may be hidden from some.
+            let selections = selections(ctx);
+            let common = only_columns(&selections, "message", Message::table());
+            let mut receipts = selections.iter().filter(|field| field.name() == "receipts");
+            let plain = receipts.all(|field| field.selection_set().all(|below| below.name() != "member"));
+            let alike = move |event: &Event| match event.kind.as_str() {
+                "receipts_moved" => plain && !receipt::apart(event),
+                kind => common && kind.starts_with("message_") && !is_silenced(event),
+            };
+            let show = move |event: &Event| show(event, me);
+            Ok(shown(scope, stream, deliveries, ConversationEvent::ResyncRequired, alike, show))
+        })
+        .await
     }
 }
 

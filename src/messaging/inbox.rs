@@ -16,7 +16,7 @@ use crate::{
     events::{Cursor, Delivery, Event, stream_of_member},
     kit::{
         entity,
-        feed::{ResyncRequired, Shown},
+        feed::{Feed, ResyncRequired, Shown, feed, until_it_fails},
         id::Id,
         permission::{Action, Resource},
         resolve::scope,
@@ -29,10 +29,9 @@ use crate::{
 use async_graphql::{Context, InputObject, SimpleObject, Subscription, Union};
 use diesel::{QueryableByName, sql_types};
 use futures_util::{
-    Stream, StreamExt,
+    FutureExt, StreamExt,
     stream::{self, AbortHandle, BoxStream, SelectAll},
 };
-use serde::Deserialize;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -109,18 +108,15 @@ impl InboxSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "How far you have come in each conversation that you know; of the others you are told.")]
         positions: Vec<InboxPosition>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<InboxEvent>>> {
-        let scope = scope(ctx)?.clone();
-        scope.actor.demand(Resource::Conversation, Action::Read)?;
-        scope.loads.share();
-        let inbox = Inbox::open(scope, positions).await?;
-        Ok(stream::unfold(Some(inbox), async |inbox| {
-            let mut inbox = inbox?;
-            match inbox.next().await {
-                Ok(event) => Some((Ok(event), Some(inbox))),
-                Err(fault) => Some((Err(fault.into()), None)),
-            }
-        }))
+    ) -> async_graphql::Result<Feed<InboxEvent>> {
+        feed(ctx, async || {
+            let scope = scope(ctx)?.clone();
+            scope.actor.demand(Resource::Conversation, Action::Read)?;
+            scope.loads.share();
+            let inbox = Inbox::open(scope, positions).await?;
+            Ok(until_it_fails(inbox, |inbox| inbox.next().map(Some).boxed()))
+        })
+        .await
     }
 }
 
@@ -276,7 +272,7 @@ impl Inbox {
                 }));
             }
             CHANGED => {
-                let member = event.payload.get("member_id").and_then(|id| Uuid::deserialize(id).ok());
+                let member = event.payload.member("member_id")?;
                 let member = member.ok_or_else(|| Error::ours("an event of a contact list without a member"))?;
                 self.first.push_back(InboxEvent::Contact(UserContactChanged::of(&self.scope, member).await?));
             }

@@ -7,7 +7,7 @@ use super::conversation::change;
 use crate::{
     app::App,
     error::{Error, Result},
-    events::{Event, Hub, NUMBER_AND_STORE, event_id},
+    events::{Event, Hub, NUMBER_AND_STORE, Payload, event_id},
     identity::Member,
     kit::{id::Id, organizations::each_organization, relation::to_one, scalars::DateTime, sql::Sql, value::Bind},
     platform::{
@@ -20,7 +20,6 @@ use chrono::Utc;
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -66,8 +65,8 @@ impl Receipt {
 impl ReceiptsMoved {
     /// As a member is told; None: all of it is hidden from them.
     pub fn of(event: &Event, me: Uuid) -> Result<Option<Self>> {
-        let receipts = event.payload.get("receipts").ok_or_else(|| Error::ours("an event without receipts"))?;
-        let mut receipts: Vec<Receipt> = Vec::deserialize(receipts)?;
+        let receipts = event.payload.member::<Vec<Receipt>>("receipts")?;
+        let mut receipts = receipts.ok_or_else(|| Error::ours("an event without receipts"))?;
         receipts.retain(|receipt| !receipt.hidden_from.contains(&me));
         let (cursor, occurred_at) = (event.cursor().encode(), DateTime(event.at));
         Ok((!receipts.is_empty()).then_some(ReceiptsMoved { cursor, occurred_at, receipts }))
@@ -76,7 +75,7 @@ impl ReceiptsMoved {
 
 /// Whether some see of it what others do not.
 pub fn apart(event: &Event) -> bool {
-    event.payload.get("apart").is_some_and(|apart| *apart == Json::Bool(true))
+    matches!(event.payload.member("apart"), Ok(Some(true)))
 }
 
 /// Lets the others know soon that a member has come further.
@@ -118,7 +117,7 @@ struct Told {
     #[diesel(sql_type = sql_types::Bool)]
     some_left: bool,
     #[diesel(sql_type = sql_types::Nullable<sql_types::Jsonb>)]
-    payload: Option<Json>,
+    payload: Option<Payload>,
     #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
     head_seq: Option<i64>,
     #[diesel(sql_type = sql_types::Nullable<sql_types::Timestamptz>)]

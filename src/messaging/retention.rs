@@ -54,15 +54,19 @@ struct Expired {
 
 impl MessagesExpired {
     pub fn of(event: &Event) -> Result<Self> {
-        let expired = event.payload.get("expired").ok_or_else(|| Error::ours("an event without what expired"))?;
-        let Expired { up_to, kept } = Expired::deserialize(expired)?;
+        let expired = event.payload.member("expired")?;
+        let Expired { up_to, kept } = expired.ok_or_else(|| Error::ours("an event without what expired"))?;
         Ok(MessagesExpired { cursor: event.cursor().encode(), occurred_at: DateTime(event.at), up_to, kept })
     }
 }
 
 /// Whether an event tells of a message that said something then and is gone by now, so that it is not told as others were told.
 pub fn is_silenced(event: &Event) -> bool {
-    event.kind != "message_deleted" && event.payload.pointer("/message/body").is_some_and(|body| body.is_null())
+    #[derive(Deserialize)]
+    struct Says {
+        body: Option<String>,
+    }
+    event.kind != "message_deleted" && matches!(event.payload.member("message"), Ok(Some(Says { body: None })))
 }
 
 /// Removes messages whose time is over, of all organizations.

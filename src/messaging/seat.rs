@@ -147,7 +147,7 @@ pub async fn join(
         kind: "conversation_entered",
         entity: "Inbox",
         entity_id: conversation.0,
-        payload: json!({ "member_id": member }),
+        payload: json!({ "member_id": member }).into(),
     });
     Ok(Participant {
         id: id.into(),

@@ -143,7 +143,7 @@ async fn update(tx: &mut Tx, input: ConversationSettingsUpdateInput) -> Result<(
         entity: "ConversationSettings",
         entity_id: id.0,
         // What they are now is read where it is shown: a draft that was taken back is nowhere any more.
-        payload: json!({ "conversation_id": id.0 }),
+        payload: json!({ "conversation_id": id.0 }).into(),
     });
     Ok(())
 }

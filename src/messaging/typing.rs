@@ -11,6 +11,7 @@ use crate::{
     events::{Delivery, Event},
     identity::Member,
     kit::{
+        feed::{Feed, feed, until_it_fails},
         id::Id,
         permission::{Action, Resource},
         relation::or_null,
@@ -21,10 +22,8 @@ use crate::{
     },
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject, Subscription};
-use futures_util::{
-    Stream, StreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::{FutureExt, StreamExt, stream::BoxStream};
+use serde::Deserialize;
 use std::future::pending;
 use tokio::{sync::watch, time::sleep_until};
 use uuid::Uuid;
@@ -133,24 +132,33 @@ impl TypingSubscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "In which conversation; you have to be in it.")] conversation_id: Id<Conversation>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<ConversationTyping>>> {
-        let scope = scope(ctx)?.clone();
-        scope.actor.demand(Resource::Conversation, Action::Read)?;
-        // First the log, then the question: whoever is removed in between finds that in the log.
-        let log = scope.follow(scope.stream(conversation_id.0), None).await?;
-        if !is_participant(&scope, &*scope.reader().await?, conversation_id.0).await? {
-            return Err(Error::not_found("There is no such conversation.").into());
-        }
-        let bell = scope.app.presence.overhear(scope.actor.organization, conversation_id.0);
-        let view = View { scope, conversation: conversation_id, log, bell, shown: None };
-        Ok(stream::unfold(Some(view), async |view| {
-            let mut view = view?;
-            match view.next().await? {
-                Ok(typing) => Some((Ok(typing), Some(view))),
-                Err(fault) => Some((Err(fault.into()), None)),
+    ) -> async_graphql::Result<Feed<ConversationTyping>> {
+        feed(ctx, async || {
+            let scope = scope(ctx)?.clone();
+            scope.actor.demand(Resource::Conversation, Action::Read)?;
+            // First the log, then the question: whoever is removed in between finds that in the log.
+            let log = scope.follow(scope.stream(conversation_id.0), None).await?;
+            if !is_participant(&scope, &*scope.reader().await?, conversation_id.0).await? {
+                return Err(Error::not_found("There is no such conversation."));
             }
-        }))
+            let bell = scope.app.presence.overhear(scope.actor.organization, conversation_id.0);
+            let view = View { scope, conversation: conversation_id, log, bell, shown: None };
+            Ok(until_it_fails(view, |view| view.next().boxed()))
+        })
+        .await
     }
+}
+
+/// Who sent a message, as the event of it says.
+#[derive(Deserialize)]
+struct Sent {
+    sender_id: Option<Uuid>,
+}
+
+/// Who is in a conversation no more, as the event of it says.
+#[derive(Deserialize)]
+struct Removed {
+    member_id: Uuid,
 }
 
 /// What one subscriber sees.
@@ -193,12 +201,11 @@ impl View {
 
     /// None: the subscriber is in the conversation no more.
     fn hear(&self, event: &Event) -> Option<()> {
-        let path = match event.kind.as_str() {
-            "message_sent" => "/message/sender_id",
-            "participant_removed" => "/participant/member_id",
+        let member = match event.kind.as_str() {
+            "message_sent" => event.payload.member("message").ok()?.and_then(|Sent { sender_id }| sender_id),
+            "participant_removed" => event.payload.member("participant").ok()?.map(|Removed { member_id }| member_id),
             _ => return Some(()),
         };
-        let member = event.payload.pointer(path).and_then(|id| id.as_str()?.parse::<Uuid>().ok());
         if event.kind == "participant_removed" && member == Some(self.scope.actor.member) {
             return None;
         }

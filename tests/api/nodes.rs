@@ -193,7 +193,7 @@ async fn hints_go_together_and_nobody_waits(way: Way) {
             entity: String::new(),
             entity_id: Uuid::nil(),
             actor: None,
-            payload: Value::Null,
+            payload: Value::Null.into(),
             request_id: None,
             at: Default::default(),
         })

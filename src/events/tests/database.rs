@@ -70,7 +70,7 @@ fn change(stream: Uuid) -> Change {
         kind: "created",
         entity: "Message",
         entity_id: Uuid::now_v7(),
-        payload: json!({"body": "Hello", "n": 1.5}),
+        payload: json!({"body": "Hello", "n": 1.5}).into(),
     }
 }
 

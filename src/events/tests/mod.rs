@@ -29,7 +29,7 @@ fn event(stream: StreamId, seq: i64, id: Uuid) -> Arc<Event> {
         entity: "Lead".into(),
         entity_id: id,
         actor: None,
-        payload: Value::Null,
+        payload: Value::Null.into(),
         request_id: None,
         at: DateTime::UNIX_EPOCH,
     })

@@ -7,6 +7,7 @@ use crate::{
     identity::Member,
     kit::{
         entity::{self, Entity},
+        feed::{Feed, feed, until_it_fails},
         filter::DeletedRecords,
         id::Id,
         permission::{Action, Reach},
@@ -17,7 +18,7 @@ use crate::{
 };
 use async_graphql::{Context, Subscription};
 use chrono::Utc;
-use futures_util::{Stream, stream};
+use futures_util::FutureExt;
 use std::{collections::HashMap, future::pending, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use uuid::Uuid;
@@ -44,26 +45,23 @@ impl PresenceSubscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which members, 1 to 500.")] member_ids: Vec<Id<Member>>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Vec<Presence>>>> {
-        let scope = scope(ctx)?.clone();
-        entity::may_list(Member::table(), &scope, DeletedRecords::Exclude)?;
-        if !(1..=MOST).contains(&member_ids.len()) {
-            return Err(Error::bad_input(format!("memberIds are 1 to {MOST} members.")).into());
-        }
-        let bell = scope.app.presence.follow(scope.actor.organization);
-        let ids = member_ids.iter().map(|id| id.0).collect();
-        let mut view = View { scope, ids, bell, shown: HashMap::new() };
-        view.look().await?;
-        if view.ids.is_empty() {
-            return Err(Error::not_found("There are no such members.").into());
-        }
-        Ok(stream::unfold(Some(view), async |view| {
-            let mut view = view?;
-            match view.next().await? {
-                Ok(changed) => Some((Ok(changed), Some(view))),
-                Err(fault) => Some((Err(fault.into()), None)),
+    ) -> async_graphql::Result<Feed<Vec<Presence>>> {
+        feed(ctx, async || {
+            let scope = scope(ctx)?.clone();
+            entity::may_list(Member::table(), &scope, DeletedRecords::Exclude)?;
+            if !(1..=MOST).contains(&member_ids.len()) {
+                return Err(Error::bad_input(format!("memberIds are 1 to {MOST} members.")));
             }
-        }))
+            let bell = scope.app.presence.follow(scope.actor.organization);
+            let ids = member_ids.iter().map(|id| id.0).collect();
+            let mut view = View { scope, ids, bell, shown: HashMap::new() };
+            view.look().await?;
+            if view.ids.is_empty() {
+                return Err(Error::not_found("There are no such members."));
+            }
+            Ok(until_it_fails(view, |view| view.next().boxed()))
+        })
+        .await
     }
 }
 

@@ -118,7 +118,7 @@ async fn store(tx: &mut Tx, input: PresenceSetInput) -> Result<Stored, Stop> {
         entity: "Presence",
         entity_id: member,
         // What it is now is read where it is shown: what somebody hides is nowhere else.
-        payload: json!({}),
+        payload: json!({}).into(),
     });
     Ok(new)
 }

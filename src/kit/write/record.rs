@@ -274,7 +274,7 @@ pub fn change<E: Entity>(old: Option<&E>, new: &E, kind: &'static str) -> Result
         kind,
         entity: E::table().entity,
         entity_id: new.id(),
-        payload: json!({ "record": record, "changes": changes, "ownerBefore": owner_before }),
+        payload: json!({ "record": record, "changes": changes, "ownerBefore": owner_before }).into(),
     })
 }
 

@@ -231,7 +231,7 @@ impl Writer<'_> {
             kind: "conversation_entered",
             entity: "Inbox",
             entity_id: settled.id,
-            payload: json!({}),
+            payload: json!({}).into(),
         }));
         Ok(told)
     }

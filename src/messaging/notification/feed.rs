@@ -9,8 +9,7 @@ use crate::{
     error::Result,
     events::{Event, stream_of_member},
     kit::{
-        audience,
-        feed::{ResyncRequired, Shown, shown},
+        feed::{Feed, ResyncRequired, Shown, feed, shown},
         id::Id,
         permission::{Action, Resource},
         resolve::scope,
@@ -18,8 +17,6 @@ use crate::{
     },
 };
 use async_graphql::{Context, SimpleObject, Subscription, Union};
-use futures_util::Stream;
-use serde::Deserialize;
 use std::sync::Arc;
 
 /// You were notified of something.
@@ -71,14 +68,17 @@ impl NotificationSubscription {
             desc = "The cursor of the last event that you have, or of `notificationCounts`, asked before the list was fetched; left out: only what happens from now on."
         )]
         after: Option<String>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<audience::Told<NotificationEvent>>>> {
-        let scope = scope(ctx)?.clone();
-        scope.actor.demand(Resource::Conversation, Action::Read)?;
-        let stream = scope.stream(stream_of_member(scope.actor.member));
-        let deliveries = scope.follow(stream, after).await?;
-        // Nobody else is told the same.
-        let personal = |_: &Event| false;
-        Ok(shown(scope, stream, deliveries, NotificationEvent::ResyncRequired, personal, |event| show(&event)))
+    ) -> async_graphql::Result<Feed<NotificationEvent>> {
+        feed(ctx, async || {
+            let scope = scope(ctx)?.clone();
+            scope.actor.demand(Resource::Conversation, Action::Read)?;
+            let stream = scope.stream(stream_of_member(scope.actor.member));
+            let deliveries = scope.follow(stream, after).await?;
+            // Nobody else is told the same.
+            let personal = |_: &Event| false;
+            Ok(shown(scope, stream, deliveries, NotificationEvent::ResyncRequired, personal, show))
+        })
+        .await
     }
 }
 
@@ -86,12 +86,12 @@ fn show(event: &Event) -> Result<Shown<NotificationEvent>> {
     let (cursor, occurred_at) = (event.cursor().encode(), DateTime(event.at));
     Ok(Shown::Event(match event.kind.as_str() {
         CREATED => {
-            let Created { notification } = Created::deserialize(&event.payload)?;
+            let Created { notification } = event.payload.read()?;
             let notification = Arc::new(notification);
             NotificationEvent::NotificationCreated(NotificationCreated { cursor, occurred_at, notification })
         }
         READ => {
-            let Read { ids, read_at } = Read::deserialize(&event.payload)?;
+            let Read { ids, read_at } = event.payload.read()?;
             let read = NotificationsRead { cursor, occurred_at, notification_ids: ids, read_at };
             NotificationEvent::NotificationsRead(read)
         }

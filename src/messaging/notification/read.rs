@@ -5,7 +5,7 @@
 use super::{Notification, push_unread};
 use crate::{
     error::Result,
-    events::{Change, Hub, NUMBER_AND_STORE, StreamKind, event_id, stream_of_member},
+    events::{Change, Hub, NUMBER_AND_STORE, Payload, StreamKind, event_id, stream_of_member},
     kit::{
         id::Id,
         relation::or_null,
@@ -23,7 +23,7 @@ use chrono::Utc;
 use diesel::{QueryableByName, sql_types};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -160,14 +160,14 @@ async fn check(tx: &mut Tx, ids: &[Id<Notification>]) -> Result<(), Stop> {
     if errors.is_empty() { Ok(()) } else { Err(errors.into()) }
 }
 
-fn change(member: Uuid, payload: Json) -> Change {
+fn change(member: Uuid, payload: impl Into<Payload>) -> Change {
     Change {
         stream: stream_of_member(member),
         stream_kind: StreamKind::Member,
         kind: READ,
         entity: "Notification",
         entity_id: member,
-        payload,
+        payload: payload.into(),
     }
 }
 
@@ -222,7 +222,7 @@ struct Settled {
     #[diesel(sql_type = sql_types::BigInt)]
     count: i64,
     #[diesel(sql_type = sql_types::Jsonb)]
-    payload: Json,
+    payload: Payload,
     #[diesel(sql_type = sql_types::BigInt)]
     head_seq: i64,
     #[diesel(sql_type = sql_types::Timestamptz)]

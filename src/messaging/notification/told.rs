@@ -50,7 +50,7 @@ impl Own {
             kind: CREATED,
             entity: "Notification",
             entity_id: self.notification.id.0,
-            payload: serde_json::to_value(Created { notification: self.notification })?,
+            payload: serde_json::to_value(Created { notification: self.notification })?.into(),
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
+use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashSet},
     future::pending,
@@ -37,6 +38,13 @@ const QUIET: usize = 100_000;
 /// How long what fails waits for its next try, doubled at each.
 const FIRST: Duration = Duration::from_millis(400);
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// What is looked at of a message that was sent.
+#[derive(Deserialize)]
+struct Sent {
+    body: Option<String>,
+    thread_root_id: Option<Uuid>,
+}
 
 /// Something to do.
 #[derive(Default)]
@@ -103,10 +111,9 @@ impl Waiting {
     fn concerns(&self, event: &Event) -> bool {
         match event.kind.as_str() {
             SENT => {
-                let message = event.payload.get("message");
-                let text = |member: &str| message.and_then(|message| message.get(member)?.as_str());
-                text("body").is_some_and(|body| body.contains("<@"))
-                    || text("thread_root_id").is_some()
+                let message: Option<Sent> = event.payload.member("message").ok().flatten();
+                message.as_ref().is_some_and(|sent| sent.body.as_ref().is_some_and(|body| body.contains("<@")))
+                    || message.is_some_and(|sent| sent.thread_root_id.is_some())
                     || self.quiet.get(&event.stream).is_none()
             }
             ENTERED | user_contact::CHANGED => true,

@@ -268,7 +268,7 @@ fn changed(author: Uuid, id: Uuid) -> Change {
         kind: CHANGED,
         entity: "ScheduledMessage",
         entity_id: id,
-        payload: json!({}),
+        payload: json!({}).into(),
     }
 }
 

@@ -292,7 +292,7 @@ async fn store(tx: &mut Tx, before: &Pair, mine: Side, theirs: Side) -> Result<U
                 entity: "UserContact",
                 entity_id: new.id,
                 // How they stand now is read where it is shown.
-                payload: json!({ "member_id": new.member_id }),
+                payload: json!({ "member_id": new.member_id }).into(),
             });
         }
         // A row of which nothing is shown has a version as well, that nobody sees.

@@ -6,14 +6,15 @@ use crate::{
     config::{Config, millis},
     error::{Code, Error, Result},
     kit::{
-        audience::{Answers, Audience, again},
+        audience::{Answers, Audience},
+        feed::{Item, Told, Turn},
         plan::TableOf,
         scope::{Caller, RequestInfo},
     },
     server::documents::Documents,
 };
 use async_graphql::{
-    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, SubscriptionType, ValidationMode, Value,
+    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationMode, Value,
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -155,47 +156,14 @@ impl<S: Executor> Run<S> {
         if prepared.kind != OperationKind::Subscription {
             return stream::once(async move { self.execute(prepared, info, caller).await }).boxed();
         }
-        let name = prepared.name.clone();
-        let audience = match &caller {
-            Some(Caller::Member(scope)) => {
-                scope.loads.audience.get_or_init(|| Audience::new(self.answers.clone(), prepared.ready.plan.id));
-                Some(scope.loads.clone())
-            }
-            _ => None,
-        };
-        let events = self.schema.execute_stream(request(&prepared, caller), None);
-        let events = AssertUnwindSafe(events).catch_unwind().boxed();
-        // The first answer decides whether there is a subscription at all; after a panic nothing follows.
-        let state = Some((events, true));
-        stream::unfold(state, move |state| {
-            let (info, name, audience) = (info.clone(), name.clone(), audience.clone());
-            async move {
-                let (mut events, first) = state?;
-                let response = match events.next().await? {
-                    Ok(response) => response,
-                    Err(panic) => return Some((Answer::refusal(&Error::ours(said(&*panic)), &info), None)),
-                };
-                let failed = first && response.data == Value::Null && !response.errors.is_empty();
-                // A resolver that refuses to subscribe answers once and is done; an event that fails is followed by
-                // more, or at least by a wait for more.
-                let next = if failed { events.next().now_or_never() } else { None };
-                if let Some(None) = next {
-                    let told = faults::tell(response.errors, &info, name.as_deref());
-                    return Some((Answer::of_refusals(&told), None));
-                }
-                if let Some(Some(second)) = next {
-                    events = stream::iter([second]).chain(events).boxed();
-                }
-                if let Some(body) = again(&response.data) {
-                    return Some((Answer { body, refused: None }, Some((events, false))));
-                }
-                let sound = response.errors.is_empty();
-                let answer = answer(response, &info, name.as_deref());
-                if let Some(audience) = audience.as_ref().and_then(|loads| loads.audience.get()) {
-                    audience.tell(sound.then_some(&answer.body));
-                }
-                Some((answer, Some((events, false))))
-            }
+        if let Some(Caller::Member(scope)) = &caller {
+            scope.loads.audience.get_or_init(|| Audience::new(self.answers.clone(), prepared.ready.plan.id));
+        }
+        let subscription = Subscription { run: self, prepared, info, caller, feed: None };
+        stream::unfold(Some(Box::new(subscription)), async |subscription| {
+            let mut subscription = subscription?;
+            let (answer, goes_on) = subscription.next().await?;
+            Some((answer, goes_on.then_some(subscription)))
         })
         .boxed()
     }
@@ -215,6 +183,81 @@ impl<S: Executor> Run<S> {
     }
 }
 
+/// A subscription under way: between its events nothing but its feed.
+struct Subscription<S> {
+    run: Arc<Run<S>>,
+    prepared: Prepared,
+    info: RequestInfo,
+    caller: Option<Caller>,
+    /// None: not opened yet.
+    feed: Option<BoxStream<'static, Told<Item>>>,
+}
+
+impl<S: Executor> Subscription<S> {
+    /// The next answer, and whether more may follow; None: it has ended. After a panic nothing follows.
+    async fn next(&mut self) -> Option<(Answer, bool)> {
+        let feed = match &mut self.feed {
+            Some(feed) => feed,
+            None => match Box::pin(self.open()).await {
+                Ok(feed) => self.feed.insert(feed?),
+                Err(answer) => return Some((answer, false)),
+            },
+        };
+        match AssertUnwindSafe(feed.next()).catch_unwind().await {
+            Ok(told) => match told? {
+                Told::Again(body) => Some((Answer { body, refused: None }, true)),
+                Told::Anew(item) => Box::pin(self.tell(item)).await,
+            },
+            Err(panic) => Some((self.panicked(&*panic), false)),
+        }
+    }
+
+    /// Asks the resolver to open its feed. It answers when there is none: most often, why.
+    async fn open(&mut self) -> Result<Option<BoxStream<'static, Told<Item>>>, Answer> {
+        let turn = Arc::new(Turn::default());
+        let Some(response) = self.execute(turn.clone()).await? else { return Ok(turn.opened()) };
+        if response.data == Value::Null && !response.errors.is_empty() {
+            return Err(Answer::of_refusals(&self.told(response.errors)));
+        }
+        Err(self.answer(response))
+    }
+
+    async fn tell(&mut self, item: Item) -> Option<(Answer, bool)> {
+        let response = match self.execute(Arc::new(Turn::telling(item))).await {
+            Ok(response) => response?,
+            Err(answer) => return Some((answer, false)),
+        };
+        let sound = response.errors.is_empty();
+        let answer = self.answer(response);
+        if let Some(Caller::Member(scope)) = &self.caller
+            && let Some(audience) = scope.loads.audience.get()
+        {
+            audience.tell(sound.then_some(&answer.body));
+        }
+        Some((answer, true))
+    }
+
+    /// What the executor makes of the root field at this turn; None: nothing. The error answers for a panic.
+    async fn execute(&mut self, turn: Arc<Turn>) -> Result<Option<Response>, Answer> {
+        let request = request(&self.prepared, self.caller.clone()).data(turn);
+        let mut responses = self.run.schema.execute_stream(request, None);
+        AssertUnwindSafe(responses.next()).catch_unwind().await.map_err(|panic| self.panicked(&*panic))
+    }
+
+    fn answer(&self, response: Response) -> Answer {
+        let told = self.told(response.errors);
+        Answer::of_data(&response.data, &told, None)
+    }
+
+    fn told(&self, errors: Vec<ServerError>) -> Vec<faults::Told> {
+        faults::tell(errors, &self.info, self.prepared.name.as_deref())
+    }
+
+    fn panicked(&self, panic: &(dyn Any + Send)) -> Answer {
+        Answer::refusal(&Error::ours(said(panic)), &self.info)
+    }
+}
+
 fn request(prepared: &Prepared, caller: Option<Caller>) -> Request {
     let ready = &prepared.ready;
     let mut request = Request::new("").variables(ready.variables.clone());
@@ -223,12 +266,6 @@ fn request(prepared: &Prepared, caller: Option<Caller>) -> Request {
         Some(caller) => request.data(caller),
         None => request,
     }
-}
-
-/// One event.
-fn answer(response: Response, info: &RequestInfo, name: Option<&str>) -> Answer {
-    let told = faults::tell(response.errors, info, name);
-    Answer::of_data(&response.data, &told, None)
 }
 
 /// Whether no root field has a value.

@@ -310,6 +310,10 @@ async fn subscriptions_answer_event_by_event() {
     let panics = listen("subscription { panics }").await;
     assert_eq!(panics.last().unwrap().0, Some(Code::InternalServerError));
 
+    // Without a feed there is the one answer.
+    let at_once = listen("subscription { atOnce }").await;
+    assert_eq!(at_once.iter().map(|(_, value)| value["data"].clone()).collect::<Vec<_>>(), [json!({"atOnce": 0})]);
+
     let (answer, _) = ask(&run, json!({"query": "subscription { count(to: 1) }"})).await;
     assert_eq!(answer.refused, Some(Code::BadRequest));
 }

@@ -1,8 +1,11 @@
 //! A schema that fails in every way a schema can.
 
-use crate::error::{Code, Error};
+use crate::{
+    error::{Code, Error, Result},
+    kit::feed::{Feed, Told, feed},
+};
 use async_graphql::{
-    ID, InputObject, InputValueError, InputValueResult, Interface, MaybeUndefined, Object, OneofObject, Scalar,
+    Context, ID, InputObject, InputValueError, InputValueResult, Interface, MaybeUndefined, Object, OneofObject, Scalar,
     ScalarType, SimpleObject, Subscription, Union, Value as Const,
 };
 use futures_util::{Stream, StreamExt, stream};
@@ -221,23 +224,31 @@ impl Mutation {
     }
 }
 
+fn anew<T>(item: T) -> Result<Told<T>> {
+    Ok(Told::Anew(item))
+}
+
 pub struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    async fn count(&self, to: i32) -> impl Stream<Item = i32> {
-        stream::iter(0..to)
+    async fn count(&self, ctx: &Context<'_>, to: i32) -> async_graphql::Result<Feed<i32>> {
+        feed(ctx, async || Ok(stream::iter((0..to).map(anew)))).await
     }
-    async fn refused(&self) -> async_graphql::Result<stream::Empty<i32>> {
-        Err(yours().into())
+    async fn refused(&self, ctx: &Context<'_>) -> async_graphql::Result<Feed<i32>> {
+        feed(ctx, async || Err::<stream::Empty<_>, _>(yours())).await
     }
-    async fn things(&self) -> impl Stream<Item = Option<Thing>> {
-        stream::iter([Some(Thing(1)), None, Some(Thing(2))])
+    async fn things(&self, ctx: &Context<'_>) -> async_graphql::Result<Feed<Option<Thing>>> {
+        feed(ctx, async || Ok(stream::iter([Some(Thing(1)), None, Some(Thing(2))].map(anew)))).await
     }
-    async fn failing(&self) -> impl Stream<Item = async_graphql::Result<i32>> {
-        stream::iter([Err(yours().into()), Ok(2)])
+    async fn failing(&self, ctx: &Context<'_>) -> async_graphql::Result<Feed<i32>> {
+        feed(ctx, async || Ok(stream::iter([Err(yours()), anew(2)]))).await
     }
-    async fn panics(&self) -> impl Stream<Item = i32> {
-        stream::iter(0..2).map(|n| if n == 1 { panic!("at the disco") } else { n })
+    async fn panics(&self, ctx: &Context<'_>) -> async_graphql::Result<Feed<i32>> {
+        feed(ctx, async || Ok(stream::iter(0..2).map(|n| if n == 1 { panic!("at the disco") } else { anew(n) }))).await
+    }
+    /// Opens nothing.
+    async fn at_once(&self) -> impl Stream<Item = i32> {
+        stream::iter(0..2)
     }
 }
