@@ -225,6 +225,8 @@ impl ConversationMutation {
 
     /// Changes the title or topic of a group or channel, the topic also of a direct conversation. A SYSTEM message tells of each
     /// that changed, save in a direct one. An archived one stays as it is (STATE_INVALID).
+    ///
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION.
     async fn conversation_update(
         &self,
         ctx: &Context<'_>,

@@ -152,7 +152,7 @@ impl ParticipantMutation {
     /// added. Who is in it already stays as they are. STATE_INVALID for one who cannot be written to at present, be it that
     /// they are suspended, and where it is archived.
     ///
-    /// Errors: FORBIDDEN when you are neither in this group.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, and when you are neither in this group.
     async fn participant_add(
         &self,
         ctx: &Context<'_>,
@@ -164,7 +164,8 @@ impl ParticipantMutation {
     /// Removes a member from a group; owners and moderators may, moderators no owner. From then on the member sees
     /// nothing of it, nor of the SYSTEM message that tells the others.
     ///
-    /// Errors: FORBIDDEN when you are neither in this group, or a moderator and the other an owner.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, when you are neither in this group, and when you are a
+    /// moderator and the other an owner.
     async fn participant_remove(
         &self,
         ctx: &Context<'_>,
@@ -181,7 +182,7 @@ impl ParticipantMutation {
 
     /// Changes what a member may do in a group; owners may. A group always has an owner who can sign in.
     ///
-    /// Errors: FORBIDDEN when you are not an owner of this group.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, and when you are not an owner of this group.
     async fn participant_update(
         &self,
         ctx: &Context<'_>,
@@ -207,8 +208,9 @@ impl ParticipantMutation {
     }
 }
 
-/// Whether the caller may say or change anything where they take part. To take part is enough for a person, so that guests
-/// can answer; an API key needs UPDATE, so that one for reading only reads.
+/// Whether the caller may say anything where they take part, or change what they or, as owner or moderator, others have said. To
+/// take part is enough for a person, so that guests can answer; an API key needs UPDATE, so that one for reading only reads. What
+/// changes the conversation itself (its names, who is in it and as what, whether it is archived) demands UPDATE of everybody.
 pub fn may_talk(scope: &Scope) -> crate::Result<()> {
     let action = if scope.actor.api_key().is_some() { Action::Update } else { Action::Read };
     scope.actor.demand(Resource::Conversation, action).map(drop)
@@ -304,6 +306,7 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
 }
 
 async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participant, Stop> {
+    tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
     if conversation.kind == ConversationKind::Direct {
         return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "In a direct conversation all are alike."));

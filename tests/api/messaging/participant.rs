@@ -91,6 +91,40 @@ async fn owners_give_roles_and_a_group_keeps_an_owner() {
 }
 
 #[tokio::test]
+async fn who_may_not_update_conversations_talks_in_them_and_changes_none() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (guest, bob) = (server.member(&ada, "guest", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&guest, &bob]).await;
+    let of = |who: &Founder, role: Option<&str>| match role {
+        Some(role) => json!({ "conversationId": talk.id, "memberId": who.member, "role": role }),
+        None => json!({ "conversationId": talk.id, "memberId": who.member }),
+    };
+    let given = server.participant(&ada, "participantUpdate", of(&guest, Some("OWNER"))).await;
+    data(&given, "participantUpdate.participant");
+    let id = json!({ "id": talk.id });
+    for (mutation, kind, input) in [
+        ("participantAdd", "ParticipantInput", of(&bob, None)),
+        ("participantRemove", "ParticipantInput", of(&bob, None)),
+        ("participantUpdate", "ParticipantUpdateInput", of(&bob, Some("MODERATOR"))),
+        ("conversationUpdate", "ConversationUpdateInput", json!({ "id": talk.id, "title": "Mine" })),
+        ("conversationArchive", "ConversationArchiveInput", id.clone()),
+        ("conversationUnarchive", "ConversationArchiveInput", id.clone()),
+    ] {
+        let query = format!(
+            "mutation($input: {kind}!) {{ done: {mutation}(input: $input) {{ userErrors {{ field code }} }} }}"
+        );
+        let refused = server.graphql(&query, json!({ "input": input }), Some(&guest)).await;
+        assert_eq!(verdict(&refused), "FORBIDDEN", "{mutation}");
+        let why = refused["errors"][0]["message"].as_str().expect("a message");
+        assert!(why.contains("UPDATE on CONVERSATION"), "{mutation}: {why}");
+    }
+    server.say(&guest, &talk, "I may talk").await;
+    let left = server.participant(&guest, "conversationLeave", id).await;
+    assert!(data(&left, "conversationLeave.participant")["leftAt"].is_string());
+}
+
+#[tokio::test]
 async fn when_the_last_owner_leaves_the_oldest_inherits_and_everybody_hears_it() {
     let server = server().await;
     let ada = server.founder().await;
