@@ -214,7 +214,7 @@ pub struct ConversationMutation;
 #[Object]
 impl ConversationMutation {
     /// Opens a conversation. A direct one that exists is returned as it is; so is one about a record, which you are in from then
-    /// on.
+    /// on. STATE_INVALID at `memberIds` for a direct one that is being imported at this moment.
     async fn conversation_create(
         &self,
         ctx: &Context<'_>,
