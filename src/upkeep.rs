@@ -9,8 +9,9 @@ use self::{events::TrimEvents, records::PurgeRecords};
 use crate::{
     app::App,
     files::{MeasureImage, MeasureImages, PurgeUploads, RemoveObject, SweepObjects},
-    identity::{CopyProfile, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
+    identity::{CopyProfile, HandOn, MailPasswordReset, organization_end::PurgeOrganizations, purge::PurgeExpired},
     messaging::{
+        heir::HandOnMissed,
         notification::{follow::NotifyMissed, purge::PurgeNotifications},
         receipt::TellReceipts,
         retention::ExpireMessages,
@@ -39,6 +40,7 @@ pub fn registry() -> Registry<Arc<App>> {
         .job::<SendMail>()
         .job::<MailPasswordReset>()
         .job::<CopyProfile>()
+        .job::<HandOn>()
         .job::<RemoveObject>()
         .job::<MeasureImage>()
         .every::<ExpireMessages>(HOUR)
@@ -55,6 +57,7 @@ pub fn registry() -> Registry<Arc<App>> {
         .every::<PurgeNotifications>(6 * HOUR)
         .every::<TrimEvents>(24 * HOUR)
         .every::<FailOverdue>(HOUR)
+        .every::<HandOnMissed>(HOUR)
 }
 
 /// What finds that a node had begun something and died.

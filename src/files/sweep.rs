@@ -9,6 +9,7 @@ use crate::{
     events::{Hub, Origin},
     kit::{
         entity::{Entity, select},
+        failures::Failures,
         organizations::{each_organization, in_turn},
         sql::Sql,
         value::Bind,
@@ -71,6 +72,7 @@ impl Run<Arc<App>> for PurgeUploads {
 }
 
 async fn purge(app: &App, organization: Uuid) -> Result<()> {
+    let mut failures = Failures::default();
     loop {
         let mut tx = app.database.of(organization).await?.begin().await?;
         // Locked, so that one that is being completed at this moment comes before or after.
@@ -80,7 +82,8 @@ async fn purge(app: &App, organization: Uuid) -> Result<()> {
         over.push(" ORDER BY t0.id LIMIT ").number(PAGE as u32).push(" FOR UPDATE OF t0 SKIP LOCKED");
         let over: Vec<File> = over.load(&mut *tx).await?;
         if over.is_empty() {
-            return tx.rollback().await;
+            tx.rollback().await?;
+            return failures.end();
         }
         let ids: Vec<Uuid> = over.iter().map(|file| file.id.0).collect();
         let rows = files::table.filter(files::organization_id.eq(organization).and(files::id.eq_any(ids)));
@@ -91,7 +94,7 @@ async fn purge(app: &App, organization: Uuid) -> Result<()> {
         app.hub.publish(events);
         for object in objects.into_iter().flatten().filter_map(|object| object.parse().ok()) {
             // What fails here is found by `SweepObjects`.
-            app.files.remove(&ObjectName::file(organization, object)).await?;
+            failures.note("an upload", object, app.files.remove(&ObjectName::file(organization, object)).await);
         }
     }
 }
@@ -133,7 +136,7 @@ async fn sweep_objects(
     before: DateTime<Utc>,
 ) -> Result<()> {
     let old = objects.try_filter(|object| std::future::ready(object.written_at <= before));
-    let mut pages = old.try_chunks(PAGE);
+    let (mut pages, mut failures) = (old.try_chunks(PAGE), Failures::default());
     while let Some(page) = pages.next().await {
         let page = page.map_err(|fault| fault.1)?;
         let named = match organization {
@@ -143,11 +146,11 @@ async fn sweep_objects(
         for object in page {
             let id = object.name.id().map(|id| id.to_string());
             if !named.contains(&id) {
-                app.files.remove(&object.name).await?;
+                failures.note("an object", &object.name, app.files.remove(&object.name).await);
             }
         }
     }
-    Ok(())
+    failures.end()
 }
 
 /// The ids among these that rows of files and emoji name.

@@ -10,6 +10,7 @@ use crate::{
     events::{Hub, Origin},
     kit::{
         entity::{Entity, select},
+        failures::Failures,
         organizations::each_organization,
         scalars::DateTime,
         value::Bind,
@@ -130,14 +131,11 @@ async fn measure_left(app: &App, organization: Uuid) -> Result<()> {
     let left = files::table.filter(files::organization_id.eq(organization)).filter(sql::<Bool>(UNMEASURED));
     let left = left.filter(files::updated_at.lt(DateTime::now().0 - LEFT)).order(files::id).limit(PAGE);
     let left: Vec<Uuid> = left.select(files::id).load(&mut *app.database.of(organization).await?).await?;
-    let mut failed = None;
+    let mut failures = Failures::default();
     for file in left {
-        // One that the store does not give must not keep those behind it waiting for ever.
-        if let Err(fault) = measure(app, organization, file).await {
-            failed = Some(fault);
-        }
+        failures.note("an image", file, measure(app, organization, file).await);
     }
-    failed.map_or(Ok(()), Err)
+    failures.end()
 }
 
 /// Once: whatever comes of it is noted. The error is for what may go better another time.

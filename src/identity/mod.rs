@@ -42,6 +42,7 @@ mod sign_in;
 mod sign_in_log;
 mod staff;
 mod step_up;
+mod succession;
 pub mod team;
 pub mod team_member;
 mod totp;
@@ -58,6 +59,7 @@ pub use password_reset::MailPasswordReset;
 pub use profile::CopyProfile;
 pub use role::permissions;
 pub use session::SessionTokens;
+pub use succession::HandOn;
 pub use user::User;
 pub use viewer::{Permission, Viewer};
 

@@ -11,6 +11,7 @@ use super::{
     member::{Member, MemberStatus, hold_members},
     session,
     step_up::demand_recent_proof,
+    succession::HandOn,
     team_member::leave_all,
 };
 use crate::{
@@ -123,8 +124,8 @@ impl StaffMutation {
         change(ctx, async move |tx| change_role(tx, input).await).await
     }
 
-    /// Keeps a member out until `memberReactivate`: their sessions end within a second. One cannot suspend oneself, nor
-    /// the only owner (STATE_INVALID).
+    /// Keeps a member out until `memberReactivate`: their sessions end within a second. Groups and channels that only they own
+    /// get another owner beside them a moment later. One cannot suspend oneself, nor the only owner (STATE_INVALID).
     ///
     /// Errors: FORBIDDEN without the permission to update members, and for a member who may more than you.
     async fn member_suspend(
@@ -149,8 +150,8 @@ impl StaffMutation {
     /// Removes a member from the organization: their sessions end within a second, and they get in again only by an
     /// invitation. Their account at this server stays, as does all that they own and wrote here: records keep their
     /// owner until they are given to somebody else, those who reported to them still do. They leave their teams, and those
-    /// that they led have no leader. To the only owner it cannot be
-    /// done (STATE_INVALID); other owners may remove themselves.
+    /// that they led have no leader. Groups and channels that only they own get another owner a moment later. To the only
+    /// owner it cannot be done (STATE_INVALID); other owners may remove themselves.
     ///
     /// Errors: FORBIDDEN without the permission to delete members, and for a member who may more than you.
     async fn member_remove(
@@ -380,6 +381,10 @@ async fn store(tx: &mut Tx, old: &Member, new: Member, kind: &'static str) -> Re
         ))
         .execute(tx.conn())
         .await?;
+    if new.status != old.status {
+        let (jobs, organization) = (tx.scope.app.jobs.clone(), tx.scope.actor.organization);
+        jobs.enqueue(tx.transaction(), None, &HandOn { organization }).await?;
+    }
     write::tell(tx, Some(old), &new, kind)?;
     Ok(new)
 }

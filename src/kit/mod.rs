@@ -5,6 +5,7 @@ pub mod audience;
 pub mod cookies;
 pub mod entity;
 pub mod export;
+pub mod failures;
 pub mod feed;
 pub mod filter;
 pub mod follow;

@@ -1,5 +1,6 @@
 //! All organizations, one after the other, for upkeep. Invariant: one that fails keeps no other waiting.
 
+use super::failures::Failures;
 use crate::{
     app::App,
     error::{Error, Result},
@@ -24,14 +25,11 @@ pub async fn in_turn<F: Future<Output = Result<()>>>(
     organizations: impl Stream<Item = Result<Uuid>>,
     work: impl Fn(Uuid) -> F,
 ) -> Result<()> {
-    let (mut organizations, mut failed) = (pin!(organizations), None);
+    let (mut organizations, mut failures) = (pin!(organizations), Failures::default());
     while let Some(organization) = organizations.try_next().await? {
-        if let Err(fault) = work(organization).await {
-            tracing::warn!(%organization, ?fault, "upkeep of an organization failed");
-            failed = Some(fault);
-        }
+        failures.note("an organization", organization, work(organization).await);
     }
-    failed.map_or(Ok(()), Err)
+    failures.end()
 }
 
 /// Read in pages.

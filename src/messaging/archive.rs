@@ -3,13 +3,14 @@
 
 use super::{
     conversation::{Conversation, ConversationKind, ConversationPayload, lock_conversation, run, tell_of},
-    participant::{ParticipantRole, may_talk},
+    participant::ParticipantRole,
     seat::own_role,
     system::{SystemEvent, SystemNote, say},
 };
 use crate::{
     kit::{
         id::Id,
+        permission::{Action, Resource},
         relation::or_null,
         resolve::scope,
         user_error::UserErrorCode,
@@ -36,39 +37,29 @@ pub struct ArchiveMutation;
 impl ArchiveMutation {
     /// Puts a group or channel away: it is read as before and takes no messages. A SYSTEM message tells it. Again changes nothing.
     ///
-    /// Errors: FORBIDDEN when you are neither owner nor moderator of it.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, and when you are neither owner nor moderator of it.
     async fn conversation_archive(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation.")] input: ConversationArchiveInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, set(ctx, input, true))).await
+        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| set(tx, input.id, true).await))).await
     }
 
     /// Gets an archived group or channel back. A SYSTEM message tells it. Again changes nothing.
     ///
-    /// Errors: FORBIDDEN when you are neither owner nor moderator of it.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, and when you are neither owner nor moderator of it.
     async fn conversation_unarchive(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation.")] input: ConversationArchiveInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, set(ctx, input, false))).await
+        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| set(tx, input.id, false).await))).await
     }
 }
 
-async fn set(
-    ctx: &Context<'_>,
-    input: ConversationArchiveInput,
-    archived: bool,
-) -> crate::Result<Option<ConversationPayload>> {
-    let scope = scope(ctx)?;
-    scope.actor.demand_verified()?;
-    may_talk(scope)?;
-    run(Ok(scope), async move |tx| store(tx, input.id, archived).await).await
-}
-
-async fn store(tx: &mut Tx, id: Id<Conversation>, archived: bool) -> Result<Conversation, Stop> {
+async fn set(tx: &mut Tx, id: Id<Conversation>, archived: bool) -> Result<Conversation, Stop> {
+    tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let mut conversation = lock_conversation(tx, id.0, "id").await?;
     if conversation.kind == ConversationKind::Direct {
         let message = "A direct conversation cannot be archived; mute it instead.";

@@ -6,7 +6,7 @@ use super::{
     about::About,
     conversation::{Conversation, ConversationKind, not_found},
     participant::{Participant, ParticipantPayload, ParticipantRole, may_talk},
-    seat::{here, is_empty, join, tell_of},
+    seat::{here, is_deserted, join, tell_of},
     system::{SystemEvent, SystemNote, say},
 };
 use crate::{
@@ -97,7 +97,7 @@ pub struct ChannelMutation;
 #[Object]
 impl ChannelMutation {
     /// Joins a public channel, or the conversation about a record that you may read (`RecordConversation`). A SYSTEM message
-    /// tells it. Who is in it already stays as they are; whoever comes into one that all have left owns it.
+    /// tells it. Who is in it already stays as they are; whoever comes into one in which nobody else can sign in owns it.
     ///
     /// User errors: NOT_FOUND where there is no such conversation; STATE_INVALID where it is archived. Errors:
     /// FORBIDDEN for guests.
@@ -194,7 +194,7 @@ pub(super) async fn come_in(tx: &mut Tx, open: &mut Conversation, field: &str) -
         let message = "This conversation is archived: nobody joins it any more.";
         return Err(Stop::at(field, UserErrorCode::StateInvalid, message));
     }
-    let role = if is_empty(tx, open.id.0).await? { ParticipantRole::Owner } else { ParticipantRole::Member };
+    let role = if is_deserted(tx, open.id.0).await? { ParticipantRole::Owner } else { ParticipantRole::Member };
     let joined = join(tx, (open.id, open.last_seq + 1), me.into(), role).await?;
     tell_of(tx, &joined, "participant_added")?;
     say(tx, open, SystemNote::of(SystemEvent::MemberJoined, &[])).await?;

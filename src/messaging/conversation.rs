@@ -214,7 +214,7 @@ pub struct ConversationMutation;
 #[Object]
 impl ConversationMutation {
     /// Opens a conversation. A direct one that exists is returned as it is; so is one about a record, which you are in from then
-    /// on.
+    /// on. STATE_INVALID at `memberIds` for a direct one that is being imported at this moment.
     async fn conversation_create(
         &self,
         ctx: &Context<'_>,
@@ -225,6 +225,8 @@ impl ConversationMutation {
 
     /// Changes the title or topic of a group or channel, the topic also of a direct conversation. A SYSTEM message tells of each
     /// that changed, save in a direct one. An archived one stays as it is (STATE_INVALID).
+    ///
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION.
     async fn conversation_update(
         &self,
         ctx: &Context<'_>,

@@ -13,6 +13,7 @@ pub mod emoji;
 pub mod export;
 pub mod feed;
 mod gather;
+pub mod heir;
 mod history;
 pub mod import;
 pub mod inbox;

@@ -6,8 +6,9 @@ use super::{
     activity::Activity,
     block, channel,
     conversation::{Conversation, ConversationKind, ConversationVisibility, tell_of, tidy},
-    participant::ParticipantRole,
-    seat::join,
+    import,
+    participant::{ParticipantRole, is_participant},
+    seat::{self, here, join},
 };
 use crate::{
     identity::member::{Member, hold_members},
@@ -177,7 +178,7 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
             (_, fault) => fault.into(),
         })?;
     if made == 0 {
-        return existing(tx, direct_key, input.about).await;
+        return existing(tx, direct_with, input.about).await;
     }
     // Behind the insertion: a direct conversation that exists is answered as it is, to whomever.
     let path = |index| format!("memberIds.{index}");
@@ -202,7 +203,8 @@ const NO_RECORD: &str = "There is no such record.";
 
 /// What was in the way of a new conversation: the direct one of this pair, the one about this record, which the caller joins, or
 /// a client's id that is taken.
-async fn existing(tx: &mut Tx, direct_key: Option<String>, about: Option<About>) -> Result<Conversation, Stop> {
+async fn existing(tx: &mut Tx, direct_with: Option<Uuid>, about: Option<About>) -> Result<Conversation, Stop> {
+    let direct_key = direct_with.map(|other| block::direct_key(tx.scope.actor.member, other));
     let mut sql = entity::select(Conversation::table());
     sql.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(tx.scope.actor.organization)));
     match about {
@@ -217,7 +219,33 @@ async fn existing(tx: &mut Tx, direct_key: Option<String>, about: Option<About>)
         if about.is_some() {
             channel::come_in(tx, &mut found, "about").await?;
         }
+        if let Some(other) = direct_with {
+            sit_down(tx, found.id, other).await?;
+        }
         return Ok(found);
     }
     Err(Stop::at("id", UserErrorCode::NotUnique, "There is already a record with this id."))
+}
+
+/// Sees to it that the two are in their direct conversation. They are not where an import opened it and has not come to its end:
+/// while it runs they wait, for what they write would keep out the rest; where it broke off they come in, for good.
+async fn sit_down(tx: &mut Tx, direct: Id<Conversation>, other: Uuid) -> Result<(), Stop> {
+    if is_participant(&tx.scope, tx.reader(), direct.0).await? {
+        return Ok(());
+    }
+    if import::is_running(tx).await? {
+        let message = "What the two of you have said elsewhere is being imported: try again in some minutes.";
+        return Err(Stop::at("memberIds", UserErrorCode::StateInvalid, message));
+    }
+    let (organization, me) = (tx.scope.actor.organization, tx.scope.actor.member);
+    let held = conversations::table.find((organization, direct.0)).select(conversations::last_seq).for_no_key_update();
+    let head: i64 = held.first(tx.conn()).await?;
+    for member in [me, other] {
+        // It may have come to its end a moment ago.
+        if here(tx, direct.0, member).await?.is_none() {
+            let seated = join(tx, (direct, head), member.into(), ParticipantRole::Owner).await?;
+            seat::tell_of(tx, &seated, "participant_added")?;
+        }
+    }
+    Ok(())
 }

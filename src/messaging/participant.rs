@@ -1,10 +1,11 @@
 //! Participants: who is in a conversation. Whoever leaves or is removed sees nothing that comes after; a group
-//! always has an owner as long as somebody is in it, one who can sign in where an owner hands it on.
+//! always has an owner as long as somebody is in it, one who can sign in as long as such a one is (`heir`).
 
 use super::{
     block,
     conversation::{Conversation, ConversationKind, lock_conversation},
-    seat::{all_here, by_seniority, here, join, own_role, tell_of},
+    heir::hand_on,
+    seat::{self, by_seniority, here, join, own_role, tell_of},
     system::{SystemEvent, SystemNote, say},
 };
 use crate::{
@@ -151,7 +152,7 @@ impl ParticipantMutation {
     /// added. Who is in it already stays as they are. STATE_INVALID for one who cannot be written to at present, be it that
     /// they are suspended, and where it is archived.
     ///
-    /// Errors: FORBIDDEN when you are neither in this group.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, and when you are neither in this group.
     async fn participant_add(
         &self,
         ctx: &Context<'_>,
@@ -163,7 +164,8 @@ impl ParticipantMutation {
     /// Removes a member from a group; owners and moderators may, moderators no owner. From then on the member sees
     /// nothing of it, nor of the SYSTEM message that tells the others.
     ///
-    /// Errors: FORBIDDEN when you are neither in this group, or a moderator and the other an owner.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, when you are neither in this group, and when you are a
+    /// moderator and the other an owner.
     async fn participant_remove(
         &self,
         ctx: &Context<'_>,
@@ -178,9 +180,9 @@ impl ParticipantMutation {
         .await
     }
 
-    /// Changes what a member may do in a group; owners may. A group always has an owner.
+    /// Changes what a member may do in a group; owners may. A group always has an owner who can sign in.
     ///
-    /// Errors: FORBIDDEN when you are not an owner of this group.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, and when you are not an owner of this group.
     async fn participant_update(
         &self,
         ctx: &Context<'_>,
@@ -206,8 +208,9 @@ impl ParticipantMutation {
     }
 }
 
-/// Whether the caller may say or change anything where they take part. To take part is enough for a person, so that guests
-/// can answer; an API key needs UPDATE, so that one for reading only reads.
+/// Whether the caller may say anything where they take part, or change what they or, as owner or moderator, others have said. To
+/// take part is enough for a person, so that guests can answer; an API key needs UPDATE, so that one for reading only reads. What
+/// changes the conversation itself (its names, who is in it and as what, whether it is archived) demands UPDATE of everybody.
 pub fn may_talk(scope: &Scope) -> crate::Result<()> {
     let action = if scope.actor.api_key().is_some() { Action::Update } else { Action::Read };
     scope.actor.demand(Resource::Conversation, action).map(drop)
@@ -283,8 +286,11 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
     gone.left_at = Some(tx.now);
     store(tx, &mut gone).await?;
     tell_of(tx, &gone, "participant_removed")?;
-    if gone.role == ParticipantRole::Owner {
-        hand_on(tx, conversation).await?;
+    let (place, now) = ((tx.scope.actor.organization, conversation), tx.now);
+    if gone.role == ParticipantRole::Owner
+        && let Some(heir) = hand_on(tx.conn(), place, now).await?
+    {
+        tell_of(tx, &heir, "participant_updated")?;
     }
     // It takes no message any more, not even this one; the event tells it.
     if locked.archived_at.is_some() {
@@ -300,6 +306,7 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
 }
 
 async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participant, Stop> {
+    tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let conversation = lock_conversation(tx, input.conversation_id.0, "conversationId").await?;
     if conversation.kind == ConversationKind::Direct {
         return Err(Stop::at("conversationId", UserErrorCode::Unsupported, "In a direct conversation all are alike."));
@@ -315,16 +322,17 @@ async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participan
         return Ok(changed);
     }
     // Whoever changes roles is an owner, so that only one's own role can be the last owner's.
+    let place = (tx.scope.actor.organization, conversation.id.0);
     if changed.member_id.0 == me
-        && !all_here(tx, conversation.id.0)
+        && !by_seniority(tx.conn(), place)
             .await?
             .iter()
-            .any(|other| other.member_id.0 != me && other.role == ParticipantRole::Owner)
+            .any(|other| other.member != me && other.owns && other.can_sign_in)
     {
         return Err(Stop::at(
             "role",
             UserErrorCode::StateInvalid,
-            "A group always has an owner: make somebody else one first.",
+            "A group always has an owner who can sign in: make somebody else one first.",
         ));
     }
     changed.role = input.role;
@@ -333,37 +341,7 @@ async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participan
     Ok(changed)
 }
 
-/// When the last owner goes who can sign in, who has been there longest of those who can becomes owner: of somebody who
-/// cannot nobody would have anything. Where none can, a group without an owner goes to who has been there longest.
-async fn hand_on(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
-    let here = by_seniority(tx, conversation).await?;
-    if here.iter().any(|seat| seat.owns && seat.can_sign_in) {
-        return Ok(());
-    }
-    let able = here.iter().find(|seat| seat.can_sign_in);
-    let heir = match able.or(here.as_slice().first().filter(|_| !here.iter().any(|seat| seat.owns))) {
-        Some(heir) => self::here(tx, conversation, heir.member).await?,
-        None => None,
-    };
-    if let Some(mut heir) = heir {
-        heir.role = ParticipantRole::Owner;
-        store(tx, &mut heir).await?;
-        tell_of(tx, &heir, "participant_updated")?;
-    }
-    Ok(())
-}
-
 async fn store(tx: &mut Tx, participant: &mut Participant) -> Result<(), Stop> {
-    participant.version += 1;
-    participant.updated_at = tx.now;
-    diesel::update(participants::table.find((tx.scope.actor.organization, participant.id.0)))
-        .set((
-            participants::role.eq(participant.role.word()),
-            participants::left_at.eq(participant.left_at.map(|time| time.0)),
-            participants::version.eq(participant.version),
-            participants::updated_at.eq(participant.updated_at.0),
-        ))
-        .execute(tx.conn())
-        .await?;
-    Ok(())
+    let (organization, now) = (tx.scope.actor.organization, tx.now);
+    Ok(seat::store(tx.conn(), organization, now, participant).await?)
 }

@@ -9,7 +9,10 @@ use crate::{
     error::{Error, Result},
     events::{Event, Hub, NUMBER_AND_STORE, Payload, event_id},
     identity::Member,
-    kit::{id::Id, organizations::each_organization, relation::to_one, scalars::DateTime, sql::Sql, value::Bind},
+    kit::{
+        failures::Failures, id::Id, organizations::each_organization, relation::to_one, scalars::DateTime, sql::Sql,
+        value::Bind,
+    },
     platform::{
         database::Database,
         jobs::{Failure, Job, Run},
@@ -228,8 +231,10 @@ async fn tell_untold(app: &App, organization: Uuid) -> Result<()> {
     );
     sql.bind(Bind::Uuid(Some(organization))).push(" LIMIT ").number(MOST).push(") untold GROUP BY 1");
     let untold: Vec<Untold> = sql.load(&mut *app.database.of(organization).await?).await?;
+    let mut failures = Failures::default();
     for Untold { conversation_id, members } in untold {
-        tell(&app.database, &app.hub, organization, conversation_id, members).await?;
+        let told = tell(&app.database, &app.hub, organization, conversation_id, members).await;
+        failures.note("the receipts of a conversation", conversation_id, told.map(drop));
     }
-    Ok(())
+    failures.end()
 }

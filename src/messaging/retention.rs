@@ -12,7 +12,10 @@ use crate::{
     error::{Error, Result},
     events::{Change, Event, Hub, MESSAGES_EXPIRED, Origin, forget_bodies},
     identity::message_retention::MessageRetention,
-    kit::{entity::Entity, id::Id, organizations::each_organization, scalars::DateTime, sql::Sql, value::Bind},
+    kit::{
+        entity::Entity, failures::Failures, id::Id, organizations::each_organization, scalars::DateTime, sql::Sql,
+        value::Bind,
+    },
     platform::{
         database::Transaction,
         jobs::{Failure, Job, Run},
@@ -91,6 +94,7 @@ pub async fn expire(app: &App, organization: Uuid) -> Result<()> {
     let kept = organizations::table.find(organization).select(MessageRetention::as_select());
     let kept = kept.first(&mut *app.database.of(organization).await?).await.optional()?;
     let Some(MessageRetention { direct, group, channel, record }) = kept else { return Ok(()) };
+    let mut failures = Failures::default();
     for (kind, days) in [
         (ConversationKind::Direct, direct),
         (ConversationKind::Group, group),
@@ -104,11 +108,12 @@ pub async fn expire(app: &App, organization: Uuid) -> Result<()> {
             let due = due(app, organization, kind, before, after).await?;
             page = due.last().copied().filter(|_| due.len() == PAGE as usize);
             for conversation in due {
-                while expire_some(app, organization, conversation, before).await? {}
+                let expired = expire_all(app, organization, conversation, before).await;
+                failures.note("a conversation", conversation, expired);
             }
         }
     }
-    Ok(())
+    failures.end()
 }
 
 #[derive(QueryableByName)]
@@ -144,6 +149,12 @@ async fn due(
 struct UpTo {
     #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
     seq: Option<i64>,
+}
+
+/// Removes all of a conversation whose time is over.
+async fn expire_all(app: &App, organization: Uuid, conversation: Uuid, before: chrono::DateTime<Utc>) -> Result<()> {
+    while expire_some(app, organization, conversation, before).await? {}
+    Ok(())
 }
 
 /// Removes the oldest of a conversation. Whether there may be more.

@@ -2,7 +2,7 @@
 //! what is told of a participant is how they are at that moment, their receipts included.
 
 use super::{
-    conversation::{Conversation, tell},
+    conversation::{Conversation, change},
     participant::{Participant, ParticipantRole},
 };
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
     kit::{
         entity::{self, Entity},
         id::Id,
+        permission::Role,
         scalars::DateTime,
-        scope::Scope,
         sql::Sql,
         value::Bind,
         write::{Stop, Tx},
@@ -20,22 +20,19 @@ use crate::{
     schema::{memberships, participants},
 };
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
-use serde_json::{Value as Json, json};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
 use uuid::Uuid;
 
 type Time = chrono::DateTime<chrono::Utc>;
 
-/// Who is in a conversation.
-fn of(scope: &Scope, conversation: Uuid) -> Sql {
+/// A member of an organization in a conversation.
+fn of((organization, conversation): (Uuid, Uuid), member: Uuid) -> Sql {
     let mut sql = entity::select(Participant::table());
-    sql.push(" WHERE t0.left_at IS NULL AND t0.organization_id = ").bind(Bind::Uuid(Some(scope.actor.organization)));
+    sql.push(" WHERE t0.left_at IS NULL AND t0.organization_id = ").bind(Bind::Uuid(Some(organization)));
     sql.push(" AND t0.conversation_id = ").bind(Bind::Uuid(Some(conversation)));
+    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member)));
     sql
-}
-
-pub async fn all_here(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Participant>, Stop> {
-    Ok(of(&tx.scope, conversation).load(tx.conn()).await?)
 }
 
 /// Somebody who is in it.
@@ -44,43 +41,61 @@ pub struct Seat {
     pub owns: bool,
     /// Is neither suspended in the organization nor removed from it, nor yet to come.
     pub can_sign_in: bool,
+    /// A guest in the organization, who may take part and change nothing.
+    pub is_guest: bool,
 }
 
-/// Who is in a conversation, those first who came first.
-pub async fn by_seniority(tx: &mut Tx, conversation: Uuid) -> Result<Vec<Seat>, Stop> {
+/// Who is in a conversation of an organization, those first who came first.
+pub async fn by_seniority(
+    conn: &mut AsyncPgConnection,
+    (organization, conversation): (Uuid, Uuid),
+) -> QueryResult<Vec<Seat>> {
     let member = memberships::organization_id.eq(participants::organization_id);
     let member = member.and(memberships::id.eq(participants::member_id));
+    // Who has one of the organization's own roles is called a guest as well.
+    let guest = memberships::role.eq(Role::Guest.as_str()).and(memberships::custom_role_id.is_null());
     let here = participants::table
         .inner_join(memberships::table.on(member))
-        .filter(participants::organization_id.eq(tx.scope.actor.organization))
+        .filter(participants::organization_id.eq(organization))
         .filter(participants::conversation_id.eq(conversation).and(participants::left_at.is_null()))
         .order((participants::joined_at, participants::id))
-        .select((participants::member_id, participants::role, memberships::status));
-    let here: Vec<(Uuid, String, String)> = here.load(tx.conn()).await?;
+        .select((participants::member_id, participants::role, memberships::status, guest));
+    let here: Vec<(Uuid, String, String, bool)> = here.load(conn).await?;
     let (owner, active) = (ParticipantRole::Owner.word(), MemberStatus::Active.word());
-    let seats = here.into_iter().map(|(member, role, status)| Seat {
+    let seats = here.into_iter().map(|(member, role, status, is_guest)| Seat {
         member,
         owns: role == owner,
         can_sign_in: status == active,
+        is_guest,
     });
     Ok(seats.collect())
 }
 
-/// Whether nobody is in it.
-pub async fn is_empty(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> {
-    let here = participants::table
+/// Whether nobody is in it who can sign in.
+pub async fn is_deserted(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> {
+    let member = memberships::organization_id.eq(participants::organization_id);
+    let member = member.and(memberships::id.eq(participants::member_id));
+    let able = participants::table
+        .inner_join(memberships::table.on(member))
         .filter(participants::organization_id.eq(tx.scope.actor.organization))
-        .filter(participants::conversation_id.eq(conversation))
-        .filter(participants::left_at.is_null());
-    Ok(!diesel::select(diesel::dsl::exists(here)).get_result::<bool>(tx.conn()).await?)
+        .filter(participants::conversation_id.eq(conversation).and(participants::left_at.is_null()))
+        .filter(memberships::status.eq(MemberStatus::Active.word()));
+    Ok(!diesel::select(diesel::dsl::exists(able)).get_result::<bool>(tx.conn()).await?)
 }
 
-/// One who is in it, held as they are until the transaction ends: what is told of them is not older than their receipts.
-pub async fn here(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
-    let mut sql = of(&tx.scope, conversation);
-    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(member))).push(" FOR NO KEY UPDATE OF t0");
-    let found: Vec<Participant> = sql.load(tx.conn()).await?;
+/// One who is in a conversation of an organization, held as they are until the transaction ends: what is told of them is not
+/// older than their receipts.
+pub async fn hold(conn: &mut AsyncPgConnection, place: (Uuid, Uuid), member: Uuid) -> QueryResult<Option<Participant>> {
+    let mut sql = of(place, member);
+    sql.push(" FOR NO KEY UPDATE OF t0");
+    let found: Vec<Participant> = sql.load(conn).await?;
     Ok(found.into_iter().next())
+}
+
+/// As `hold`, in the caller's organization.
+pub async fn here(tx: &mut Tx, conversation: Uuid, member: Uuid) -> Result<Option<Participant>, Stop> {
+    let place = (tx.scope.actor.organization, conversation);
+    Ok(hold(tx.conn(), place, member).await?)
 }
 
 /// What the caller is in a conversation; None: they are not in it.
@@ -92,8 +107,8 @@ pub async fn own_role(tx: &mut Tx, conversation: Uuid) -> Result<Option<Particip
 /// The caller in a conversation, held there as they are until the transaction ends: what they do comes before their
 /// removal in the log, or not at all. None: they are not in it, or not any more.
 pub async fn hold_own(tx: &mut Tx, conversation: Uuid) -> Result<Option<Participant>, Stop> {
-    let mut sql = of(&tx.scope, conversation);
-    sql.push(" AND t0.member_id = ").bind(Bind::Uuid(Some(tx.scope.actor.member))).push(" FOR SHARE OF t0");
+    let mut sql = of((tx.scope.actor.organization, conversation), tx.scope.actor.member);
+    sql.push(" FOR SHARE OF t0");
     let found: Vec<Participant> = sql.load(tx.conn()).await?;
     Ok(found.into_iter().next())
 }
@@ -167,8 +182,34 @@ pub async fn join(
     })
 }
 
+/// Writes what became different of one who is held, the next version and the time.
+pub async fn store(
+    conn: &mut AsyncPgConnection,
+    organization: Uuid,
+    now: DateTime,
+    participant: &mut Participant,
+) -> QueryResult<()> {
+    participant.version += 1;
+    participant.updated_at = now;
+    diesel::update(participants::table.find((organization, participant.id.0)))
+        .set((
+            participants::role.eq(participant.role.word()),
+            participants::left_at.eq(participant.left_at.map(|time| time.0)),
+            participants::version.eq(participant.version),
+            participants::updated_at.eq(participant.updated_at.0),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// What a conversation's stream is told of a participant.
+pub fn change_of(participant: &Participant, kind: &'static str) -> crate::Result<Change> {
+    let payload = json!({ "participant": serde_json::to_value(participant)? });
+    Ok(change(participant.conversation_id, kind, "Participant", participant.id.0, payload))
+}
+
 pub fn tell_of(tx: &mut Tx, participant: &Participant, kind: &'static str) -> crate::Result<()> {
-    let payload: Json = json!({ "participant": serde_json::to_value(participant)? });
-    tell(tx, participant.conversation_id, kind, "Participant", participant.id.0, payload);
+    tx.record(change_of(participant, kind)?);
     Ok(())
 }

@@ -12,10 +12,7 @@ use crate::{
         scope::Scope,
         user_error::UserError,
     },
-    platform::{
-        jobs::Failure,
-        mail::{Letter, Mail},
-    },
+    platform::mail::{Letter, Mail},
     schema::organizations,
 };
 use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
@@ -155,7 +152,7 @@ async fn test(scope: &Scope, input: MailTestInput) -> Result<MailTestPayload> {
     let letter = app.mail.write(&input.to.0, &TestMail { organization })?;
     let (accepted, answer) = match app.mail.send(&letter).await {
         Ok(answer) => (true, answer),
-        Err(Failure::Later(why) | Failure::Never(why)) => (false, why),
+        Err(failure) => (false, failure.why()),
     };
     let transport = app.mail.transport();
     Ok(MailTestPayload { accepted, transport, answer, user_errors: Vec::new(), query: Default::default() })

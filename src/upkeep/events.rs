@@ -5,7 +5,7 @@ use crate::{
     app::App,
     error::Result,
     events::trim,
-    kit::{organizations::each_organization, sql::Sql, value::Bind},
+    kit::{failures::Failures, organizations::each_organization, sql::Sql, value::Bind},
     platform::jobs::{Failure, Job, Run},
 };
 use chrono::{TimeDelta, Utc};
@@ -45,7 +45,7 @@ struct Found {
 pub async fn trim_all(app: &App, organization: Uuid) -> Result<()> {
     let days = app.config.events.keep_days;
     let before = Utc::now() - TimeDelta::days(days.into());
-    let mut page = Some(Uuid::nil());
+    let (mut page, mut failures) = (Some(Uuid::nil()), Failures::default());
     while let Some(after) = page {
         // By the first event that is kept of each; the newest one stays.
         let mut sql = Sql::new(
@@ -55,12 +55,17 @@ pub async fn trim_all(app: &App, organization: Uuid) -> Result<()> {
         );
         sql.bind(Bind::Uuid(Some(organization))).push(" AND e.at < ").bind(Bind::Time(Some(before)));
         sql.push(" AND h.stream_id > ").bind(Bind::Uuid(Some(after))).push(" ORDER BY h.stream_id LIMIT ").number(PAGE);
-        let mut conn = app.database.of(organization).await?;
-        let due: Vec<Found> = sql.load(&mut *conn).await?;
+        let due: Vec<Found> = sql.load(&mut *app.database.of(organization).await?).await?;
         page = due.last().map(|found| found.stream_id).filter(|_| due.len() == PAGE as usize);
         for Found { stream_id } in due {
-            while trim(&mut conn, stream_id, days).await? {}
+            failures.note("a stream", stream_id, trim_stream(app, organization, stream_id).await);
         }
     }
+    failures.end()
+}
+
+async fn trim_stream(app: &App, organization: Uuid, stream: Uuid) -> Result<()> {
+    let mut conn = app.database.of(organization).await?;
+    while trim(&mut conn, stream, app.config.events.keep_days).await? {}
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! histories stay.
 
 use crate::{
-    kit::{Founder, Server, data, server},
+    kit::{Founder, Server, data, mail::working, server},
     messaging::{
         Talk,
         live::{Feed, Said},
@@ -227,4 +227,31 @@ async fn many_events_go_in_batches_and_only_of_ones_own() {
     assert_eq!(floor(server, &ada, id).await, 2400);
     let left = format!("SELECT count(*) FROM events WHERE stream_id = '{id}'");
     assert_eq!(server.count(&left).await, 101, "the opening and what is young");
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_trimmed_keeps_no_other_waiting() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let talks = [server.group(&ada, &[]).await, server.group(&ada, &[]).await];
+    for talk in &talks {
+        server.say(&ada, talk, "long ago").await;
+        server.say(&ada, talk, "now").await;
+        age(&server, &ada, &talk.id, 2).await;
+    }
+    // The first one to come.
+    server
+        .sql(&format!(
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$;
+             CREATE TRIGGER broken BEFORE UPDATE OF floor_seq ON stream_heads FOR EACH ROW
+               WHEN (NEW.stream_id = '{}') EXECUTE FUNCTION broken()",
+            talks[0].id
+        ))
+        .await;
+    trim_all(&server.app, ada.organization).await.expect_err("one stream failed");
+    assert_eq!(floor(&server, &ada, &talks[0].id).await, 0);
+    assert_eq!(floor(&server, &ada, &talks[1].id).await, 2);
+    server.sql("DROP TRIGGER broken ON stream_heads").await;
+    trimmed(&server, &ada).await;
+    assert_eq!(floor(&server, &ada, &talks[0].id).await, 2);
 }

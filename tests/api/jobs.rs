@@ -88,6 +88,7 @@ impl Run<Seen> for Task {
             return match &*self.how {
                 "panic" => panic!("as told"),
                 "never" => Err(Failure::Never("It never will.".into())),
+                "not yet" => Err(Failure::NotYet(Duration::from_millis(5), "Its time will come.".into())),
                 _ => Err(Failure::Later("Not yet.".into())),
             };
         }
@@ -205,6 +206,18 @@ async fn a_failure_is_tried_again_until_there_are_no_attempts_left() {
     }
     let why = server.text("SELECT last_error || ' ' || (payload IS NOT NULL) FROM jobs").await;
     assert_eq!(why, "It never will. true", "a dead job can be tried again");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_put_off_keeps_all_its_attempts() {
+    let (server, seen) = (server().await, Seen::default());
+    let _worker = worker(&server, &seen);
+    leave(&server, None, Task { failures: 5, how: "not yet".into(), ..task("early", 0) }).await;
+    becomes(&server, "done 1").await;
+    assert_eq!(seen.runs("early").begun, 6);
+    let why = server.text("SELECT last_error FROM jobs WHERE kind = 'task'").await;
+    assert_eq!(why, "Its time will come.");
     server.stop().await;
 }
 

@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
     files::arrival::Room,
     identity::administration,
-    kit::{sql::Sql, value::Bind},
+    kit::{sql::Sql, value::Bind, write::Tx},
     platform::database::Connection,
 };
 use diesel::{QueryableByName, sql_types};
@@ -116,6 +116,21 @@ struct Locked {
     locked: bool,
 }
 
+/// What an SQL function does to the lock of an organization's imports.
+fn lock(begin: &'static str, organization: Uuid) -> Sql {
+    let mut sql = Sql::new(begin);
+    let name = format!("stoa.import.{organization}");
+    sql.push("hashtextextended(").bind(Bind::Text(Some(name))).push(", 0)) AS locked");
+    sql
+}
+
+/// Whether an import into the caller's organization is running. If not, none begins before the transaction ends.
+pub async fn is_running(tx: &mut Tx) -> Result<bool> {
+    let free = lock("SELECT pg_try_advisory_xact_lock_shared(", tx.scope.actor.organization);
+    let Locked { locked } = free.get_result(tx.conn()).await?;
+    Ok(!locked)
+}
+
 /// One import into an organization at a time. The lock is the connection's and no transaction's: nothing happens on it while the
 /// import works, and such a transaction the database ends after half a minute.
 struct Alone {
@@ -134,10 +149,7 @@ impl Alone {
     }
 
     async fn locked(&mut self, begin: &'static str) -> Result<bool> {
-        let mut sql = Sql::new(begin);
-        let name = format!("stoa.import.{}", self.organization);
-        sql.push("hashtextextended(").bind(Bind::Text(Some(name))).push(", 0)) AS locked");
-        let Locked { locked } = sql.get_result(&mut *self.conn).await?;
+        let Locked { locked } = lock(begin, self.organization).get_result(&mut *self.conn).await?;
         Ok(locked)
     }
 

@@ -43,7 +43,7 @@ pub struct Settled {
 /// Who takes part in it.
 pub struct Seats {
     members: BTreeSet<Uuid>,
-    /// As direct ones have it, which two find whoever of them asks first: they are in it from the beginning.
+    /// As direct ones have it, by which two find theirs, whoever of them asks.
     direct_key: Option<String>,
 }
 
@@ -94,9 +94,7 @@ impl Writer<'_> {
         if !self.dry && !settled.there {
             let mut tx = self.app.database.of(self.organization).await?.begin().await?;
             self.open(&mut tx, (place, settled.id), &seats, first).await?;
-            let told =
-                if seats.direct_key.is_some() { self.seat(&mut tx, place, settled, &seats).await? } else { Vec::new() };
-            self.commit(tx, told).await?;
+            self.commit(tx, Vec::new()).await?;
         }
         Ok(Some((settled, seats)))
     }
@@ -132,7 +130,7 @@ impl Writer<'_> {
         Ok(direct.select(conversations::id).first(&mut *conn).await.optional()?)
     }
 
-    /// A new conversation, which nobody finds yet.
+    /// A new conversation, in which nobody is yet.
     async fn open(
         &self,
         tx: &mut Transaction,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     events::{Hub, Origin},
     identity::as_of_now,
     kit::{
@@ -243,6 +243,11 @@ impl Run<Arc<App>> for SendScheduled {
         let outcome = match attempt(app, &taken, taken.author(app)).await {
             Ok(Attempt::Sent(message)) => Outcome::Sent(message),
             Ok(Attempt::Refused(errors)) => failed(errors)?,
+            // Where nobody gets in nobody says anything, whatever it is: it waits until somebody does.
+            Err(Error::Yours(refusal)) if refusal.code == Code::OrganizationSuspended => {
+                free(&mut *app.database.of(self.organization).await?, &taken).await?;
+                return Err(Failure::NotYet(pause(&taken), refusal.message.to_string()));
+            }
             Err(Error::Yours(refusal)) => {
                 Outcome::Failed(refusal.code.as_str().to_owned(), refusal.message.to_string())
             }
@@ -254,6 +259,12 @@ impl Run<Arc<App>> for SendScheduled {
         };
         Ok(settle(app, &taken, outcome, &Origin::default()).await?)
     }
+}
+
+/// When one is looked at again that has to wait: after as long as it is late, a minute at least and an hour at most.
+fn pause(taken: &Taken) -> Duration {
+    let late = (Utc::now() - taken.scheduled_for).clamp(TimeDelta::minutes(1), TimeDelta::hours(1));
+    late.to_std().unwrap_or_default()
 }
 
 /// By the first of what stands in the way. The code as the schema spells it.
@@ -329,13 +340,18 @@ async fn begin(tx: &mut Tx, input: &ScheduledMessageInput, patient: bool) -> Res
 
 /// It is not sent after all, and waits for its time.
 async fn give_back(app: &App, taken: &Taken) -> Result<()> {
-    let key = (taken.organization_id, taken.id);
     let mut tx = app.database.of(taken.organization_id).await?.begin().await?;
-    let row = scheduled_messages::table.find(key).filter(scheduled_messages::takes.eq(taken.takes));
-    let row = row.filter(scheduled_messages::sending_since.is_not_null());
-    let free = scheduled_messages::sending_since.eq(None::<DateTime<Utc>>);
-    if diesel::update(row).set(free).execute(&mut *tx).await? == 1 {
-        plan(&mut tx, key, taken.scheduled_for).await?;
+    if free(&mut tx, taken).await? {
+        plan(&mut tx, (taken.organization_id, taken.id), taken.scheduled_for).await?;
     }
     tx.commit().await
+}
+
+/// Nobody is sending it any more, and it was not sent. False: somebody else has taken it by now.
+async fn free(conn: &mut AsyncPgConnection, taken: &Taken) -> QueryResult<bool> {
+    let row = scheduled_messages::table.find((taken.organization_id, taken.id));
+    let row = row.filter(scheduled_messages::takes.eq(taken.takes));
+    let row = row.filter(scheduled_messages::sending_since.is_not_null());
+    let free = scheduled_messages::sending_since.eq(None::<DateTime<Utc>>);
+    Ok(diesel::update(row).set(free).execute(conn).await? == 1)
 }

@@ -183,7 +183,8 @@ pub struct ScheduledMutation;
 impl ScheduledMutation {
     /// Writes a message that is sent at a time of its own, as `messageSend` would send it then, with what you may do by then. One
     /// that an API key has written, or was the last to change, is sent with what the key may by then, and not once it has ended.
-    /// What can no longer be sent becomes FAILED. Your other devices hear of it (`ScheduledMessageChanged`), and nobody else.
+    /// What can no longer be sent becomes FAILED. As long as the organization is suspended or deleted it waits, and is sent within an
+    /// hour of its return. Your other devices hear of it (`ScheduledMessageChanged`), and nobody else.
     ///
     /// User errors: those of `messageSend`; OUT_OF_RANGE for a time that is not 5 seconds to 366 days ahead; LIMIT_EXCEEDED
     /// (without a field) for more than 500 of yours that are PENDING.

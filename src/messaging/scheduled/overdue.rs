@@ -9,7 +9,7 @@ use crate::{
     app::App,
     error::{Code, Result},
     events::Origin,
-    kit::organizations::each_organization,
+    kit::{failures::Failures, organizations::each_organization},
     platform::jobs::{Failure, Job, Run},
     schema::{jobs, scheduled_messages},
 };
@@ -64,12 +64,14 @@ async fn fail_overdue(app: &App, organization: Uuid) -> Result<()> {
     // What died behind the message and before this was known.
     let found = found(&mut conn, organization, &missed).await?;
     drop(conn);
+    let mut failures = Failures::default();
     for taken in missed {
         let never = || {
             Outcome::Failed(Code::ServiceUnavailable.as_str().to_owned(), "The server could not send it.".to_owned())
         };
         let outcome = found.get(&taken.id).map_or_else(never, |message| Outcome::Sent(*message));
-        settle(app, &taken, outcome, &Origin::default()).await?;
+        let settled = settle(app, &taken, outcome, &Origin::default()).await;
+        failures.note("a scheduled message", taken.id, settled);
     }
-    Ok(())
+    failures.end()
 }

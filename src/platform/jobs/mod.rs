@@ -53,8 +53,19 @@ pub trait Run<C>: Job {
 pub enum Failure {
     /// Another attempt may do better.
     Later(String),
+    /// It cannot be tried before that time has passed, which counts as no attempt, however often.
+    NotYet(Duration, String),
     /// No attempt will.
     Never(String),
+}
+
+impl Failure {
+    /// The words.
+    pub fn why(self) -> String {
+        match self {
+            Failure::Later(why) | Failure::NotYet(_, why) | Failure::Never(why) => why,
+        }
+    }
 }
 
 impl From<Error> for Failure {

@@ -54,6 +54,8 @@ pub enum Ending {
     Done,
     /// To be tried again after this pause.
     Later(Duration, String),
+    /// As `Later`, as if it had not been tried.
+    PutOff(Duration, String),
     Dead(String),
     /// Not tried to the end: as if it had not been taken.
     GivenBack,
@@ -155,7 +157,7 @@ impl Queue {
     pub async fn settle(&self, job: &Taken, ending: &Ending) -> Result<bool> {
         let (status, error, pause) = match ending {
             Ending::Done => ("done", None, Duration::ZERO),
-            Ending::Later(pause, why) => ("waiting", Some(plain(why)), *pause),
+            Ending::Later(pause, why) | Ending::PutOff(pause, why) => ("waiting", Some(plain(why)), *pause),
             Ending::Dead(why) => ("dead", Some(plain(why)), Duration::ZERO),
             Ending::GivenBack => ("waiting", None, Duration::ZERO),
         };
@@ -166,7 +168,7 @@ impl Queue {
             .bind::<Text, _>(status)
             .bind::<Nullable<Text>, _>(error)
             .bind::<Double, _>(pause.as_secs_f64())
-            .bind::<Bool, _>(matches!(ending, Ending::GivenBack));
+            .bind::<Bool, _>(matches!(ending, Ending::GivenBack | Ending::PutOff(..)));
         Ok(settle.execute(&mut *conn).await? == 1)
     }
 

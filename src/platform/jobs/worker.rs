@@ -172,6 +172,7 @@ impl<C: Clone + Send + Sync + 'static> Crew<C> {
         let ending = match outcome {
             Ok(()) => Ending::Done,
             Err(Failure::Later(why)) if job.attempts < job.max_attempts => Ending::Later(self.pause(job.attempts), why),
+            Err(Failure::NotYet(pause, why)) => Ending::PutOff(pause, why),
             Err(Failure::Later(why) | Failure::Never(why)) => Ending::Dead(why),
         };
         self.settle(&job, ending, started).await;
@@ -198,6 +199,7 @@ impl<C: Clone + Send + Sync + 'static> Crew<C> {
         let outcome = match &ending {
             Ending::Done => "done",
             Ending::Later(..) => "failed",
+            Ending::PutOff(..) => "put off",
             Ending::Dead(_) => "dead",
             Ending::GivenBack => "given back",
         };

@@ -96,7 +96,7 @@ impl Ses {
                 }
             }
             Ok((status, _)) => Err(format!("Amazon SES answered {status}")),
-            Err(Failure::Later(why) | Failure::Never(why)) => Err(why),
+            Err(failure) => Err(failure.why()),
         }
     }
 
@@ -180,7 +180,7 @@ impl SendGrid {
                 if sends { Ok("SendGrid takes mail".to_owned()) } else { Err(lacks()) }
             }
             Ok((status, _)) => Err(format!("SendGrid answered {status}")),
-            Err(Failure::Later(why) | Failure::Never(why)) => Err(why),
+            Err(failure) => Err(failure.why()),
         }
     }
 

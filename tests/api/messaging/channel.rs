@@ -123,3 +123,16 @@ async fn what_is_archived_is_read_and_takes_no_messages() {
     let refused = archive(server, &ada, "conversationArchive", &id).await;
     assert_eq!(user_errors(&refused, "conversationArchive"), ["id UNSUPPORTED"]);
 }
+
+#[tokio::test]
+async fn whoever_joins_where_nobody_else_can_sign_in_owns_it() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let news = channel(server, &bob, "News", "PUBLIC").await;
+    server.sql(&format!("UPDATE memberships SET status = 'suspended' WHERE id = '{}'", bob.member)).await;
+    for (who, role) in [(&cy, "OWNER"), (&ada, "MEMBER")] {
+        let joined = join(server, who, &news.id).await;
+        assert_eq!(data(&joined, "conversationJoin.participant")["role"], role);
+    }
+}

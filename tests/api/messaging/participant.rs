@@ -1,8 +1,9 @@
 //! Who is in a conversation, and as what.
 
 use super::Talk;
-use crate::kit::{Founder, Server, code, data, server, user_errors};
+use crate::kit::{Founder, Server, code, data, mail::working, server, user_errors, verdict};
 use serde_json::{Value, json};
+use stoa::messaging::heir::hand_on_all;
 use uuid::Uuid;
 
 /// Who is in it: member and role, in the order of joining.
@@ -90,6 +91,40 @@ async fn owners_give_roles_and_a_group_keeps_an_owner() {
 }
 
 #[tokio::test]
+async fn who_may_not_update_conversations_talks_in_them_and_changes_none() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (guest, bob) = (server.member(&ada, "guest", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&guest, &bob]).await;
+    let of = |who: &Founder, role: Option<&str>| match role {
+        Some(role) => json!({ "conversationId": talk.id, "memberId": who.member, "role": role }),
+        None => json!({ "conversationId": talk.id, "memberId": who.member }),
+    };
+    let given = server.participant(&ada, "participantUpdate", of(&guest, Some("OWNER"))).await;
+    data(&given, "participantUpdate.participant");
+    let id = json!({ "id": talk.id });
+    for (mutation, kind, input) in [
+        ("participantAdd", "ParticipantInput", of(&bob, None)),
+        ("participantRemove", "ParticipantInput", of(&bob, None)),
+        ("participantUpdate", "ParticipantUpdateInput", of(&bob, Some("MODERATOR"))),
+        ("conversationUpdate", "ConversationUpdateInput", json!({ "id": talk.id, "title": "Mine" })),
+        ("conversationArchive", "ConversationArchiveInput", id.clone()),
+        ("conversationUnarchive", "ConversationArchiveInput", id.clone()),
+    ] {
+        let query = format!(
+            "mutation($input: {kind}!) {{ done: {mutation}(input: $input) {{ userErrors {{ field code }} }} }}"
+        );
+        let refused = server.graphql(&query, json!({ "input": input }), Some(&guest)).await;
+        assert_eq!(verdict(&refused), "FORBIDDEN", "{mutation}");
+        let why = refused["errors"][0]["message"].as_str().expect("a message");
+        assert!(why.contains("UPDATE on CONVERSATION"), "{mutation}: {why}");
+    }
+    server.say(&guest, &talk, "I may talk").await;
+    let left = server.participant(&guest, "conversationLeave", id).await;
+    assert!(data(&left, "conversationLeave.participant")["leftAt"].is_string());
+}
+
+#[tokio::test]
 async fn when_the_last_owner_leaves_the_oldest_inherits_and_everybody_hears_it() {
     let server = server().await;
     let ada = server.founder().await;
@@ -139,6 +174,74 @@ async fn who_cannot_sign_in_any_more_inherits_nothing() {
     let roles = [(&bob, "MEMBER"), (&cy, "OWNER"), (&eve, "OWNER"), (&fay, "MEMBER")];
     let roles = roles.map(|(who, role)| (json!(who.member), role.to_owned()));
     assert_eq!(here(server, &eve, &talk).await, roles);
+}
+
+async fn keep_out(server: &Server, by: &Founder, mutation: &str, whom: &Founder) {
+    let query =
+        format!("mutation($id: ID!) {{ done: {mutation}(input: {{ id: $id }}) {{ userErrors {{ field code }} }} }}");
+    let answer = server.graphql(&query, json!({ "id": whom.member }), Some(by)).await;
+    assert_eq!(verdict(&answer), "done", "{mutation}: {answer:#}");
+}
+
+#[tokio::test]
+async fn when_the_only_owner_is_kept_out_somebody_who_can_sign_in_owns_the_group() {
+    let server = working(|_| ()).await;
+    let ada = server.founder().await;
+    for mutation in ["memberSuspend", "memberRemove"] {
+        let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+        let (guest, eve) = (server.member(&ada, "guest", None).await, server.member(&ada, "member", None).await);
+        let talk = server.group(&bob, &[]).await;
+        for who in [&guest, &cy, &eve] {
+            let input = json!({ "conversationId": talk.id, "memberId": who.member });
+            server.participant(&bob, "participantAdd", input).await;
+        }
+        let mut feed = server.follow(&eve, &talk.id, Some(&talk.cursor)).await;
+        keep_out(&server, &ada, mutation, &bob).await;
+        let mut told = feed.next().await;
+        while told["__typename"] != "ParticipantUpdated" {
+            told = feed.next().await;
+        }
+        let heir = (&told["participant"]["memberId"], &told["participant"]["role"]);
+        assert_eq!(heir, (&json!(cy.member), &json!("OWNER")));
+        let roles = [(&bob, "OWNER"), (&guest, "MEMBER"), (&cy, "OWNER"), (&eve, "MEMBER")];
+        let roles = roles.map(|(who, role)| (json!(who.member), role.to_owned()));
+        assert_eq!(here(&server, &eve, &talk).await, roles, "who may change it before who may not; {mutation}");
+        let give = |role: &str| json!({ "conversationId": talk.id, "memberId": cy.member, "role": role });
+        let last = server.participant(&cy, "participantUpdate", give("MEMBER")).await;
+        assert_eq!(user_errors(&last, "participantUpdate"), ["role STATE_INVALID"], "the other owner is not there");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_could_look_after_is_found() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&bob, &[]).await;
+    let add = json!({ "conversationId": talk.id, "memberId": cy.member });
+    server.participant(&bob, "participantAdd", add).await;
+    let cy_is = async || {
+        let role = format!(
+            "SELECT role FROM participants WHERE conversation_id = '{}' AND member_id = '{}'",
+            talk.id, cy.member
+        );
+        server.text(&role).await
+    };
+    let set = async |who: &Founder, status: &str| {
+        server.sql(&format!("UPDATE memberships SET status = '{status}' WHERE id = '{}'", who.member)).await;
+        hand_on_all(&server.app, ada.organization).await.expect("handed on");
+    };
+    set(&cy, "suspended").await;
+    set(&bob, "removed").await;
+    assert_eq!(cy_is().await, "member", "neither can look after it");
+    set(&cy, "active").await;
+    assert_eq!(cy_is().await, "owner");
+    let told = format!("SELECT count(*) FROM events WHERE stream_id = '{}'", talk.id);
+    let count = server.count(&told).await;
+    set(&bob, "active").await;
+    set(&cy, "suspended").await;
+    assert_eq!((server.count(&told).await, cy_is().await), (count, "owner".to_owned()), "who comes back owns it still");
 }
 
 /// Both are owners and remove each other at the same moment: one of them is first, and the other is gone by then.

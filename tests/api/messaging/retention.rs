@@ -6,7 +6,7 @@ use super::{
     snapshot::Shown,
     text,
 };
-use crate::kit::{Founder, Server, code, data, mirror::keeps_in_step, server, user_errors};
+use crate::kit::{Founder, Server, code, data, mail::working, mirror::keeps_in_step, server, user_errors};
 use serde_json::{Value, json};
 use stoa::messaging::retention::expire;
 
@@ -284,4 +284,31 @@ async fn many_go_in_batches_and_threads_between_them_stay_whole() {
     }
     let kept = json!([root["id"]]);
     assert_eq!(told, [(json!(500), kept.clone()), (json!(1000), kept), (json!(1200), json!([]))]);
+}
+
+#[tokio::test]
+async fn a_conversation_whose_messages_cannot_go_keeps_no_other_waiting() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let talks = [server.group(&ada, &[]).await, server.group(&ada, &[]).await];
+    for talk in &talks {
+        server.say(&ada, talk, "old").await;
+        age(&server, talk, 1, 31).await;
+    }
+    keep(&server, &ada, json!({ "group": 30 })).await;
+    // The first one to come.
+    server
+        .sql(&format!(
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$;
+             CREATE TRIGGER broken BEFORE UPDATE OF expired_seq ON conversations FOR EACH ROW
+               WHEN (NEW.id = '{}') EXECUTE FUNCTION broken()",
+            talks[0].id
+        ))
+        .await;
+    expire(&server.app, ada.organization).await.expect_err("one conversation failed");
+    assert_eq!(server.numbers(&ada, &talks[0]).await, [1]);
+    assert_eq!(server.numbers(&ada, &talks[1]).await, [0; 0]);
+    server.sql("DROP TRIGGER broken ON conversations").await;
+    run(&server, &ada).await;
+    assert_eq!(server.numbers(&ada, &talks[0]).await, [0; 0]);
 }

@@ -449,17 +449,22 @@ impl<'a> Stage<'a> {
         self.faults.extend(told);
     }
 
-    /// What may be done in a conversation, by a moderator of it.
+    /// What may be done in a conversation, by an owner of it.
     async fn talk(&mut self) {
         let actor = self.actor.member;
-        let moderator = format!("UPDATE participants SET role = 'moderator' WHERE member_id = '{actor}'");
-        self.server.sql(&moderator).await;
+        self.server.sql(&format!("UPDATE participants SET role = 'owner' WHERE member_id = '{actor}'")).await;
         let conversation = self.founder.ids["Conversation"][0].clone();
         let outsider = self.founder.ids["Member"][2].clone();
+        let with_outsider = json!({ "conversationId": conversation, "memberId": outsider });
+        let moderator = json!({ "conversationId": conversation, "memberId": outsider, "role": "MODERATOR" });
         for (field, input, action) in [
             ("conversationCreate", json!({ "memberIds": [] }), Action::Create),
             ("conversationUpdate", json!({ "id": conversation, "topic": "other" }), Action::Update),
-            ("participantAdd", json!({ "conversationId": conversation, "memberId": outsider }), Action::Update),
+            ("participantAdd", with_outsider.clone(), Action::Update),
+            ("participantUpdate", moderator, Action::Update),
+            ("participantRemove", with_outsider, Action::Update),
+            ("conversationArchive", json!({ "id": conversation }), Action::Update),
+            ("conversationUnarchive", json!({ "id": conversation }), Action::Update),
         ] {
             let document = format!(
                 "mutation($input: {}!) {{ done: {field}(input: $input) {{ userErrors {{ code }} }} }}",

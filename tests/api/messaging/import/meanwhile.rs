@@ -6,11 +6,13 @@ use super::{
 };
 use crate::kit::{mail::until, server, verdict};
 
-#[tokio::test]
-async fn nobody_is_in_a_new_conversation_before_all_of_it_is_there() {
-    let server = server().await;
-    let ada = server.founder().await;
-    let made = export(&ada, &[("general/2024-01-01.json", day(0, 450))]);
+/// Runs an import that waits behind its first 200 messages; what it said, and what came of `meanwhile`.
+async fn paused<T>(
+    server: &Server,
+    ada: &Founder,
+    made: &Made,
+    meanwhile: impl AsyncFnOnce() -> T,
+) -> ((i32, String), T) {
     let (organization, name) = (ada.organization, format!("hold_{}", ada.organization.simple()));
     let lock = format!("hashtext('{organization}'), 1");
     let hold = server.session().await;
@@ -26,6 +28,43 @@ async fn nobody_is_in_a_new_conversation_before_all_of_it_is_there() {
     let meanwhile = async {
         let come = format!("SELECT count(*) FROM messages WHERE organization_id = '{organization}'");
         until("a batch", async || (server.count(&come).await == 200).then_some(())).await;
+        let seen = meanwhile().await;
+        hold.batch_execute(&format!("SELECT pg_advisory_unlock({lock})")).await.unwrap();
+        seen
+    };
+    let done = tokio::join!(import(server, ada, "slack", &made.path, &[]), meanwhile);
+    server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
+    done
+}
+
+/// What Ada and Bob have said to each other alone.
+fn between_two(ada: &Founder, messages: Value) -> Made {
+    let dms = json!([{ "id": "D1", "created": 1704000002, "members": ["U1", "U2"] }]);
+    let entries = [
+        entry("users.json", slack_people(ada)),
+        entry("channels.json", json!([])),
+        entry("dms.json", dms),
+        entry("D1/2024-01-01.json", messages),
+    ];
+    file("export.zip", &packed(&entries))
+}
+
+/// The answer to Ada who asks for her direct conversation with Bob.
+async fn ask(server: &Server, ada: &Founder) -> Value {
+    let bob = "SELECT id::text FROM memberships WHERE name = 'Bob Builder' AND organization_id =";
+    let bob = server.text(&format!("{bob} '{}'", ada.organization)).await;
+    let query = "mutation($bob: ID!) { done: conversationCreate(input: { kind: DIRECT, memberIds: [$bob] }) {
+        conversation { id } userErrors { field code } } }";
+    server.graphql(query, json!({ "bob": bob }), Some(ada)).await
+}
+
+#[tokio::test]
+async fn nobody_is_in_a_new_conversation_before_all_of_it_is_there() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = export(&ada, &[("general/2024-01-01.json", day(0, 450))]);
+    let organization = ada.organization;
+    let meanwhile = async || {
         let here = conversations(server, &ada).await;
         let channels = server.graphql("{ publicChannels { nodes { id } } }", json!({}), Some(&ada)).await;
         let id = format!(
@@ -41,12 +80,9 @@ async fn nobody_is_in_a_new_conversation_before_all_of_it_is_there() {
                AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('stoa.import.{organization}', 0)"
         );
         let waits = server.count(&waits).await;
-        hold.batch_execute(&format!("SELECT pg_advisory_unlock({lock})")).await.unwrap();
         (here, data(&channels, "publicChannels.nodes").clone(), joined, waits)
     };
-    let ((code, said), (here, channels, joined, waits)) =
-        tokio::join!(import(server, &ada, "slack", &made.path, &[]), meanwhile);
-    server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
+    let ((code, said), (here, channels, joined, waits)) = paused(server, &ada, &made, meanwhile).await;
     assert_eq!(
         (here, channels, &*joined),
         (vec![], json!([]), "id NOT_FOUND"),
@@ -57,6 +93,58 @@ async fn nobody_is_in_a_new_conversation_before_all_of_it_is_there() {
     let general = titled(server, &ada, "general").await;
     assert_eq!((&general["visibility"], &general["unreadCount"]), (&json!("PUBLIC"), &json!(0)));
     assert_eq!(bodies(&messages(server, &ada, &general).await), expected(450));
+}
+
+#[tokio::test]
+async fn who_asks_for_a_direct_conversation_that_is_coming_waits_for_all_of_it() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = between_two(&ada, day(0, 450));
+    let meanwhile = async || (conversations(server, &ada).await, verdict(&ask(server, &ada).await));
+    let ((code, said), (here, asked)) = paused(server, &ada, &made, meanwhile).await;
+    assert_eq!((here, &*asked), (vec![], "memberIds STATE_INVALID"), "what she writes would keep out the rest");
+    assert_eq!((code, row(&said, "messages")), (0, [450, 0, 0]), "{said}");
+    let there = data(&ask(server, &ada).await, "done.conversation.id").clone();
+    let all = conversations(server, &ada).await;
+    let [direct] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((&direct["id"], &direct["kind"], &direct["unreadCount"]), (&there, &json!("DIRECT"), &json!(0)));
+    assert_eq!(bodies(&messages(server, &ada, direct).await), expected(450));
+}
+
+#[tokio::test]
+async fn a_direct_conversation_that_came_in_part_keeps_nobody_out() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = between_two(&ada, day(0, 450));
+    let name = format!("stop_{}", ada.organization.simple());
+    server
+        .sql(&format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF NEW.organization_id = '{}' AND NEW.seq = 300 THEN RAISE 'the power is gone'; END IF; RETURN NEW; END $$;
+             CREATE TRIGGER {name} BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION {name}()",
+            ada.organization
+        ))
+        .await;
+    let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
+    server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
+    assert!(code == 1 && said.contains("run it again"), "{code} {said}");
+    assert!(conversations(server, &ada).await.is_empty());
+    for _ in 0..2 {
+        assert_eq!(verdict(&ask(server, &ada).await), "done");
+        let all = conversations(server, &ada).await;
+        let [direct] = &all[..] else { panic!("{all:?}") };
+        let seats = direct["participants"]["nodes"].as_array().unwrap();
+        let seats: Vec<_> = seats.iter().map(|seat| (&seat["role"], &seat["lastReadSeq"])).collect();
+        assert_eq!(seats, [(&json!("OWNER"), &json!(200)); 2], "both are in it");
+        assert_eq!((&direct["lastSeq"], &direct["unreadCount"]), (&json!(200), &json!(0)));
+    }
+    // As long as nobody has written, nothing keeps out the rest.
+    let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "messages")), (0, [250, 200, 0]), "{said}");
+    let all = conversations(server, &ada).await;
+    let [direct] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(direct["unreadCount"], 0);
+    assert_eq!(bodies(&messages(server, &ada, direct).await), expected(450));
 }
 
 #[tokio::test]

@@ -242,3 +242,39 @@ async fn what_can_no_longer_be_sent_fails_with_the_reason_and_its_author_hears_o
     until("a failure", async || (server.count(&count).await == 1).then_some(())).await;
     assert_eq!(server.text(&row).await, "UNAUTHENTICATED");
 }
+
+#[tokio::test]
+async fn while_nobody_gets_into_the_organization_it_waits_and_then_it_goes_out() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let away = [
+        ("suspended_at = now()", "suspended_at = NULL"),
+        ("deleted_at = now(), purge_at = now() + interval '1 day'", "deleted_at = NULL, purge_at = NULL"),
+    ];
+    for (goes, comes_back) in away {
+        let made = schedule(&server, &ada, &talk, goes).await;
+        let id: Uuid = text(&made, "id").parse().expect("an id");
+        let run = async || SendScheduled { organization: ada.organization, id }.run(&server.app).await;
+        let organization = async |change: &str| {
+            server.sql(&format!("UPDATE organizations SET {change} WHERE id = '{}'", ada.organization)).await;
+        };
+        organization(goes).await;
+        for (late, pause) in [(TimeDelta::zero(), 60), (TimeDelta::days(2), 3600)] {
+            come_at(&server, &made["id"], Utc::now() - late).await;
+            match run().await {
+                Err(Failure::NotYet(told, why)) => {
+                    assert!(told.as_secs() == pause && why.contains("organization"), "{why}")
+                }
+                ended => panic!("{ended:?}"),
+            }
+            FailOverdue {}.run(&server.app).await.expect("done");
+        }
+        organization(comes_back).await;
+        server.forget();
+        let still = seen(&server, &ada, &made["id"]).await;
+        assert_eq!((&still["status"], &still["version"]), (&json!("PENDING"), &json!(1)));
+        run().await.expect("sent");
+        assert_eq!(seen(&server, &ada, &made["id"]).await["message"]["body"], goes);
+    }
+}
