@@ -53,7 +53,7 @@ pub(super) async fn drive<O: Operations>(
     // mostly smaller than this, and larger messages come in several reads.
     let limit = Some(operations.config().socket.max_message);
     let config = WebSocketConfig::default()
-        .read_buffer_size(1024)
+        .read_buffer_size(512)
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit);
@@ -62,7 +62,8 @@ pub(super) async fn drive<O: Operations>(
         let close = Close::new(4406, "Subprotocol not acceptable");
         return Box::pin(farewell(socket, Outbox::default(), close)).await;
     }
-    let mut driver = Driver::new(operations, socket, greeting.cookie, request);
+    // In a box: this future would have room for each of its parts twice, before and after it is taken apart.
+    let mut driver = Box::new(Driver::new(operations, socket, greeting.cookie, request));
     let end = driver.run().await;
     let (socket, outbox, request) = driver.leave();
     if let End::Close(close) = end {
