@@ -27,7 +27,7 @@ use stoa::{
     server::{self, engine::Engine},
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::OnceCell, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Where servers run: a test's own runtime ends with the test.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -45,7 +45,7 @@ pub async fn server() -> &'static Server {
     SHARED.get_or_init(Server::start).await
 }
 
-/// A running server.
+/// A running server. It stops when it is dropped, be it by a test that fails; `stop` waits for it.
 pub struct Server {
     pub app: Arc<App>,
     /// How a superuser gets to its database.
@@ -53,7 +53,7 @@ pub struct Server {
     url: String,
     /// Keeps no connection: one belongs to the runtime of the test that opened it.
     client: Client,
-    stop: CancellationToken,
+    stop: DropGuard,
     served: JoinHandle<()>,
 }
 
@@ -92,7 +92,7 @@ impl Server {
             let stop = CancellationToken::new();
             let serving = server::serve(Arc::new(server), listener, stop.clone());
             let served = tokio::spawn(async { serving.await.expect("served") });
-            (app, format!("http://{address}"), stop, served)
+            (app, format!("http://{address}"), stop.drop_guard(), served)
         });
         let (app, url, stop, served) = starting.await.expect("a server");
         Server { app, database: postgres::as_superuser(database), url, client: client(), stop, served }
@@ -115,7 +115,7 @@ impl Server {
 
     /// Stops the server and waits until it has.
     pub async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         self.served.await.expect("an end");
     }
 
