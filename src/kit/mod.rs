@@ -22,6 +22,7 @@ pub mod plan;
 pub mod predicate;
 pub mod relation;
 pub mod resolve;
+pub mod round;
 pub mod rows;
 pub mod rules;
 pub mod scalars;

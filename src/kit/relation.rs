@@ -8,6 +8,7 @@ use super::{
     permission::{Action, Reach},
     predicate::{Compare, Predicate},
     resolve::scope,
+    round::Rounds,
     scope::Scope,
     sql::Sql,
     table::Column,
@@ -20,7 +21,7 @@ use crate::{
 use async_graphql::{
     Context, Name, SelectionField, Value,
     dataloader::{DataLoader, Loader},
-    runtime::{TokioSpawner, TokioTimer},
+    runtime::TokioSpawner,
 };
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
@@ -50,6 +51,7 @@ pub struct Loads {
     records: Mutex<HashMap<(TypeId, Uuid), Option<Shared>>>,
     lists: Mutex<HashMap<ListKey, Shared>>,
     loaders: Mutex<HashMap<TypeId, Shared>>,
+    rounds: OnceLock<Rounds>,
     /// Of a subscription: with whom it shares its answers.
     pub audience: OnceLock<Audience>,
     /// Of a mutation: its answer holds a secret, and so is not kept for its idempotency key.
@@ -70,6 +72,11 @@ impl Loads {
     /// Whether this is a subscription.
     pub fn is_shared(&self) -> bool {
         self.shared.get().is_some()
+    }
+
+    /// The rounds of the operation, behind which its loaders begin.
+    pub fn rounds(&self) -> Rounds {
+        self.rounds.get_or_init(Rounds::default).clone()
     }
 
     pub fn clear(&self) {
@@ -132,12 +139,12 @@ impl Scope {
         self.gather(|scope| Records { scope, of: PhantomData })
     }
 
-    /// This operation's loader of that kind: what is asked of it at the same moment comes in one query.
+    /// This operation's loader of that kind: what is asked of it in one round of the executor comes in one query.
     pub fn gather<L: Send + Sync + 'static>(&self, loader: impl FnOnce(Scope) -> L) -> Option<Arc<DataLoader<L>>> {
         let mut loaders = self.loads.loaders.lock();
         let found = loaders.entry(TypeId::of::<L>()).or_insert_with(|| {
             // Its own scope has `Loads` of its own, or each would keep the other alive.
-            Arc::new(DataLoader::new(loader(self.fresh()), TokioSpawner::current(), TokioTimer::default()))
+            Arc::new(DataLoader::new(loader(self.fresh()), TokioSpawner::current(), self.loads.rounds()))
         });
         found.clone().downcast().ok()
     }

@@ -9,6 +9,7 @@ use crate::{
         audience::{Answers, Audience},
         feed::{Item, Told, Turn},
         plan::TableOf,
+        round::Rounds,
         scope::{Caller, RequestInfo},
     },
     server::documents::Documents,
@@ -95,10 +96,11 @@ impl<S: Executor> Run<S> {
     /// The executor's answer.
     async fn resolve(&self, prepared: Prepared, info: RequestInfo, caller: Option<Caller>, spent: Spent) -> Answer {
         let name = prepared.name.clone();
+        let rounds = rounds(caller.as_ref());
         let request = request(&prepared, caller);
         let executed = match prepared.kind {
             OperationKind::Query => {
-                let run = AssertUnwindSafe(self.schema.execute(request)).catch_unwind();
+                let run = AssertUnwindSafe(rounds.run(self.schema.execute(request))).catch_unwind();
                 match tokio::time::timeout(self.timeout, run).await {
                     Ok(run) => run.map_err(|panic| Error::ours(said(&*panic))),
                     Err(late) => Err(Error::TooSlow(Code::Timeout, Arc::new(late))),
@@ -106,7 +108,7 @@ impl<S: Executor> Run<S> {
             }
             OperationKind::Mutation => {
                 let schema = self.schema.clone();
-                self.track(async move { Ok(schema.execute(request).await) }).await
+                self.track(async move { Ok(rounds.run(schema.execute(request)).await) }).await
             }
             OperationKind::Subscription => Err(Error::yours(
                 Code::BadRequest,
@@ -265,6 +267,14 @@ fn request(prepared: &Prepared, caller: Option<Caller>) -> Request {
     match caller {
         Some(caller) => request.data(caller),
         None => request,
+    }
+}
+
+/// Those of the operation's loaders.
+fn rounds(caller: Option<&Caller>) -> Rounds {
+    match caller {
+        Some(Caller::Member(scope)) => scope.loads.rounds(),
+        _ => Rounds::default(),
     }
 }
 
