@@ -19,6 +19,8 @@ pub struct FileConfig {
     pub pending_per_member: u32,
     /// Uploads that this node takes in at once.
     pub max_uploads: usize,
+    /// How long an export waits for its reader to take on, in milliseconds.
+    pub export_wait_ms: u64,
 }
 
 /// What an office sends around.
@@ -53,6 +55,7 @@ impl Default for FileConfig {
             upload_seconds: 3600,
             pending_per_member: 20,
             max_uploads: 32,
+            export_wait_ms: 60_000,
         }
     }
 }
@@ -65,6 +68,7 @@ impl FileConfig {
         check.within("upload_seconds", self.upload_seconds, 60..=86_400);
         check.within("pending_per_member", self.pending_per_member, 1..=1000);
         check.within("max_uploads", self.max_uploads, 1..=10_000);
+        check.within("export_wait_ms", self.export_wait_ms, 10..=600_000);
         for kind in &self.allowed_types {
             let message =
                 format!("\"{kind}\" is not a media type such as image/png, nor all of a kind such as image/*");

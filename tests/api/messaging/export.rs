@@ -4,10 +4,11 @@ use super::{Talk, text};
 use crate::{
     audit_export,
     files::uploaded,
-    kit::{Founder, Server, data, server, user_errors},
+    kit::{Founder, Server, data, mail::until, server, user_errors},
 };
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
+use std::time::Duration;
 use stoa::{
     identity::authenticate,
     kit::{
@@ -15,6 +16,11 @@ use stoa::{
         scope::RequestInfo,
     },
     messaging::export::ConversationExport,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
 };
 
 async fn ask(server: &Server, token: &str, talk: &str, format: &str) -> Value {
@@ -231,4 +237,43 @@ async fn who_takes_conversations_out_keeps_nobody_from_the_audit_trail() {
     assert_eq!(fetch(&theirs).await.status(), StatusCode::TOO_MANY_REQUESTS);
     let trail = audit_export::url(server, &ada, "CSV", Value::Null).await;
     assert_eq!(fetch(&trail).await.status(), StatusCode::OK);
+}
+
+/// Reads a byte of each now and then, for ever.
+async fn trickle(wires: &mut [TcpStream]) {
+    loop {
+        for wire in &mut *wires {
+            wire.read_exact(&mut [0]).await.unwrap();
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_reads_too_slowly_keeps_no_place_and_gets_no_file_that_looks_whole() {
+    let server = Server::with(|config| config.files.export_wait_ms = 1000).await;
+    let (ada, bob, talk) = pair(&server).await;
+    say_much(&server, &ada, &talk).await;
+    let theirs = url(&server, &bob, &talk.id, "CSV").await;
+    let (address, path) = (server.url().strip_prefix("http://").unwrap(), &theirs[server.url().len()..]);
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut wire = TcpStream::connect(address).await.unwrap();
+        wire.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+        wire.read_exact(&mut [0]).await.unwrap();
+        slow.push(wire);
+    }
+    assert_eq!(fetch(&theirs).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    tokio::select! {
+        () = trickle(&mut slow) => {}
+        () = until("a place", async || (fetch(&theirs).await.status() == StatusCode::OK).then_some(())) => {}
+    }
+    for mut wire in slow {
+        let mut rest = Vec::new();
+        let read = timeout(Duration::from_secs(10), wire.read_to_end(&mut rest)).await;
+        assert!(read.is_ok() && rest.len() < 20_000_000 && !rest.ends_with(b"\r\n0\r\n\r\n"), "{} bytes", rest.len());
+    }
+    let whole = fetch(&theirs).await.text().await.unwrap();
+    assert_eq!(whole.lines().count(), 601, "who reads on gets all");
+    server.stop().await;
 }
