@@ -6,6 +6,7 @@
 //! `spool`; `people`, `own` (emoji), `places` and `write` make records of it; `report` counts.
 
 mod attach;
+mod directory;
 mod emoji;
 mod markup;
 mod mattermost;

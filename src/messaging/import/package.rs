@@ -2,18 +2,20 @@
 //! an export (names that climb out, links, passwords, what inflates beyond all measure) is refused before anything is written;
 //! memory is that of its list of names and of one JSON file.
 
-use super::model::Source;
+use super::{directory::Directory, model::Source};
 use crate::error::{Error, Result};
 use std::{
     collections::HashMap,
+    fmt,
     fs::File,
     io::{self, BufReader, Read},
     path::Path,
 };
 use zip::{ZipArchive, read::ZipFile, result::ZipError};
 
-/// Names in a package at most.
-const MOST_ENTRIES: usize = 1_000_000;
+/// Files in a package at most, and bytes that the list of them takes.
+const MOST_ENTRIES: u64 = 1_000_000;
+const MOST_LISTED: u64 = 256 << 20;
 /// Bytes of a file of JSON that is read as a whole, at most: a day of a channel, or all people.
 pub const MOST_JSON: u64 = 64 << 20;
 /// Bytes that all that is read of a package may inflate to.
@@ -35,15 +37,24 @@ impl Package {
     /// Opens a package and looks at all names in it.
     pub fn open(path: &Path, source: Source) -> Result<Self> {
         let shown = path.display();
-        let file = File::open(path).map_err(|why| Error::bad_input(format!("{shown} cannot be read: {why}.")))?;
-        let zip = ZipArchive::new(BufReader::new(file)).map_err(|why| match why {
-            ZipError::Io(why) if why.kind() != io::ErrorKind::UnexpectedEof => {
-                Error::bad_input(format!("{shown} cannot be read: {why}."))
-            }
-            _ => Error::bad_input(format!(
+        let unreadable = |why: io::Error| Error::bad_input(format!("{shown} cannot be read: {why}."));
+        let no_zip = || {
+            Error::bad_input(format!(
                 "{shown} is not a zip file, or it is damaged. Give the file as {} has made it.",
                 source.name()
-            )),
+            ))
+        };
+        let mut file = File::open(path).map_err(unreadable)?;
+        // Before anything of it is kept in memory.
+        let listed = Directory::of(&mut file).map_err(unreadable)?.ok_or_else(no_zip)?;
+        if listed.files > MOST_ENTRIES || listed.bytes > MOST_LISTED {
+            let most =
+                format!("has more than {MOST_ENTRIES} files in it, or more than {MOST_LISTED} bytes of their names");
+            return Err(refused(&shown, most));
+        }
+        let zip = ZipArchive::new(BufReader::new(file)).map_err(|why| match why {
+            ZipError::Io(why) if why.kind() != io::ErrorKind::UnexpectedEof => unreadable(why),
+            _ => no_zip(),
         })?;
         let mut package = Package { zip, file: shown.to_string(), odd: HashMap::new(), inflated: 0 };
         package.odd = package.judge()?;
@@ -53,9 +64,6 @@ impl Package {
     /// Which names are odd, when all is well.
     fn judge(&self) -> Result<HashMap<String, usize>> {
         let mut odd = HashMap::new();
-        if self.zip.len() > MOST_ENTRIES {
-            return Err(self.refused(format!("has more than {MOST_ENTRIES} files in it")));
-        }
         for index in 0..self.zip.len() {
             let entry = self.zip.by_index_data(index).map_err(|_| self.refused("is damaged".to_owned()))?;
             let name = entry.name().map_err(|_| self.refused("has a name in it that is not UTF-8".to_owned()))?;
@@ -80,7 +88,7 @@ impl Package {
     }
 
     fn refused(&self, why: String) -> Error {
-        Error::bad_input(format!("{} {why}. Nothing was imported.", self.file))
+        refused(&self.file, why)
     }
 
     /// The files in it, without what systems add when they pack.
@@ -133,6 +141,10 @@ impl Package {
         let packed = entry.compressed_size();
         Ok(Entry { entry, packed, read: 0, most, all: &mut self.inflated })
     }
+}
+
+fn refused(file: &impl fmt::Display, why: String) -> Error {
+    Error::bad_input(format!("{file} {why}. Nothing was imported."))
 }
 
 /// Whether a name could lead to somewhere else, on any system.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kit::server;
+use std::io::{Seek, SeekFrom};
 use zip::{CompressionMethod, write::SimpleFileOptions};
 
 fn with(ada: &Founder, more: &[(&str, Vec<u8>)]) -> Vec<u8> {
@@ -103,4 +104,22 @@ async fn what_is_no_export_is_refused_in_words_and_nothing_comes() {
     assert!(nowhere.0 == 1 && nowhere.1.contains("There is no organization nowhere-to-be"), "{}", nowhere.1);
     let (code, said) = import(server, &ada, "slack", "/nowhere/x.zip", &[]).await;
     assert!(code == 1 && said.contains("/nowhere/x.zip cannot be read"), "{said}");
+}
+
+/// Two gigabytes and more that list fifty million files, of which the disk has nothing but the ends.
+#[tokio::test]
+async fn more_files_than_memory_is_for_are_refused_before_they_are_read() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = file("a.zip", b"PK\x01\x02");
+    let (files, bytes) = (50_000_000_u64, 50_000_000_u64 * 46);
+    let numbers = [files, files, bytes, 0].map(u64::to_le_bytes).concat();
+    let large_end = [&b"PK\x06\x06"[..], &44_u64.to_le_bytes(), &[45, 0, 45, 0], &[0; 8], &numbers].concat();
+    let locator = [&b"PK\x06\x07"[..], &[0; 4], &bytes.to_le_bytes(), &[1, 0, 0, 0]].concat();
+    let end = [&b"PK\x05\x06"[..], &[0; 4], &[0xff; 12], &[0; 2]].concat();
+    let mut zip = fs::OpenOptions::new().write(true).open(&made.path).unwrap();
+    zip.seek(SeekFrom::Start(bytes)).unwrap();
+    zip.write_all(&[large_end, locator, end].concat()).unwrap();
+    let (code, said) = import(server, &ada, "slack", &made.path, &["--dry-run"]).await;
+    assert!(code == 1 && said.contains("has more than 1000000 files in it"), "{said}");
 }
