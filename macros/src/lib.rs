@@ -27,6 +27,8 @@
 //! - `max = 120`, `multiline`, `range(0, 100)`: limits that `Tidy` checks;
 //! - `default = expr`: for a new record; may use `scope`;
 //! - `belongs_to = Member` (`as owner`): the record that the id names, as a field, a filter and a preload.
+//!
+//! What every entity has (`created_by`, `created_at`, `updated_at`, `version`) is added, save for what the struct says itself.
 
 mod aggregate;
 mod input;

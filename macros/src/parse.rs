@@ -240,7 +240,7 @@ fn unknown(meta: &ParseNestedMeta<'_>, word: &str, known: &str) -> Error {
     meta.error(format!("`{word}` is not known here; known are {known}"))
 }
 
-/// What every entity has, what every one of the CRM has, and what says that one was deleted.
+/// What every entity has, what every one of the CRM has, and what says that one was deleted; not what the struct says itself.
 fn add_standard_fields(item: &mut ItemStruct, crm: bool, soft_delete: bool) -> Result<()> {
     let mut standard: syn::FieldsNamed = if crm {
         parse_quote!({
@@ -296,7 +296,9 @@ fn add_standard_fields(item: &mut ItemStruct, crm: bool, soft_delete: bool) -> R
     let Fields::Named(fields) = &mut item.fields else {
         return Err(Error::new(item.ident.span(), "an entity is a struct with named fields"));
     };
-    fields.named.extend(standard.named);
+    let said: Vec<_> = fields.named.iter().filter_map(|field| field.ident.clone()).collect();
+    let unsaid = |field: &syn::Field| field.ident.as_ref().is_none_or(|ident| !said.contains(ident));
+    fields.named.extend(standard.named.into_iter().filter(unsaid));
     Ok(())
 }
 

@@ -29,6 +29,29 @@ fn the_expansion_of_a_small_entity() {
     insta::assert_snapshot!("team", prettyplease::unparse(&file));
 }
 
+#[test]
+fn what_a_struct_says_itself_is_not_added() {
+    let attributes: TokenStream = "resource = Team, plural = teams, wall = shared".parse().unwrap();
+    let item: TokenStream = r#"
+        pub struct Team {
+            pub id: Id<Team>,
+            /// Who made it.
+            #[entity(filter, belongs_to = Member as creator)]
+            pub created_by: Option<Id<Member>>,
+        }
+    "#
+    .parse()
+    .unwrap();
+    let file: syn::File = syn::parse2(expand(attributes, item).unwrap()).unwrap();
+    let of = |item: &syn::Item| match item {
+        syn::Item::Struct(item) if item.ident == "Team" => Some(item.fields.clone()),
+        _ => None,
+    };
+    let fields = file.items.iter().find_map(of).unwrap();
+    let named: Vec<String> = fields.iter().filter_map(|field| Some(field.ident.as_ref()?.to_string())).collect();
+    assert_eq!(named, ["id", "created_by", "created_at", "updated_at", "version"]);
+}
+
 /// The fault of a mistake and where it stands.
 fn fault(attributes: &str, item: &str) -> (String, String) {
     let attributes = attributes.parse::<TokenStream>().unwrap();

@@ -1,8 +1,11 @@
-//! What nobody needs any more of files: uploads that were begun and not completed, objects that no file has. Invariant: an
-//! object goes only when no row names it and none can come to name it, so that whatever is done twice, or by two nodes at
-//! once, takes nothing from anybody.
+//! What nobody needs any more of files: uploads that were begun and not completed, files of members who are gone that belong to
+//! nothing, objects that no file has. Invariant: an object goes only when no row names it and none can come to name it, so that
+//! whatever is done twice, or by two nodes at once, takes nothing from anybody.
 
-use super::{file::File, thumbnail};
+use super::{
+    file::{File, push_unused},
+    thumbnail,
+};
 use crate::{
     app::App,
     error::Result,
@@ -10,13 +13,13 @@ use crate::{
     kit::{
         entity::{Entity, select},
         failures::Failures,
-        organizations::{each_organization, in_turn},
+        organizations::{each_organization, in_turn, kept_since},
         sql::Sql,
         value::Bind,
         write,
     },
     platform::{
-        files::{Listed, ObjectName},
+        files::Listed,
         jobs::{Failure, Job, Run},
     },
     schema::{emojis, files, users},
@@ -54,7 +57,7 @@ impl Run<Arc<App>> for RemoveObject {
     }
 }
 
-/// Forgets uploads whose time is over.
+/// Forgets uploads whose time is over, and what belongs to nothing of members who are gone.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PurgeUploads {}
 
@@ -72,29 +75,47 @@ impl Run<Arc<App>> for PurgeUploads {
 }
 
 async fn purge(app: &App, organization: Uuid) -> Result<()> {
+    let Some(before) = kept_since(app, organization).await? else { return Ok(()) };
+    let over = |sql: &mut Sql| {
+        sql.push("t0.upload_until < ").bind(Bind::Time(Some(Utc::now())));
+    };
+    // Whoever is invited again meanwhile finds them; nobody else has seen what is in them.
+    let left = |sql: &mut Sql| {
+        sql.push(
+            "EXISTS (SELECT FROM memberships m WHERE m.organization_id = t0.organization_id AND m.id = t0.created_by",
+        );
+        sql.push(" AND m.status = 'removed' AND m.updated_at < ").bind(Bind::Time(Some(before))).push(") AND ");
+        push_unused(sql, "t0");
+    };
+    let forgotten = forget(app, organization, "expired", over).await;
+    forget(app, organization, "purged", left).await.and(forgotten)
+}
+
+/// Removes the files that this is true of.
+async fn forget(app: &App, organization: Uuid, kind: &'static str, fits: impl Fn(&mut Sql)) -> Result<()> {
     let mut failures = Failures::default();
     loop {
         let mut tx = app.database.of(organization).await?.begin().await?;
         // Locked, so that one that is being completed at this moment comes before or after.
-        let mut over: Sql = select(File::table());
-        over.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(organization)));
-        over.push(" AND t0.upload_until < ").bind(Bind::Time(Some(Utc::now())));
-        over.push(" ORDER BY t0.id LIMIT ").number(PAGE as u32).push(" FOR UPDATE OF t0 SKIP LOCKED");
-        let over: Vec<File> = over.load(&mut *tx).await?;
-        if over.is_empty() {
+        let mut due: Sql = select(File::table());
+        due.push(" WHERE t0.organization_id = ").bind(Bind::Uuid(Some(organization))).push(" AND ");
+        fits(&mut due);
+        due.push(" ORDER BY t0.id LIMIT ").number(PAGE as u32).push(" FOR UPDATE OF t0 SKIP LOCKED");
+        let due: Vec<File> = due.load(&mut *tx).await?;
+        if due.is_empty() {
             tx.rollback().await?;
             return failures.end();
         }
-        let ids: Vec<Uuid> = over.iter().map(|file| file.id.0).collect();
+        let ids: Vec<Uuid> = due.iter().map(|file| file.id.0).collect();
         let rows = files::table.filter(files::organization_id.eq(organization).and(files::id.eq_any(ids)));
         let objects: Vec<Option<String>> = diesel::delete(rows).returning(files::object).get_results(&mut *tx).await?;
-        let told = over.iter().map(|file| write::change(Some(file), file, "expired")).collect::<Result<_>>()?;
+        let told = due.iter().map(|file| write::change(Some(file), file, kind)).collect::<Result<_>>()?;
         let events = Hub::append(&mut tx, organization, &Origin::default(), told).await?;
         tx.commit().await?;
         app.hub.publish(events);
         for object in objects.into_iter().flatten().filter_map(|object| object.parse().ok()) {
             // What fails here is found by `SweepObjects`.
-            failures.note("an upload", object, app.files.remove(&ObjectName::file(organization, object)).await);
+            failures.note("a file", object, thumbnail::remove(app, organization, object).await);
         }
     }
 }

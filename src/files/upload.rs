@@ -8,7 +8,7 @@ use super::{
     thumbnail::is_image,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     kit::{
         filter::DeletedRecords,
         id::Id,
@@ -158,7 +158,7 @@ impl UploadMutation {
 
     /// Deletes a file for good, or gives its upload up. URLs of it end at once. What is still in use elsewhere is IN_USE.
     ///
-    /// Errors: FORBIDDEN for what somebody else has uploaded.
+    /// Errors: FORBIDDEN for what somebody else has uploaded, without the permission DELETE on FILE of the scope ALL.
     async fn file_delete(
         &self,
         ctx: &Context<'_>,
@@ -294,17 +294,18 @@ pub fn media_type(given: &str) -> String {
     given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// A file of the caller's own, locked.
-async fn own(tx: &mut Tx, id: Id<File>, action: Action) -> Result<File, Stop> {
+/// A file of a member whom the caller's permission reaches, locked.
+async fn reached(tx: &mut Tx, id: Id<File>, action: Action) -> Result<File, Stop> {
     let file: File = write::lock(tx, id.0, action, DeletedRecords::Exclude, None).await?;
-    if file.created_by.map(|by| by.0) != Some(tx.scope.actor.member) {
-        return Err(crate::Error::forbidden("Only who has uploaded a file completes or deletes it.").into());
+    let reach = tx.scope.actor.demand(Resource::File, action)?;
+    if !tx.scope.actor.reaches(reach, file.created_by.map(|by| by.0)) {
+        return Err(Error::forbidden("Only who has uploaded a file does this; who may delete all also deletes.").into());
     }
     Ok(file)
 }
 
 async fn complete(tx: &mut Tx, id: Id<File>) -> Result<File, Stop> {
-    let old = own(tx, id, Action::Create).await?;
+    let old = reached(tx, id, Action::Create).await?;
     if old.state == FileState::Ready {
         return Ok(old);
     }
@@ -357,7 +358,7 @@ async fn complete(tx: &mut Tx, id: Id<File>) -> Result<File, Stop> {
 }
 
 async fn delete(tx: &mut Tx, id: Id<File>) -> Result<File, Stop> {
-    let old = own(tx, id, Action::Delete).await?;
+    let old = reached(tx, id, Action::Delete).await?;
     let organization = tx.scope.actor.organization;
     let gone = diesel::delete(files::table.find((organization, id.0))).returning(files::object);
     let object: Option<String> = gone.get_result(tx.conn()).await.map_err(|fault| match fault {

@@ -21,7 +21,7 @@ pub struct Organization {
     pub time_zone: String,
     /// The currency of amounts that name none: a code of ISO 4217.
     pub currency: String,
-    /// Days in which deleted records can be restored.
+    /// Days in which deleted records can be restored, and for which unused files of removed members are kept.
     pub retention_days: i32,
     /// How long messages are kept, by the kind of their conversation.
     #[diesel(embed)]

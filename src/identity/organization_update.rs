@@ -36,7 +36,7 @@ pub struct OrganizationUpdateInput {
     time_zone: Option<String>,
     /// The currency of amounts that name none: a code of ISO 4217. Amounts that are stored keep theirs.
     currency: Option<String>,
-    /// Days in which deleted records can be restored: 1 to 3650.
+    /// Days in which deleted records can be restored, and for which unused files of removed members are kept: 1 to 3650.
     retention_days: Option<i32>,
     /// How long messages are kept. What is older is removed for good within an hour of the change.
     message_retention: Option<MessageRetentionInput>,

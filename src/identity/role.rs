@@ -4,7 +4,7 @@
 //! talks with), `team` also what is owned by those who report to it and by members of the teams that it leads, `all`
 //! everything in the organization, `-` nothing. CREATE within `own` or `team` is for an owner within that reach.
 //! Conversations are `own` for everybody, the owner included: only who takes part may read. So are files: only who uploaded
-//! one may, and who reads what it belongs to.
+//! one may, and who reads what it belongs to. Who may delete `all` files sees what they are called while they belong to nothing.
 
 use crate::kit::permission::{Action, Permissions, Reach, Resource, Role};
 
@@ -43,7 +43,7 @@ pub fn scopes(resource: Resource, action: Action) -> &'static [Reach] {
         (_, _, Some(Reach::Own)) => &[Reach::Own],
         (Account | Contact | Lead, Import | Manage, _) => &[Reach::All],
         (Account | Contact | Lead, _, _) => &[Reach::Own, Reach::Team, Reach::All],
-        (Member, Read, _) | (ApiKey, _, _) | (Emoji, Delete, _) => &[Reach::Own, Reach::All],
+        (Member, Read, _) | (ApiKey, _, _) | (File | Emoji, Delete, _) => &[Reach::Own, Reach::All],
         _ => &[Reach::All],
     }
 }
@@ -63,7 +63,7 @@ const OWNER: Permissions = Permissions::table([
     /* AUDIT   */"all  -      -      -      -     -      -       all    -      -",
     /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
     /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
-    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* FILE    */"own  own    -      all    -     -      -       -      -      -",
     /* EMOJI   */"all  all    -      all    all   -     -       -      -      -",
 ]);
 
@@ -82,7 +82,7 @@ const ADMIN: Permissions = Permissions::table([
     /* AUDIT   */"all  -      -      -      -     -      -       all    -      -",
     /* ROLE    */"all  all    all    all    -     -      -       -      -      -",
     /* TEAM    */"all  all    all    all    -     -      -       -      -      -",
-    /* FILE    */"own  own    -      own    -     -      -       -      -      -",
+    /* FILE    */"own  own    -      all    -     -      -       -      -      -",
     /* EMOJI   */"all  all    -      all    all   -     -       -      -      -",
 ]);
 

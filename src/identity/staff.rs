@@ -149,9 +149,10 @@ impl StaffMutation {
 
     /// Removes a member from the organization: their sessions end within a second, and they get in again only by an
     /// invitation. Their account at this server stays, as does all that they own and wrote here: records keep their
-    /// owner until they are given to somebody else, those who reported to them still do. They leave their teams, and those
-    /// that they led have no leader. Groups and channels that only they own get another owner a moment later. To the only
-    /// owner it cannot be done (STATE_INVALID); other owners may remove themselves.
+    /// owner until they are given to somebody else, those who reported to them still do. Files of theirs that belong to nothing
+    /// go `retentionDays` later. They leave their teams, and those that they led have no leader. Groups and channels that only
+    /// they own get another owner a moment later. To the only owner it cannot be done (STATE_INVALID); other owners may remove
+    /// themselves.
     ///
     /// Errors: FORBIDDEN without the permission to delete members, and for a member who may more than you.
     async fn member_remove(

@@ -1,4 +1,5 @@
-//! All organizations, one after the other, for upkeep. Invariant: one that fails keeps no other waiting.
+//! Organizations as upkeep looks after them: one after the other, and how long each keeps what is gone. Invariant: one that fails
+//! keeps no other waiting.
 
 use super::failures::Failures;
 use crate::{
@@ -6,6 +7,7 @@ use crate::{
     error::{Error, Result},
     schema::organizations,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::{Stream, TryStreamExt, stream};
@@ -30,6 +32,13 @@ pub async fn in_turn<F: Future<Output = Result<()>>>(
         failures.note("an organization", organization, work(organization).await);
     }
     failures.end()
+}
+
+/// What is gone from before this moment need not be kept any more: the organization's `retentionDays` ago. None: it is gone itself.
+pub async fn kept_since(app: &App, organization: Uuid) -> Result<Option<DateTime<Utc>>> {
+    let days = organizations::table.find(organization).select(organizations::retention_days);
+    let days: Option<i32> = days.first(&mut *app.database.of(organization).await?).await.optional()?;
+    Ok(days.map(|days| Utc::now() - TimeDelta::days(days.into())))
 }
 
 /// Read in pages.

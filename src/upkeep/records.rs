@@ -10,17 +10,15 @@ use crate::{
     graphql::TABLES,
     kit::{
         entity::{self, Entity},
-        organizations::each_organization,
+        organizations::{each_organization, kept_since},
         sql::Sql,
         table::{Column, Table},
         value::Bind,
         write,
     },
     platform::jobs::{Failure, Job, Run},
-    schema::organizations,
 };
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::prelude::*;
+use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -48,10 +46,7 @@ impl Run<Arc<App>> for PurgeRecords {
 
 /// Removes deleted records whose time to be restored is over, of one organization.
 pub async fn purge_all(app: &App, organization: Uuid) -> Result<()> {
-    let days = organizations::table.find(organization).select(organizations::retention_days);
-    let days: Option<i32> = days.first(&mut *app.database.of(organization).await?).await.optional()?;
-    let Some(days) = days else { return Ok(()) };
-    let before = Utc::now() - TimeDelta::days(days.into());
+    let Some(before) = kept_since(app, organization).await? else { return Ok(()) };
     // Those that refer to others first.
     purge::<Lead>(app, organization, before).await?;
     purge::<Contact>(app, organization, before).await?;

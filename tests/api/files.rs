@@ -246,8 +246,8 @@ async fn a_url_is_good_for_what_it_was_made_for() {
         "the wall stands behind the signature"
     );
 
-    // Nobody but Ada sees it, in her organization or another.
-    let cy = server.member(&ada, "admin", None).await;
+    // Nobody but Ada sees it, in her organization or another, save for those who may delete all files.
+    let cy = server.member(&ada, "manager", None).await;
     for other in [&*bob, &*cy] {
         let seen = server
             .graphql(

@@ -19,6 +19,7 @@ mod crm;
 mod crm_feed;
 mod devices;
 mod files;
+mod files_of_others;
 mod floor;
 mod http;
 mod idempotency;

@@ -184,8 +184,8 @@ impl<'a> Stage<'a> {
         let word = format!("f{nonce}");
         let file = upload(&world, server, &word).await;
         world.ids.insert("File".to_owned(), vec![file]);
-        // Whatever the role: until it belongs to something it is for who has uploaded it.
-        others.push((word, false));
+        // Until it belongs to something it is for who has uploaded it, and for who may delete all.
+        others.push((word, permissions.reach(Resource::File, Action::Delete) == Some(Reach::All)));
         let word = format!("u{nonce}");
         let made = world
             .ask(
