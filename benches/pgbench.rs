@@ -38,6 +38,7 @@ pub async fn load(
         .output()
         .await
         .expect("pgbench is installed");
+    database.settle().await;
     // Its backends end after it: their time counts once the postmaster has seen them end.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let said = String::from_utf8_lossy(&output.stdout);

@@ -11,8 +11,8 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Events that are read at once: what follows from them must not be too much for a transaction.
-const PAGE: u32 = 50;
+/// Events that are read at once, of all streams together: what follows from them must not be too much for a transaction.
+const PAGE: usize = 50;
 /// Streams that are named at once as not read to their end.
 const STREAMS: u32 = 500;
 
@@ -61,8 +61,8 @@ struct Behind {
 }
 
 impl Follower {
-    /// The beginning of what lies behind the places in these streams, by stream and in order; the places are held until the
-    /// transaction ends. `payload_of`: the kinds of events whose payload is read along.
+    /// The beginning of what lies behind the places in these streams, of each its share, by stream and in order; the places are
+    /// held until the transaction ends. `payload_of`: the kinds of events whose payload is read along.
     pub async fn read(self, conn: &mut AsyncPgConnection, streams: &[Uuid], payload_of: &[&str]) -> Result<Vec<Heard>> {
         let mut places = self.hold(conn, streams).await?;
         if places.len() < streams.len() {
@@ -85,8 +85,8 @@ impl Follower {
         sql.bind(Bind::Texts(Some(payload_of.iter().map(|&kind| kind.into()).collect())));
         sql.push(") THEN payload END AS payload FROM events WHERE organization_id = ");
         sql.bind(Bind::Uuid(Some(self.organization)));
-        sql.push(" AND stream_id = p.stream AND seq > p.seq ORDER BY seq LIMIT ").number(PAGE);
-        sql.push(") e ORDER BY e.stream_id, e.seq LIMIT ").number(PAGE);
+        sql.push(" AND stream_id = p.stream AND seq > p.seq ORDER BY seq LIMIT ");
+        sql.bind(Bind::BigInt(i64::try_from(share(streams)).ok())).push(") e ORDER BY e.stream_id, e.seq");
         Ok(sql.load(conn).await?)
     }
 
@@ -135,10 +135,18 @@ impl Follower {
     }
 }
 
+/// How many events are read at once of each of these streams. All of one and then of the next would be to read far more of a
+/// log that is far ahead than fits.
+fn share(streams: &[Uuid]) -> usize {
+    PAGE.checked_div(streams.len()).unwrap_or_default().max(1)
+}
+
 /// Those of the streams of which there may be something behind `heard`, the beginning of the so many events that were read.
 pub fn unfinished(streams: &[Uuid], heard: &[Heard], read: usize) -> Vec<Uuid> {
-    match heard.last().filter(|_| heard.len() < read || read >= PAGE as usize) {
-        Some(last) => streams.iter().copied().filter(|stream| *stream >= last.stream_id).collect(),
-        None => Vec::new(),
-    }
+    let mut counts: BTreeMap<Uuid, usize> = BTreeMap::new();
+    heard.iter().for_each(|event| *counts.entry(event.stream_id).or_default() += 1);
+    let cut = heard.last().filter(|_| heard.len() < read).map(|last| last.stream_id);
+    let is_whole = |stream: &Uuid| counts.get(stream).is_none_or(|count| *count < share(streams));
+    let is_cut = |stream: &Uuid| cut.is_some_and(|cut| *stream >= cut);
+    streams.iter().copied().filter(|stream| is_cut(stream) || !is_whole(stream)).collect()
 }

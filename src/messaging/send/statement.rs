@@ -50,24 +50,38 @@ pub fn insertion(first: &Outgoing, rest: &[Outgoing]) -> Result<Sql> {
     let number = |number: usize| Bind::BigInt(i64::try_from(number).ok());
     let count = number(all().count());
 
-    let mut sql = Sql::new("WITH given AS MATERIALIZED (");
+    // Of one message, as most are, nothing is put aside that the parts can have from each other.
+    let one = rest.is_empty();
+    let mut sql = Sql::new(if one { "WITH given AS NOT MATERIALIZED (" } else { "WITH given AS MATERIALIZED (" });
     push_given(first, rest, &mut sql)?;
+    if !one {
+        sql.push(
+            "
+            ), seats AS MATERIALIZED (
+              SELECT s.id, s.last_read_seq, (SELECT max(n) FROM given g WHERE g.member = s.member_id) AS n
+              FROM participants s WHERE s.left_at IS NULL AND s.organization_id = ",
+        );
+        sql.bind(id(organization)).push(" AND s.conversation_id = ").bind(id(conversation));
+        sql.push(" AND s.member_id = ANY(").bind(Bind::Uuids(senders.clone())).push(")");
+    }
     sql.push(
         "
-        ), seats AS MATERIALIZED (
-          SELECT p.id, p.member_id, p.last_read_seq, (SELECT max(n) FROM given g WHERE g.member = p.member_id) AS n
-          FROM participants p WHERE p.left_at IS NULL AND p.organization_id = ",
-    );
-    sql.bind(id(organization)).push(" AND p.conversation_id = ").bind(id(conversation)).push(" AND p.member_id = ANY(");
-    sql.bind(Bind::Uuids(senders.clone())).push(
-        ")
         ), place AS (
           UPDATE conversations c SET last_seq = c.last_seq + ",
     );
     sql.bind(count.clone()).push(", last_message_at = greatest(c.last_message_at, ");
-    sql.bind(Bind::Time(Some(first.message.created_at.0))).push(") WHERE c.organization_id = ").bind(id(organization));
-    sql.push(" AND c.id = ").bind(id(conversation)).push(" AND c.archived_at IS NULL AND ").push(block::OPEN);
-    sql.push(" AND (SELECT count(*) FROM seats) = ").bind(number(senders.len()));
+    sql.bind(Bind::Time(Some(first.message.created_at.0))).push(if one { ") FROM participants s" } else { ")" });
+    sql.push(" WHERE c.organization_id = ").bind(id(organization)).push(" AND c.id = ").bind(id(conversation));
+    sql.push(" AND c.archived_at IS NULL AND ").push(block::OPEN);
+    if one {
+        sql.push(
+            " AND s.organization_id = c.organization_id AND s.conversation_id = c.id AND s.left_at IS NULL
+              AND s.member_id = ",
+        );
+        sql.bind(id(first.actor.member));
+    } else {
+        sql.push(" AND (SELECT count(*) FROM seats) = ").bind(number(senders.len()));
+    }
     if all().any(|outgoing| outgoing.message.client_id.is_some()) {
         sql.push(
             " AND NOT EXISTS (SELECT FROM given g JOIN messages m ON m.sender_id = g.member AND m.client_id = g.client_id
@@ -88,8 +102,17 @@ pub fn insertion(first: &Outgoing, rest: &[Outgoing]) -> Result<Sql> {
     if !first.along.files.is_empty() {
         attachment::push_attachable(&first.actor, &first.along.files, &mut sql);
     }
-    sql.push(" RETURNING c.organization_id, c.id, c.last_seq - ").bind(count.clone()).push(
-        " AS before, c.last_message_at AS at
+    sql.push(" RETURNING c.organization_id, c.id, c.last_seq - ").bind(count.clone());
+    sql.push(" AS before, c.last_message_at AS at");
+    if one {
+        sql.push(
+            ", s.id AS seat, s.last_read_seq
+            ), seats AS (
+              SELECT seat AS id, last_read_seq, 1::bigint AS n FROM place",
+        );
+    }
+    sql.push(
+        "
         ), sender AS (
           UPDATE participants p SET read_seq = place.before + seats.n, read_at = place.at,
             delivered_seq = place.before + seats.n, delivered_at = place.at, last_read_seq = place.before + seats.n,
@@ -141,8 +164,11 @@ pub fn insertion(first: &Outgoing, rest: &[Outgoing]) -> Result<Sql> {
     }
     sql.push(
         "wanted AS (
-          SELECT organization_id AS organization, conversation_id AS stream, 'conversation' AS kind, count(*) AS count
-          FROM sent GROUP BY organization_id, conversation_id
+          SELECT organization_id AS organization, conversation_id AS stream, 'conversation' AS kind, ",
+    );
+    sql.bind(count.clone()).push("::bigint AS count FROM sent");
+    sql.push(if one { "" } else { " GROUP BY organization_id, conversation_id" }).push(
+        "
         ), change AS (
           SELECT place.id AS stream, ",
     );
