@@ -11,7 +11,8 @@ use crate::{
     events::{After, Cursor, Delivery, Event, StreamId},
 };
 use async_graphql::{
-    Context, ContextSelectionSet, OutputType, Positioned, ServerResult, SimpleObject, parser::types::Field, registry::Registry,
+    Context, ContextSelectionSet, OutputType, Positioned, ServerResult, SimpleObject, parser::types::Field,
+    registry::Registry,
 };
 use bytes::Bytes;
 use diesel::{

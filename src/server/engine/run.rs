@@ -15,7 +15,8 @@ use crate::{
     server::documents::Documents,
 };
 use async_graphql::{
-    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationMode, Value,
+    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationMode,
+    Value,
 };
 use futures_util::{
     FutureExt, StreamExt,

@@ -268,6 +268,8 @@ async fn who_reads_too_slowly_keeps_no_place_and_gets_no_file_that_looks_whole()
         () = trickle(&mut slow) => {}
         () = until("a place", async || (fetch(&theirs).await.status() == StatusCode::OK).then_some(())) => {}
     }
+    // The other one's time is over as well by then.
+    sleep(Duration::from_millis(1500)).await;
     for mut wire in slow {
         let mut rest = Vec::new();
         let read = timeout(Duration::from_secs(10), wire.read_to_end(&mut rest)).await;

@@ -124,6 +124,14 @@ fn emphasised(pieces: &[Piece]) -> String {
     }
     let mut out = String::with_capacity(pieces.len() + 8);
     for (piece, doubled) in pieces.iter().zip(doubled) {
+        // Two pieces make no mention together, nor do two letters between which there was nothing to see.
+        let completes = match piece {
+            Piece::Letter(letter) => *letter == '@',
+            Piece::Whole(text) => text.starts_with('@'),
+        };
+        if completes && out.ends_with('<') {
+            out.push('\u{2060}');
+        }
         match piece {
             Piece::Letter(letter) => {
                 out.push(*letter);
@@ -131,13 +139,7 @@ fn emphasised(pieces: &[Piece]) -> String {
                     out.push(*letter);
                 }
             }
-            Piece::Whole(text) => {
-                // Two pieces make no mention together.
-                if out.ends_with('<') && text.starts_with('@') {
-                    out.push('\u{2060}');
-                }
-                out.push_str(text);
-            }
+            Piece::Whole(text) => out.push_str(text),
         }
     }
     out
@@ -280,6 +282,7 @@ mod tests {
             "<@#1",
             "&lt;<!x|@channel>&gt;",
             "&lt;<@U9|channel>&gt;",
+            "<&lt;<>@",
         ] {
             assert!(!markdown(text, &people()).contains("<@"), "{text}: {}", markdown(text, &people()));
         }

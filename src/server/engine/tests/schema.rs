@@ -5,8 +5,8 @@ use crate::{
     kit::feed::{Feed, Told, feed},
 };
 use async_graphql::{
-    Context, ID, InputObject, InputValueError, InputValueResult, Interface, MaybeUndefined, Object, OneofObject, Scalar,
-    ScalarType, SimpleObject, Subscription, Union, Value as Const,
+    Context, ID, InputObject, InputValueError, InputValueResult, Interface, MaybeUndefined, Object, OneofObject,
+    Scalar, ScalarType, SimpleObject, Subscription, Union, Value as Const,
 };
 use futures_util::{Stream, StreamExt, stream};
 use std::{
