@@ -172,7 +172,7 @@ impl AuditQuery {
             preload_one::<Member>(scope, &*scope.reader().await?, &below, "actor", actors).await?;
             Ok(Some(listing))
         };
-        Box::pin(or_null(ctx, asked)).await
+        or_null(ctx, asked).await
     }
 }
 

@@ -67,10 +67,10 @@ impl AuditMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What to export.")] input: AuditExportInput,
     ) -> Option<AuditExportPayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let granted = export::grant(ctx, async move |tx| grant(tx, input)).await?;
             Ok(Some(AuditExportPayload { granted, query: Query::default() }))
-        }))
+        })
         .await
     }
 }

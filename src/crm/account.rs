@@ -102,24 +102,24 @@ impl Rules for Account {
 impl Computed<'_, Account> {
     /// The accounts above this one, the nearest first, as far as you may see them.
     async fn ancestors(&self, ctx: &Context<'_>) -> Option<Vec<Arc<Account>>> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             let conn = scope.reader().await?;
             let ids = tree::above::<Account>(&conn, Account::PARENT_ID, scope.actor.organization, self.id.0).await?;
             in_order(scope, &conn, ids.into_iter().skip(1)).await.map(Some)
-        }))
+        })
         .await
     }
 
     /// The accounts below this one, level by level, as far as you may see them; at most 1 000.
     async fn descendants(&self, ctx: &Context<'_>) -> Option<Vec<Arc<Account>>> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             let conn = scope.reader().await?;
             let organization = scope.actor.organization;
             let ids = tree::below::<Account>(&conn, Account::PARENT_ID, organization, self.id.0, MOST_BELOW).await?;
             in_order(scope, &conn, ids.into_iter()).await.map(Some)
-        }))
+        })
         .await
     }
 }

@@ -360,7 +360,8 @@ struct Subscriber {
 
 impl Subscriber {
     fn deliveries(self) -> BoxStream<'static, Result<Delivery>> {
-        stream::unfold(Some(self), async |subscriber| {
+        // In a box, as it is moved into each wait and back.
+        stream::unfold(Some(Box::new(self)), async |subscriber| {
             let mut subscriber = subscriber?;
             match subscriber.next().await {
                 Some(event) => Some((Ok(Delivery::Event(event)), Some(subscriber))),

@@ -133,12 +133,12 @@ impl UploadMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What is about to be uploaded.")] input: UploadCreateInput,
     ) -> Option<UploadCreatePayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             let Outcome { record: file, errors } = write::one(scope, async |tx| create(tx, input).await).await?;
             let upload = file.as_ref().and_then(|file| request(scope, file));
             Ok(Some(UploadCreatePayload { file, upload, user_errors: errors, query: Default::default() }))
-        }))
+        })
         .await
     }
 
@@ -169,7 +169,7 @@ impl UploadMutation {
 }
 
 async fn change(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<File, Stop>) -> Option<FilePayload> {
-    Box::pin(or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) })).await
+    or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) }).await
 }
 
 fn request(scope: &Scope, file: &File) -> Option<UploadRequest> {

@@ -189,12 +189,12 @@ impl ApiKeyMutation {
 }
 
 async fn run(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<ApiKey, Stop>) -> Option<ApiKeyPayload> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         scope.actor.session()?;
         let Outcome { record, errors } = written(scope, write).await?;
         Ok(Some(ApiKeyPayload { api_key: record, user_errors: errors, query: Default::default() }))
-    }))
+    })
     .await
 }
 
@@ -203,7 +203,7 @@ async fn reveal(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<(ApiKey, String), Stop>,
 ) -> Option<ApiKeySecretPayload> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         demand_recent_proof(scope).await?;
         // Before anything is written, so that no copy of the answer is kept whatever happens.
@@ -216,7 +216,7 @@ async fn reveal(
         })
         .await?;
         Ok(Some(ApiKeySecretPayload { api_key: record, key, user_errors: errors, query: Default::default() }))
-    }))
+    })
     .await
 }
 

@@ -67,10 +67,10 @@ impl EmailChangeMutation {
         #[graphql(desc = "The new address.")] input: EmailChangeInput,
     ) -> Option<EmailChangePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let user_errors = ask(ctx.scope()?, &input.email).await?.into();
                 Ok(EmailChangePayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

@@ -69,14 +69,14 @@ impl EmailVerificationMutation {
         #[graphql(desc = "What came by mail.")] input: EmailVerifyInput,
     ) -> Option<EmailVerifyPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let (email, user_errors) = match verify(caller.app(), caller.request(), &input.token).await? {
                     Ok(email) => (Some(email), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
                 Ok(EmailVerifyPayload { email, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -87,10 +87,10 @@ impl EmailVerificationMutation {
     /// Errors: UNAUTHENTICATED; RATE_LIMITED after some within a minute.
     async fn email_verification_resend(&self, ctx: &Context<'_>) -> Option<EmailVerificationResendPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let user_errors = resend(ctx.scope()?).await?.into();
                 Ok(EmailVerificationResendPayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

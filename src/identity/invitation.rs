@@ -143,10 +143,10 @@ async fn change(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Invitation, Stop>,
 ) -> Option<InvitationPayload> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let Outcome { record, errors } = write::one(scope(ctx)?, write).await?;
         Ok(Some(InvitationPayload { invitation: record, user_errors: errors, query: Default::default() }))
-    }))
+    })
     .await
 }
 

@@ -118,13 +118,13 @@ impl InvitationAcceptMutation {
         #[graphql(desc = "Who accepts which invitation.")] input: InvitationAcceptInput,
     ) -> Option<InvitationAcceptPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let (organization, session, user_errors) = match Box::pin(accept(ctx.caller()?, input)).await? {
                     Ok((organization, session)) => (Some(organization), session, Vec::new()),
                     Err(errors) => (None, None, errors.into()),
                 };
                 Ok(InvitationAcceptPayload { organization, session, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

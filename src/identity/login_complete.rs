@@ -83,14 +83,14 @@ impl LoginCompleteMutation {
         #[graphql(desc = "The code.")] input: LoginCompleteInput,
     ) -> Option<LoginCompletePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let (session, user_errors) = match complete(caller.app(), caller.request(), input).await? {
                     Ok(session) => (Some(session), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
                 Ok(LoginCompletePayload { session, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

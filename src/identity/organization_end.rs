@@ -87,7 +87,7 @@ impl OrganizationEndMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "That it is meant.")] input: OrganizationDeleteInput,
     ) -> Option<OrganizationDeletePayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             demand_recent_proof(scope).await?;
             let mut tx = scope.begin().await?;
@@ -98,7 +98,7 @@ impl OrganizationEndMutation {
             };
             scope.app.standings.forget(scope.actor.organization);
             Ok(Some(OrganizationDeletePayload { purge_at, user_errors, query: Default::default() }))
-        }))
+        })
         .await
     }
 
@@ -112,7 +112,7 @@ impl OrganizationEndMutation {
         #[graphql(desc = "The token of the mail.")] input: OrganizationRestoreInput,
     ) -> Option<OrganizationPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let organization = restore(caller.app(), caller.request(), &input.token).await?;
                 let mut errors = UserErrors::new();
@@ -121,7 +121,7 @@ impl OrganizationEndMutation {
                     errors.add("token", UserErrorCode::Invalid, message);
                 }
                 Ok(OrganizationPayload { organization, user_errors: errors.into(), query: Default::default() })
-            }
+            })
             .await,
         )
     }

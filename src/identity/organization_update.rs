@@ -72,7 +72,7 @@ impl OrganizationUpdateMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What becomes different.")] input: OrganizationUpdateInput,
     ) -> Option<OrganizationPayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             let mut tx = scope.begin().await?;
             let result = update(&mut tx, input).await;
@@ -82,7 +82,7 @@ impl OrganizationUpdateMutation {
             };
             scope.app.standings.forget(scope.actor.organization);
             Ok(Some(OrganizationPayload { organization, user_errors: errors, query: Default::default() }))
-        }))
+        })
         .await
     }
 }

@@ -100,7 +100,7 @@ impl OwnSessionQuery {
     ///
     /// Errors: UNAUTHENTICATED.
     async fn sessions(&self, ctx: &Context<'_>) -> Option<Vec<Session>> {
-        Box::pin(or_null(ctx, async { list(scope(ctx)?).await.map(Some) })).await
+        or_null(ctx, async { list(scope(ctx)?).await.map(Some) }).await
     }
 }
 
@@ -119,10 +119,10 @@ impl OwnSessionMutation {
         #[graphql(desc = "Which session.")] input: SessionRevokeInput,
     ) -> Option<SessionRevokePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let user_errors = revoke(ctx.scope()?, input.id.0).await?.into();
                 Ok(SessionRevokePayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -133,10 +133,10 @@ impl OwnSessionMutation {
     /// Errors: UNAUTHENTICATED.
     async fn logout_everywhere(&self, ctx: &Context<'_>) -> Option<LogoutEverywherePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 logout_everywhere(ctx.scope()?).await?;
                 Ok(LogoutEverywherePayload { user_errors: Vec::new(), query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -152,13 +152,13 @@ impl OwnSessionMutation {
         #[graphql(desc = "Where to go on.")] input: OrganizationSwitchInput,
     ) -> Option<OrganizationSwitchPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let (session, user_errors) = match switch(ctx.scope()?, &input.organization).await? {
                     Ok(session) => (Some(session), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
                 Ok(OrganizationSwitchPayload { session, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

@@ -61,10 +61,10 @@ impl PasswordChangeMutation {
         #[graphql(desc = "The password before and after.")] input: PasswordChangeInput,
     ) -> Option<PasswordChangePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let user_errors = change(ctx.scope()?, input).await?.into();
                 Ok(PasswordChangePayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

@@ -81,11 +81,11 @@ impl PasswordResetMutation {
         #[graphql(desc = "Who forgot the password.")] input: PasswordForgotInput,
     ) -> Option<PasswordForgotPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let user_errors = forgot(caller.app(), caller.request(), &input.email).await?.into();
                 Ok(PasswordForgotPayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -101,11 +101,11 @@ impl PasswordResetMutation {
         #[graphql(desc = "The new password.")] input: PasswordResetInput,
     ) -> Option<PasswordResetPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let user_errors = reset(caller.app(), caller.request(), input).await?.into();
                 Ok(PasswordResetPayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

@@ -85,13 +85,13 @@ impl ProfileMutation {
         #[graphql(desc = "What changes.")] input: ProfileUpdateInput,
     ) -> Option<ProfileUpdatePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let (user, user_errors) = match update(ctx.scope()?, input).await? {
                     Ok(user) => (Some(user), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
                 Ok(ProfileUpdatePayload { user, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

@@ -80,14 +80,14 @@ impl RegisterMutation {
         #[graphql(desc = "Who registers, and what they found.")] input: RegisterInput,
     ) -> Option<RegisterPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let (session, user_errors) = match register(caller.app(), caller.request(), input).await? {
                     Ok(session) => (Some(session), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
                 Ok(RegisterPayload { session, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

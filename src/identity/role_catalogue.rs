@@ -68,7 +68,7 @@ impl RoleQuery {
     ///
     /// Errors: FORBIDDEN without the permission READ on ROLE.
     async fn roles(&self, ctx: &Context<'_>) -> Option<Vec<AvailableRole>> {
-        Box::pin(or_null(ctx, async { all(scope(ctx)?).await.map(Some) })).await
+        or_null(ctx, async { all(scope(ctx)?).await.map(Some) }).await
     }
 
     /// Everything that a role can be allowed, by kind of record: what `roleCreate` and `roleUpdate` accept.

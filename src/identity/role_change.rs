@@ -131,12 +131,12 @@ async fn change(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<CustomRole, Stop>,
 ) -> Option<RolePayload> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         let Outcome { record, errors } = write::one(scope, write).await?;
         forget_all(scope, &errors);
         Ok(Some(RolePayload { role: record, user_errors: errors, query: Default::default() }))
-    }))
+    })
     .await
 }
 

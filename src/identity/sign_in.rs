@@ -107,14 +107,14 @@ impl SignInMutation {
         #[graphql(desc = "Who signs in.")] input: LoginInput,
     ) -> Option<LoginPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let (session, two_factor, user_errors) = match login(caller.app(), caller.request(), input).await? {
                     Ok(session) => (Some(session), None, Vec::new()),
                     Err(Halt { user_errors, two_factor }) => (None, two_factor, user_errors.into()),
                 };
                 Ok(LoginPayload { session, two_factor, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -130,7 +130,7 @@ impl SignInMutation {
         #[graphql(desc = "The refresh token.")] input: SessionRefreshInput,
     ) -> Option<SessionRefreshPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let app = caller.app();
                 allow_refresh(app, caller.request()).await?;
@@ -149,7 +149,7 @@ impl SignInMutation {
                     forget_cookie(caller.request());
                 }
                 Ok(SessionRefreshPayload { session, user_errors: errors.into(), query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -160,11 +160,11 @@ impl SignInMutation {
     /// Errors: UNAUTHENTICATED.
     async fn logout(&self, ctx: &Context<'_>) -> Option<LogoutPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 logout(ctx.scope()?).await?;
                 forget_cookie(ctx.caller()?.request());
                 Ok(LogoutPayload { user_errors: Vec::new(), query: Default::default() })
-            }
+            })
             .await,
         )
     }

@@ -80,7 +80,7 @@ impl SignInLogQuery {
         #[graphql(desc = "How many: 0 to 100, 25 unless said otherwise.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to go on.")] after: Option<String>,
     ) -> Option<Listing<SignIn>> {
-        Box::pin(or_null(ctx, async { own(scope(ctx)?, first, after.as_deref()).await.map(Some) })).await
+        or_null(ctx, async { own(scope(ctx)?, first, after.as_deref()).await.map(Some) }).await
     }
 }
 

@@ -172,19 +172,19 @@ impl StaffMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Who becomes an owner.")] input: OwnershipTransferInput,
     ) -> Option<MemberPayload> {
-        Box::pin(or_null(ctx, async { demand_recent_proof(scope(ctx)?).await.map(Some) })).await?;
+        or_null(ctx, async { demand_recent_proof(scope(ctx)?).await.map(Some) }).await?;
         change(ctx, async move |tx| transfer(tx, input).await).await
     }
 }
 
 async fn change(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<Member, Stop>) -> Option<MemberPayload> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         let Outcome { record, errors } = write::one(scope, write).await?;
         // Also of those whose team they are in.
         forget_all(scope, &errors);
         Ok(Some(MemberPayload { member: record, user_errors: errors, query: Default::default() }))
-    }))
+    })
     .await
 }
 

@@ -58,10 +58,10 @@ impl StepUpMutation {
         #[graphql(desc = "The proof.")] input: ReauthenticateInput,
     ) -> Option<ReauthenticatePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let user_errors = reauthenticate(ctx.scope()?, &input).await?.into();
                 Ok(ReauthenticatePayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

@@ -148,12 +148,12 @@ async fn change<P: From<Outcome<Team>>>(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Team, Stop>,
 ) -> Option<P> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         let outcome = write::one(scope, write).await?;
         forget_all(scope, &outcome.errors);
         Ok(Some(outcome.into()))
-    }))
+    })
     .await
 }
 

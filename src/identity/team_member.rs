@@ -101,7 +101,7 @@ async fn change(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Option<TeamMember>, Stop>,
 ) -> Option<TeamMemberPayload> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         let mut tx = scope.begin().await?;
         let result = write(&mut tx).await;
@@ -111,7 +111,7 @@ async fn change(
         };
         forget_all(scope, &user_errors);
         Ok(Some(TeamMemberPayload { team_member, user_errors, query: Default::default() }))
-    }))
+    })
     .await
 }
 

@@ -89,14 +89,14 @@ impl TwoFactorMutation {
     /// five minutes ago who they are; RATE_LIMITED.
     async fn two_factor_begin(&self, ctx: &Context<'_>) -> Option<TwoFactorBeginPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let (made, user_errors) = told(begin(ctx.scope()?).await?);
                 let (secret, uri, qr_svg) = match made {
                     Some(made) => (Some(made.secret), Some(made.uri), Some(made.qr)),
                     None => (None, None, None),
                 };
                 Ok(TwoFactorBeginPayload { secret, uri, qr_svg, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -113,10 +113,10 @@ impl TwoFactorMutation {
         #[graphql(desc = "That the authenticator has the secret.")] input: TwoFactorConfirmInput,
     ) -> Option<RecoveryCodesPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let (recovery_codes, user_errors) = told(confirm(ctx.scope()?, &input.code).await?);
                 Ok(RecoveryCodesPayload { recovery_codes, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -132,10 +132,10 @@ impl TwoFactorMutation {
         #[graphql(desc = "Who switches it off.")] input: TwoFactorDisableInput,
     ) -> Option<TwoFactorDisablePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let user_errors = disable(ctx.scope()?, &input.code).await?.into();
                 Ok(TwoFactorDisablePayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -146,10 +146,10 @@ impl TwoFactorMutation {
     /// five minutes ago who they are; RATE_LIMITED.
     async fn two_factor_recovery_codes_renew(&self, ctx: &Context<'_>) -> Option<RecoveryCodesPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let (recovery_codes, user_errors) = told(renew(ctx.scope()?).await?);
                 Ok(RecoveryCodesPayload { recovery_codes, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

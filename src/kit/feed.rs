@@ -223,19 +223,21 @@ pub fn shown<T: Send + 'static>(
         }
     };
     scope.loads.share();
-    let state = Some((scope, deliveries, resync, show));
-    stream::unfold(state, move |state| async move {
-        let (scope, mut deliveries, resync, mut show) = state?;
+    // In a box, as it is moved into each wait and back.
+    let state = Box::new((scope, deliveries, resync, show));
+    stream::unfold(Some(state), move |state| async move {
+        let mut state = state?;
         loop {
+            let (scope, deliveries, resync, show) = &mut *state;
             let delivery = deliveries.next().await?;
             // The selections of this event read anew: what an earlier one fetched may be out of date.
             scope.loads.clear();
             return match show(delivery) {
                 Ok(Shown::Nothing) => continue,
-                Ok(Shown::Event(item)) => Some((Ok(item), Some((scope, deliveries, resync, show)))),
+                Ok(Shown::Event(item)) => Some((Ok(item), Some(state))),
                 Ok(Shown::Last(item)) => Some((Ok(item), None)),
                 Ok(Shown::Resync) => {
-                    let required = Box::pin(resync_from(&scope, stream_id)).await;
+                    let required = Box::pin(resync_from(scope, stream_id)).await;
                     Some((required.map(|required| Told::Anew(resync(required))), None))
                 }
                 Err(fault) => Some((Err(fault), None)),

@@ -38,7 +38,7 @@ impl<E: Entity> History<'_, E> {
         #[graphql(desc = "The cursor of the last entry that you have, to read on behind it.")] after: Option<String>,
     ) -> Option<Vec<HistoryEntry>> {
         // In a box, as relations are: what it may wait for would weigh on every relation of every record.
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let asked = Asked::new(first, after.as_deref())?;
             let (scope, id) = (scope(ctx)?, self.0.id());
             let arguments = ctx.field().arguments().map_err(|fault| Error::bad_input(fault.message))?;
@@ -55,7 +55,7 @@ impl<E: Entity> History<'_, E> {
                 cursor.expect(event.stream_id())?;
             }
             events.iter().map(HistoryEntry::of::<E>).collect::<Result<_>>().map(Some)
-        }))
+        })
         .await
     }
 }

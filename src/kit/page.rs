@@ -166,8 +166,12 @@ impl<E: Entity> Connection<E> {
         if let Some(total) = self.page.total {
             return Ok(total);
         }
-        let conn = self.scope.reader().await?;
-        Ok(entity::count(&self.scope, &conn, &self.page.list).await?)
+        // In a box, as in `or_null`.
+        let counted = Box::pin(async {
+            let conn = self.scope.reader().await?;
+            entity::count(&self.scope, &conn, &self.page.list).await
+        });
+        Ok(counted.await?)
     }
 }
 

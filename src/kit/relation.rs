@@ -152,13 +152,22 @@ impl Scope {
 
 /// Runs a nullable field: a failure is reported at the field and the field is null, as the specification wants
 /// (the engine alone would null the parent).
-pub async fn or_null<T>(ctx: &Context<'_>, field: impl Future<Output = Result<Option<T>>>) -> Option<T> {
-    match field.await {
-        Ok(value) => value,
-        Err(fault) => {
-            let fault = async_graphql::Error::from(fault).into_server_error(ctx.item.pos);
-            ctx.add_error(ctx.set_error_path(fault));
-            None
+///
+/// The field is put into a box at once: without, the future of each root field is as large as the largest of them all, and is
+/// copied whole from one level of the engine to the next.
+pub fn or_null<T>(
+    ctx: &Context<'_>,
+    field: impl Future<Output = Result<Option<T>>>,
+) -> impl Future<Output = Option<T>> {
+    let field = Box::pin(field);
+    async move {
+        match field.await {
+            Ok(value) => value,
+            Err(fault) => {
+                let fault = async_graphql::Error::from(fault).into_server_error(ctx.item.pos);
+                ctx.add_error(ctx.set_error_path(fault));
+                None
+            }
         }
     }
 }
@@ -170,7 +179,7 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
         return found;
     }
     // In a box: a future is as large as the largest thing it may wait for, and is copied whole for each record.
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         let alike = scope.actor.may(E::table().resource, Action::Read) == Some(Reach::All);
         if alike && scope.loads.is_shared() {
@@ -178,7 +187,7 @@ pub async fn to_one<E: Entity>(ctx: &Context<'_>, id: Option<Uuid>) -> Option<Ar
         }
         let loader = scope.loader::<E>().ok_or_else(|| Error::ours("a loader of another type"))?;
         loader.load_one(id).await
-    }))
+    })
     .await
 }
 
@@ -198,7 +207,7 @@ pub async fn to_many<E: Entity>(
     there: &'static Column,
     args: ListArgs<E>,
 ) -> Option<Connection<E>> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         let arguments = ctx.field().arguments().map_err(|fault| Error::bad_input(fault.message))?;
         if let Some(page) = scope.loads.list(&(parent, E::table().name, there.name, argument_key(&arguments))) {
@@ -206,7 +215,7 @@ pub async fn to_many<E: Entity>(
         }
         let selections: Vec<_> = ctx.field().selection_set().collect();
         entity::list(scope, args, &selections, Some(names(there, parent))).await.map(Some)
-    }))
+    })
     .await
 }
 

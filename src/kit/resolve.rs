@@ -1,8 +1,5 @@
 //! What the root fields that `#[entity]` writes do. Invariant: a root field that fails is null and its error
 //! stands at its own path; the other root fields are untouched.
-//!
-//! Each future is in a box: without, the future of every root field is as large as the largest of them all, and is
-//! copied whole from one level of the engine to the next.
 
 use super::{
     aggregate::{self, Aggregate, GroupBy, Having},
@@ -31,11 +28,11 @@ pub fn selections<'a>(ctx: &'a Context<'_>) -> Vec<SelectionField<'a>> {
 }
 
 pub async fn one<E: Entity>(ctx: &Context<'_>, id: Uuid) -> Option<Arc<E>> {
-    Box::pin(or_null(ctx, async { entity::find(scope(ctx)?, id, &selections(ctx)).await })).await
+    or_null(ctx, async { entity::find(scope(ctx)?, id, &selections(ctx)).await }).await
 }
 
 pub async fn list<E: Entity>(ctx: &Context<'_>, args: ListArgs<E>) -> Option<Connection<E>> {
-    Box::pin(or_null(ctx, async { entity::list(scope(ctx)?, args, &selections(ctx), None).await.map(Some) })).await
+    or_null(ctx, async { entity::list(scope(ctx)?, args, &selections(ctx), None).await.map(Some) }).await
 }
 
 pub async fn aggregate<E: Entity, A: Aggregate<E>>(
@@ -46,14 +43,14 @@ pub async fn aggregate<E: Entity, A: Aggregate<E>>(
     first: Option<i32>,
 ) -> Option<A> {
     let aggregate = async { aggregate::aggregate::<E, A>(scope(ctx)?, filter, groups, having, first).await.map(Some) };
-    Box::pin(or_null(ctx, aggregate)).await
+    or_null(ctx, aggregate).await
 }
 
 pub async fn write<E: Writable, P: From<Outcome<E>>>(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<E, Stop>,
 ) -> Option<P> {
-    Box::pin(or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) })).await
+    or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) }).await
 }
 
 /// As `write`, of a write that answers the id of a record, which is read anew behind it with what is selected of it. Null: the
@@ -62,11 +59,11 @@ pub async fn change<E: Entity, P: From<Outcome<E>>>(
     ctx: &Context<'_>,
     write: impl AsyncFnOnce(&mut Tx) -> Result<Uuid, Stop>,
 ) -> Option<P> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let mut tx = scope(ctx)?.begin().await?;
         let written = write(&mut tx).await;
         changed(ctx, tx.finish(written).await?).await.map(Some)
-    }))
+    })
     .await
 }
 
@@ -94,8 +91,8 @@ pub async fn bulk<E: Writable, I, P: From<Vec<Outcome<E>>>>(
     changes: impl Fn(&I) -> Option<Uuid>,
     write: impl AsyncFn(&mut Tx, I) -> Result<E, Stop>,
 ) -> Option<P> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         write::bulk(scope(ctx)?, list, items, policy, changes, write).await.map(|outcomes| Some(outcomes.into()))
-    }))
+    })
     .await
 }

@@ -230,7 +230,8 @@ pub trait Ask {
     fn caller(&self) -> async_graphql::Result<&Caller>;
     /// The signed-in caller; UNAUTHENTICATED (MISSING) otherwise.
     fn scope(&self) -> async_graphql::Result<&Scope>;
-    /// The answer of a nullable field that may fail: its error is told and the field is null, and nothing beside it.
+    /// The answer of a nullable field that may fail: its error is told and the field is null, and nothing beside it. What is
+    /// awaited for it is put into a box, as in `or_null`.
     fn settle<T>(&self, result: async_graphql::Result<T>) -> Option<T>;
 }
 

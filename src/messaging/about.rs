@@ -163,13 +163,13 @@ impl<E: Subject> Discussed<'_, E> {
     /// The conversation about this record; null: nobody has opened it yet (`conversationCreate` with `about` does), or you may
     /// not read conversations.
     async fn conversation(&self, ctx: &Context<'_>) -> Option<RecordConversation> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let (scope, id) = (scope(ctx)?, self.0.id());
             if let Some(ahead) = scope.loads.list::<Option<RecordConversation>>(&key::<E>(id)) {
                 return Ok(ahead.as_ref().clone());
             }
             Ok(read::<E>(scope, &*scope.reader().await?, vec![id]).await?.remove(&id))
-        }))
+        })
         .await
     }
 }

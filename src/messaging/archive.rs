@@ -43,7 +43,7 @@ impl ArchiveMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation.")] input: ConversationArchiveInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| set(tx, input.id, true).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| set(tx, input.id, true).await)).await
     }
 
     /// Gets an archived group or channel back. A SYSTEM message tells it. Again changes nothing.
@@ -54,7 +54,7 @@ impl ArchiveMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation.")] input: ConversationArchiveInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| set(tx, input.id, false).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| set(tx, input.id, false).await)).await
     }
 }
 

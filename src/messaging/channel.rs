@@ -86,7 +86,7 @@ impl ChannelQuery {
             let slice = Slice::new::<PublicChannel>(first, after.as_deref(), last, before.as_deref())?;
             list(scope, slice).await.map(Some)
         };
-        Box::pin(or_null(ctx, asked)).await
+        or_null(ctx, asked).await
     }
 }
 
@@ -106,13 +106,13 @@ impl ChannelMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation.")] input: ConversationJoinInput,
     ) -> Option<ParticipantPayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             scope.actor.demand_verified()?;
             may_talk(scope)?;
             demand_member(scope)?;
             super::participant::run(Ok(scope), async move |tx| find_and_come_in(tx, input.id.0).await).await
-        }))
+        })
         .await
     }
 }

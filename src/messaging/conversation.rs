@@ -220,7 +220,7 @@ impl ConversationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The new conversation.")] input: ConversationCreateInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| create(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| create(tx, input).await)).await
     }
 
     /// Changes the title or topic of a group or channel, the topic also of a direct conversation. A SYSTEM message tells of each
@@ -232,7 +232,7 @@ impl ConversationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation, and what changes.")] input: ConversationUpdateInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await)).await
     }
 }
 

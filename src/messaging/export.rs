@@ -81,10 +81,10 @@ impl ConversationExportMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation, and as what.")] input: ConversationExportInput,
     ) -> Option<ConversationExportPayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let granted = export::grant(ctx, async move |tx| grant(tx, input).await).await?;
             Ok(Some(ConversationExportPayload { granted, query: Query::default() }))
-        }))
+        })
         .await
     }
 }

@@ -64,11 +64,11 @@ impl HistoryQuery {
         #[graphql(desc = "How many newer ones: 0 to 50, 12 unless said otherwise.")] last: Option<i32>,
         #[graphql(desc = "Only messages that fit.")] filter: Option<Box<MessageFilter>>,
     ) -> Option<Connection<Message>> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let sizes = (size(first, SIZES.0)?, size(last, SIZES.1)?);
             let selections = page_selections(&selections(ctx));
             around(scope(ctx)?, conversation_id, place, sizes, filter.unwrap_or_default(), &selections).await
-        }))
+        })
         .await
     }
 }

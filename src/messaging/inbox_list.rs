@@ -40,14 +40,14 @@ impl InboxQuery {
         #[graphql(desc = "How many from the end or before `before`: 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before the conversation with this cursor.")] before: Option<String>,
     ) -> Option<Connection<Conversation>> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let (field, direction) = (ConversationOrderField::ActiveAt, OrderDirection::Desc);
             let order_by = order_by.filter(|keys| !keys.is_empty());
             let order_by = order_by.unwrap_or_else(|| vec![ConversationOrder { field, direction, nulls: None }]);
             let args = ListArgs { filter, order_by: Some(order_by), first, after, last, before };
             let both = [Predicate::Viewer(pinned), Predicate::Viewer(unpinned)];
             parts::list::<Conversation>(scope(ctx)?, args, &selections(ctx), both).await.map(Some)
-        }))
+        })
         .await
     }
 }

@@ -205,7 +205,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The message.")] input: MessageSendInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, async { send::send(scope(ctx)?, input).await.map(Some) })).await
+        or_null(ctx, async { send::send(scope(ctx)?, input).await.map(Some) }).await
     }
 
     /// Edits one's own message. What it said before is kept among its `versions`.
@@ -216,7 +216,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message, and the new text.")] input: MessageEditInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| edit(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| edit(tx, input).await)).await
     }
 
     /// Deletes a message: its body goes, with earlier versions, reactions, mentions, attachments and pin; its place stays, and so
@@ -226,7 +226,7 @@ impl MessageMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message.")] input: MessageDeleteInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| delete(tx, input.id.0).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| delete(tx, input.id.0).await)).await
     }
 }
 

@@ -91,13 +91,13 @@ impl Own<'_, Conversation> {
     }
 
     async fn standing(&self, ctx: &Context<'_>) -> Option<Standing> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let (scope, id) = (scope(ctx)?, self.0.id.0);
             if let Some(ahead) = scope.loads.list::<Option<Standing>>(&key(id)) {
                 return Ok(ahead.as_ref().clone());
             }
             Ok(read(scope, &*scope.reader().await?, vec![id]).await?.remove(&id))
-        }))
+        })
         .await
     }
 

@@ -158,7 +158,7 @@ impl ParticipantMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom, and to which conversation.")] input: ParticipantInput,
     ) -> Option<ParticipantPayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await)).await
     }
 
     /// Removes a member from a group; owners and moderators may, moderators no owner. From then on the member sees

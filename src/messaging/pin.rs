@@ -49,7 +49,7 @@ impl PinMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message.")] input: MessagePinInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| pin(tx, input.id).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| pin(tx, input.id).await)).await
     }
 
     /// Takes a message off the pinned ones. One that is not pinned stays as it is.
@@ -60,7 +60,7 @@ impl PinMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which message.")] input: MessagePinInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| unpin(tx, input.id).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| unpin(tx, input.id).await)).await
     }
 }
 

@@ -42,7 +42,7 @@ impl PositionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation, and how far.")] input: ConversationMarkInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, async { mark(scope(ctx)?, &input, Reached::Read).await.map(Some) })).await
+        or_null(ctx, async { mark(scope(ctx)?, &input, Reached::Read).await.map(Some) }).await
     }
 
     /// Says that messages have reached one of your devices, up to this one. As `conversationMarkRead` in all else.
@@ -53,7 +53,7 @@ impl PositionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation, and how far.")] input: ConversationMarkInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, async { mark(scope(ctx)?, &input, Reached::Delivered).await.map(Some) })).await
+        or_null(ctx, async { mark(scope(ctx)?, &input, Reached::Delivered).await.map(Some) }).await
     }
 }
 

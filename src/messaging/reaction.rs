@@ -119,7 +119,7 @@ impl ReactionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "To which message, and what.")] input: ReactionInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| add(tx, input).await)).await
     }
 
     /// Takes one's own emoji from a message, be it that it was deleted from the organization's own since. One that is not there
@@ -129,7 +129,7 @@ impl ReactionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "From which message, and what.")] input: ReactionInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| remove(tx, input).await)).await
     }
 }
 

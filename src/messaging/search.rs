@@ -95,7 +95,7 @@ impl SearchQuery {
         #[graphql(desc = "How many: 0 to 100, 25 unless said otherwise.")] first: Option<i32>,
         #[graphql(desc = "The cursor of a hit, to go on behind it.")] after: Option<String>,
     ) -> Option<MessageSearch> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             scope.actor.demand(Resource::Conversation, Action::Read)?;
             let asked = Asked::new(query, filter.unwrap_or_default(), first, after.as_deref())?;
@@ -106,7 +106,7 @@ impl SearchQuery {
             }
             let below: Vec<_> = below.iter().flat_map(|field| field.selection_set()).collect();
             shown(scope, &asked, found, &below).await.map(Some)
-        }))
+        })
         .await
     }
 }

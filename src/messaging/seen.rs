@@ -60,13 +60,13 @@ pub struct Seen<'a, E>(pub &'a E);
 impl Seen<'_, Message> {
     /// How far it has come; SENT where there is nobody else. Follows what all were told (`ReceiptsMoved`).
     async fn status(&self, ctx: &Context<'_>) -> Option<MessageStatus> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let (scope, id) = (scope(ctx)?, self.0.id.0);
             if let Some(ahead) = scope.loads.list::<Option<MessageStatus>>(&status_key(id)) {
                 return Ok(*ahead);
             }
             Ok(statuses(scope, &*scope.reader().await?, vec![id]).await?.remove(&id))
-        }))
+        })
         .await
     }
 
@@ -76,7 +76,7 @@ impl Seen<'_, Message> {
         ctx: &Context<'_>,
         #[graphql(desc = "How many: 1 to 100, 25 unless said otherwise.")] first: Option<i32>,
     ) -> Option<Vec<MessageReceipt>> {
-        Box::pin(or_null(ctx, receipts_of(ctx, self.0.id.0, Reached::Delivered, first))).await
+        or_null(ctx, receipts_of(ctx, self.0.id.0, Reached::Delivered, first)).await
     }
 
     /// Who has read it, in the order of the members' ids.
@@ -85,7 +85,7 @@ impl Seen<'_, Message> {
         ctx: &Context<'_>,
         #[graphql(desc = "How many: 1 to 100, 25 unless said otherwise.")] first: Option<i32>,
     ) -> Option<Vec<MessageReceipt>> {
-        Box::pin(or_null(ctx, receipts_of(ctx, self.0.id.0, Reached::Read, first))).await
+        or_null(ctx, receipts_of(ctx, self.0.id.0, Reached::Read, first)).await
     }
 }
 

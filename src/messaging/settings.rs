@@ -89,7 +89,7 @@ impl SettingsMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "In which conversation, and what changes.")] input: ConversationSettingsUpdateInput,
     ) -> Option<ConversationPayload> {
-        Box::pin(or_null(ctx, async { run(scope(ctx)?, input).await.map(Some) })).await
+        or_null(ctx, async { run(scope(ctx)?, input).await.map(Some) }).await
     }
 }
 

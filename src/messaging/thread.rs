@@ -70,7 +70,7 @@ impl ThreadMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which thread.")] input: ThreadInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| follow(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| follow(tx, input).await)).await
     }
 
     /// Follows a thread no more, until one replies to it.
@@ -79,7 +79,7 @@ impl ThreadMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which thread.")] input: ThreadInput,
     ) -> Option<MessagePayload> {
-        Box::pin(or_null(ctx, run(scope(ctx), async move |tx| unfollow(tx, input).await))).await
+        or_null(ctx, run(scope(ctx), async move |tx| unfollow(tx, input).await)).await
     }
 }
 

@@ -70,7 +70,7 @@ impl TypingMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Where, and whether.")] input: TypingSetInput,
     ) -> Option<TypingPayload> {
-        Box::pin(or_null(ctx, async { run(scope(ctx)?, &input).await.map(Some) })).await
+        or_null(ctx, async { run(scope(ctx)?, &input).await.map(Some) }).await
     }
 }
 

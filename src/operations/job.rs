@@ -123,10 +123,10 @@ impl JobMutation {
 }
 
 async fn change(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<Job, Stop>) -> Option<JobPayload> {
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let outcome = write::one(scope(ctx)?, write).await?;
         Ok(Some(outcome.into()))
-    }))
+    })
     .await
 }
 

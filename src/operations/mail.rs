@@ -139,7 +139,7 @@ impl MailMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to send it to.")] input: MailTestInput,
     ) -> Option<MailTestPayload> {
-        Box::pin(or_null(ctx, async { test(scope(ctx)?, input).await.map(Some) })).await
+        or_null(ctx, async { test(scope(ctx)?, input).await.map(Some) }).await
     }
 }
 

@@ -44,7 +44,8 @@ pub async fn graphql(State(server): State<Arc<Server>>, request: Request) -> Res
         return explorer::revalidated(request.headers(), explorer::html(server.app.config.demo));
     }
     let mut info = client::info_of(&request);
-    match answer(&server, request, accept, &mut info).await {
+    // In a box: all layers around it would copy it whole.
+    match Box::pin(answer(&server, request, accept, &mut info)).await {
         Ok(response) => response,
         Err(fault) => fault.response(accept.media().unwrap_or(Media::Json), &info),
     }

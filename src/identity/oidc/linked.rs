@@ -103,13 +103,13 @@ impl OidcLinkMutation {
         #[graphql(desc = "What the browser came back with.")] input: OidcLinkInput,
     ) -> Option<OidcLinkPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let (identity, user_errors) = match Box::pin(add(ctx.scope()?, &input)).await? {
                     Ok(identity) => (Some(identity), Vec::new()),
                     Err(errors) => (None, errors.into()),
                 };
                 Ok(OidcLinkPayload { identity, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -125,10 +125,10 @@ impl OidcLinkMutation {
         #[graphql(desc = "Which of them.")] input: OidcUnlinkInput,
     ) -> Option<OidcUnlinkPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let user_errors = remove(ctx.scope()?, input.id.0).await?.into();
                 Ok(OidcUnlinkPayload { user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

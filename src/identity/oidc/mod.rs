@@ -128,7 +128,7 @@ impl OidcMutation {
         #[graphql(desc = "Where to sign in.")] input: OidcBeginInput,
     ) -> Option<OidcBeginPayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let (begun, user_errors) = match begin(caller.app(), caller.request(), &input).await? {
                     Ok(begun) => (Some(begun), Vec::new()),
@@ -138,7 +138,7 @@ impl OidcMutation {
                     (Some(Url(url)), Some(handle.reveal()), Some(DateTime(end)))
                 });
                 Ok(OidcBeginPayload { authorization_url, handle, expires_at, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }
@@ -159,7 +159,7 @@ impl OidcMutation {
         #[graphql(desc = "What the browser came back with.")] input: OidcCompleteInput,
     ) -> Option<OidcCompletePayload> {
         ctx.settle(
-            async {
+            Box::pin(async {
                 let caller = ctx.caller()?;
                 let completed = Box::pin(complete(caller.app(), caller.request(), input)).await?;
                 let (session, two_factor, user_errors) = match completed {
@@ -167,7 +167,7 @@ impl OidcMutation {
                     Err(Halt { user_errors, two_factor }) => (None, two_factor, user_errors.into()),
                 };
                 Ok(OidcCompletePayload { session, two_factor, user_errors, query: Default::default() })
-            }
+            })
             .await,
         )
     }

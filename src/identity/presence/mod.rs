@@ -121,7 +121,7 @@ impl Shows<'_, Member> {
     /// Whether they are there, and what they show of themselves; never null unless it could not be read. `presence` among the
     /// subscriptions tells when it changes.
     async fn presence(&self, ctx: &Context<'_>) -> Option<Presence> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let (scope, member) = (scope(ctx)?, self.0.id.0);
             let stored = match scope.loads.list::<Stored>(&key(member)) {
                 Some(ahead) => ahead,
@@ -133,7 +133,7 @@ impl Shows<'_, Member> {
             };
             let here = scope.app.presence.is_here(scope.actor.organization, member);
             Ok(Some(Presence::seen_by(scope, member, here, &stored)))
-        }))
+        })
         .await
     }
 }

@@ -65,7 +65,7 @@ impl PresenceMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What changes.")] input: PresenceSetInput,
     ) -> Option<PresencePayload> {
-        Box::pin(or_null(ctx, async { run(scope(ctx)?, input).await.map(Some) })).await
+        or_null(ctx, async { run(scope(ctx)?, input).await.map(Some) }).await
     }
 }
 

@@ -139,7 +139,7 @@ impl EmojiMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The new emoji.")] input: EmojiCreateInput,
     ) -> Option<EmojiPayload> {
-        Box::pin(or_null(ctx, async { create(scope(ctx)?, input).await.map(|outcome| Some(outcome.into())) })).await
+        or_null(ctx, async { create(scope(ctx)?, input).await.map(|outcome| Some(outcome.into())) }).await
     }
 
     /// Deletes an emoji. Nobody reacts with it any more; reactions that there are stay, and show it. Another one may be given
@@ -167,7 +167,7 @@ impl EmojiMutation {
 }
 
 async fn change(ctx: &Context<'_>, write: impl AsyncFnOnce(&mut Tx) -> Result<Emoji, Stop>) -> Option<EmojiPayload> {
-    Box::pin(or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) })).await
+    or_null(ctx, async { write::one(scope(ctx)?, write).await.map(|outcome| Some(outcome.into())) }).await
 }
 
 async fn create(scope: &Scope, input: EmojiCreateInput) -> Result<Outcome<Emoji>> {

@@ -78,7 +78,7 @@ pub async fn is_live(tx: &mut Tx, name: &str) -> Result<bool> {
 /// The organization's emoji that a reaction shows; those of a whole page in one query.
 pub async fn shown(ctx: &Context<'_>, emoji: &str) -> Option<Arc<Emoji>> {
     let name = in_colons(emoji)?;
-    Box::pin(or_null(ctx, async {
+    or_null(ctx, async {
         let scope = scope(ctx)?;
         if scope.actor.may(Resource::Emoji, Action::Read).is_none() {
             return Ok(None);
@@ -88,7 +88,7 @@ pub async fn shown(ctx: &Context<'_>, emoji: &str) -> Option<Arc<Emoji>> {
         }
         let loader = scope.gather(|scope| ByName { scope }).ok_or_else(|| Error::ours("a loader of another type"))?;
         loader.load_one(name).await
-    }))
+    })
     .await
 }
 

@@ -125,7 +125,7 @@ pub struct NotificationCountsQuery;
 impl NotificationCountsQuery {
     /// How many notifications you have not read, and where their feed stands.
     async fn notification_counts(&self, ctx: &Context<'_>) -> Option<NotificationCounts> {
-        Box::pin(or_null(ctx, async { counts(scope(ctx)?).await.map(Some) })).await
+        or_null(ctx, async { counts(scope(ctx)?).await.map(Some) }).await
     }
 }
 

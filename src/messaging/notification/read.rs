@@ -82,7 +82,7 @@ impl NotificationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which.")] input: NotificationsMarkReadInput,
     ) -> Option<NotificationsMarkReadPayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             may_talk(scope)?;
             let mut tx = scope.begin().await?;
@@ -96,7 +96,7 @@ impl NotificationMutation {
                     NotificationsMarkReadPayload { user_errors: rejection.errors.into(), ..Default::default() }
                 }
             }))
-        }))
+        })
         .await
     }
 }

@@ -230,12 +230,12 @@ impl ScheduledMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which.")] input: ScheduledMessageInput,
     ) -> Option<ScheduledMessagePayload> {
-        Box::pin(or_null(ctx, async {
+        or_null(ctx, async {
             let scope = scope(ctx)?;
             may_talk(scope)?;
             let result = deliver::send_now(scope, &input).await?.map(|()| input.id.0);
             resolve::changed::<ScheduledMessage, _>(ctx, result).await.map(Some)
-        }))
+        })
         .await
     }
 }

@@ -24,7 +24,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -92,7 +92,6 @@ enum Event<M> {
     Drained,
     Verdict(Verdict<M>),
     Read(Option<Result<Message, tungstenite::Error>>),
-    Answer(Arc<str>, Option<Outcome>),
 }
 
 struct Driver<O: Operations, S> {
@@ -168,48 +167,76 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
         &mut self,
         context: &mut Context<'_>,
         mut alarm: Pin<&mut Sleep>,
-        draining: Pin<&mut impl Future<Output = ()>>,
+        mut draining: Pin<&mut impl Future<Output = ()>>,
     ) -> Poll<Event<O::Member>> {
-        let written = match self.poll_write(context) {
-            Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
-            Poll::Ready(Ok(())) => true,
-            Poll::Pending => false,
-        };
-        let deadline = self.deadline();
-        if alarm.deadline() != deadline {
-            alarm.as_mut().reset(deadline);
+        loop {
+            let written = match self.poll_write(context) {
+                Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
+                Poll::Ready(Ok(())) => true,
+                Poll::Pending => false,
+            };
+            let deadline = self.deadline();
+            if alarm.deadline() != deadline {
+                alarm.as_mut().reset(deadline);
+            }
+            if alarm.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Event::Alarm);
+            }
+            if self.drain_by.is_none() && draining.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Event::Drain);
+            }
+            if self.drain_by.is_some() && written && self.running.is_empty() {
+                return Poll::Ready(Event::Drained);
+            }
+            if let Some(Poll::Ready(verdict)) = self.asking.as_mut().map(|asking| asking.poll_unpin(context)) {
+                (self.asking, self.refreshing) = (None, false);
+                return Poll::Ready(Event::Verdict(verdict));
+            }
+            if self.asking.is_none()
+                && let Phase::Member(member) = &self.phase
+                && member.recheck_at.is_none()
+                && member.watch.poll_rung(context).is_ready()
+            {
+                return Poll::Ready(Event::Rung);
+            }
+            if !self.refreshing
+                && self.outbox.len() < self.config().queue.max(1)
+                && self.outbox.bytes() < self.config().max_message.max(1)
+                && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
+            {
+                return Poll::Ready(Event::Read(read));
+            }
+            if !written {
+                return Poll::Pending;
+            }
+            match self.poll_answers(context) {
+                Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        if alarm.poll(context).is_ready() {
-            return Poll::Ready(Event::Alarm);
+    }
+
+    /// Hands on one answer after the other while they can be written, and looks at nothing else, which has been looked at: of a
+    /// message to a thousand sockets that would be the larger part. Tokio's budget of a task bounds it. Ready when one is
+    /// waiting, or nothing is left that answers.
+    fn poll_answers(&mut self, context: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
+        loop {
+            let (id, outcome) = ready!(self.running.poll_next(context));
+            match outcome {
+                Some(Outcome::Next(body)) => {
+                    self.outbox.envelope(protocol::next_head(&id), body);
+                    self.operations.sockets().delivered();
+                }
+                Some(Outcome::Refused(errors)) => self.outbox.envelope(protocol::error_head(&id), errors),
+                None => self.outbox.text(protocol::complete(&id)),
+            }
+            match self.poll_write(context) {
+                Poll::Ready(Ok(())) if !self.running.is_empty() => {}
+                Poll::Ready(written) => return Poll::Ready(written),
+                Poll::Pending => return Poll::Ready(Ok(())),
+            }
         }
-        if self.drain_by.is_none() && draining.poll(context).is_ready() {
-            return Poll::Ready(Event::Drain);
-        }
-        if self.drain_by.is_some() && written && self.running.is_empty() {
-            return Poll::Ready(Event::Drained);
-        }
-        if let Some(Poll::Ready(verdict)) = self.asking.as_mut().map(|asking| asking.poll_unpin(context)) {
-            (self.asking, self.refreshing) = (None, false);
-            return Poll::Ready(Event::Verdict(verdict));
-        }
-        if self.asking.is_none()
-            && let Phase::Member(member) = &self.phase
-            && member.recheck_at.is_none()
-            && member.watch.poll_rung(context).is_ready()
-        {
-            return Poll::Ready(Event::Rung);
-        }
-        if !self.refreshing
-            && self.outbox.len() < self.config().queue.max(1)
-            && self.outbox.bytes() < self.config().max_message.max(1)
-            && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
-        {
-            return Poll::Ready(Event::Read(read));
-        }
-        if written && let Poll::Ready((id, outcome)) = self.running.poll_next(context) {
-            return Poll::Ready(Event::Answer(id, outcome));
-        }
-        Poll::Pending
     }
 
     /// Writes what waits; ready when nothing does. The time a write may take begins anew with each frame.
@@ -257,17 +284,6 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
             Event::Verdict(verdict) => Ok(self.on_verdict(verdict)?),
             Event::Read(None) => Err(End::Gone),
             Event::Read(Some(message)) => self.on_message(message?),
-            Event::Answer(id, outcome) => {
-                match outcome {
-                    Some(Outcome::Next(body)) => {
-                        self.outbox.envelope(protocol::next_head(&id), body);
-                        self.operations.sockets().delivered();
-                    }
-                    Some(Outcome::Refused(errors)) => self.outbox.envelope(protocol::error_head(&id), errors),
-                    None => self.outbox.text(protocol::complete(&id)),
-                }
-                Ok(())
-            }
         }
     }
 
