@@ -39,8 +39,11 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-/// Events that a tail starts with, so that whoever lost the connection for a moment needs no replay from the database.
-const WARM: usize = 16;
+/// Events that a tail starts with, so that whoever lost the connection for a moment needs no replay from the database. Some KiB
+/// for each stream that somebody watches.
+const WARM: usize = 4;
+/// Events that are read at first of each of many streams.
+const FIRST: usize = 16;
 /// Streams that are begun to be read together: a flight of that many short queries.
 const TOGETHER: usize = 100;
 
@@ -199,7 +202,7 @@ impl Hub {
                 let step = subscriber.reader.step(&subscriber.seat.live.tail);
                 if let Step::Read(from) = &step {
                     let stream = subscriber.seat.live.stream.stream;
-                    wants.push((place, Want { stream, from: from.seq, limit: WARM + 1 }));
+                    wants.push((place, Want { stream, from: from.seq, limit: FIRST + 1 }));
                 } else {
                     subscriber.next = Some(step);
                 }

@@ -150,3 +150,35 @@ pub fn unfinished(streams: &[Uuid], heard: &[Heard], read: usize) -> Vec<Uuid> {
     let is_cut = |stream: &Uuid| cut.is_some_and(|cut| *stream >= cut);
     streams.iter().copied().filter(|stream| is_cut(stream) || !is_whole(stream)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(of: &[(u128, i64)]) -> Vec<Heard> {
+        let event = |&(stream, seq): &(u128, i64)| Heard {
+            stream_id: Uuid::from_u128(stream),
+            seq,
+            id: Uuid::nil(),
+            kind: String::new(),
+            entity_id: Uuid::nil(),
+            actor_id: None,
+            at: DateTime::UNIX_EPOCH,
+            payload: None,
+        };
+        of.iter().map(event).collect()
+    }
+
+    #[test]
+    fn what_was_read_up_to_its_share_or_cut_off_is_not_finished() {
+        let streams: Vec<Uuid> = (1..=25).map(Uuid::from_u128).collect();
+        assert_eq!(share(&streams), 2);
+        assert_eq!((share(&streams[..1]), share(&[Uuid::nil(); 80])), (50, 1));
+        let read = heard(&[(1, 7), (3, 1), (3, 2), (9, 4)]);
+        assert_eq!(unfinished(&streams, &read, 4), [streams[2]], "what has its share may have more");
+        // The last of it goes into the next transaction, and with it whatever comes behind.
+        let cut = unfinished(&streams, &read[..3], 4);
+        assert_eq!(cut, streams[2..]);
+        assert!(unfinished(&streams, &[], 0).is_empty());
+    }
+}
