@@ -69,3 +69,21 @@ async fn a_conversation_has_at_most_a_hundred_pinned_messages() {
     let full = server.change(&ada, "messagePin", json!({ "id": message["id"] })).await;
     assert_eq!(user_errors(&full, "done"), ["id LIMIT_EXCEEDED"]);
 }
+
+#[tokio::test]
+async fn a_moderator_pins_and_unpins_as_an_owner_does() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let message = server.say(&ada, &talk, "keep this").await;
+    let role = json!({ "conversationId": talk.id, "memberId": bob.member, "role": "MODERATOR" });
+    data(&server.participant(&ada, "participantUpdate", role).await, "participantUpdate.participant");
+    let done = server.change(&bob, "messagePin", json!({ "id": message["id"] })).await;
+    assert_eq!(data(&done, "done.message")["pinnedBy"], json!(bob.member));
+    let by_bob = json!({ "body": "keep this", "pinner": { "id": bob.member } });
+    assert_eq!(pinned(server, &ada, &talk).await, [by_bob]);
+    let done = server.change(&bob, "messageUnpin", json!({ "id": message["id"] })).await;
+    assert_eq!(data(&done, "done.message")["pinnedAt"], Value::Null);
+    assert!(pinned(server, &ada, &talk).await.is_empty());
+}
