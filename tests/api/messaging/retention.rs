@@ -76,6 +76,9 @@ async fn what_is_over_goes_with_all_that_hangs_on_it() {
     // Somebody watches, so that the node has all of it in memory.
     let mut watching = server.follow(&bob, &talk.id, Some(&talk.cursor)).await;
     let root = server.say(&ada, &talk, "a root zqsecret").await;
+    // Whatever a message can have, the one that is kept has as well.
+    server.change(&ada, "messageEdit", json!({ "id": root["id"], "body": "a root zqsecret <@channel>" })).await;
+    server.change(&bob, "reactionAdd", json!({ "messageId": root["id"], "emoji": "🎉" })).await;
     let edited = server.say(&ada, &talk, "first zqsecret").await;
     server.change(&ada, "messageEdit", json!({ "id": edited["id"], "body": "then zqsecret <@channel>" })).await;
     server.change(&bob, "reactionAdd", json!({ "messageId": edited["id"], "emoji": "👍" })).await;
@@ -88,9 +91,10 @@ async fn what_is_over_goes_with_all_that_hangs_on_it() {
                VALUES ('{organization}', gen_random_uuid(), 'plan.txt', 'text/plain', 1, 'ready', repeat('0', 64), gen_random_uuid()::text,
                  '{member}') RETURNING id)
              INSERT INTO message_attachments (organization_id, id, conversation_id, message_id, file_id)
-             SELECT '{organization}', gen_random_uuid(), '{}', '{}', id FROM f",
+             SELECT '{organization}', gen_random_uuid(), '{}', m.id, f.id FROM f, unnest('{{{},{}}}'::uuid[]) m (id)",
             talk.id,
-            text(&brought, "id")
+            text(&brought, "id"),
+            text(&root, "id")
         ))
         .await;
     let taken_back = server.say(&ada, &talk, "taken back zqsecret").await;
@@ -115,6 +119,8 @@ async fn what_is_over_goes_with_all_that_hangs_on_it() {
     assert_eq!(server.count(&said).await, 0, "what was said is in no event");
     let after = server.count(&format!("{audited}'{organization}'")).await;
     assert_eq!(after, before + 1, "that it was edited, pinned and deleted is still told, and the root is deleted now");
+    let belongings = json!([kept["reactions"], kept["versions"], kept["attachments"]["nodes"]]);
+    assert_eq!(belongings, json!([[], [], []]));
     for table in ["reactions", "mentions", "message_versions", "message_attachments"] {
         assert_eq!(rows(server, table, &ada).await, 0, "{table}");
     }
