@@ -53,7 +53,8 @@ async fn all_that_was_said_is_in_the_file_with_what_belongs_to_it() {
     let root = server.say(&ada, &talk, "First").await;
     let reply = server.reply(&bob, &talk, &root, "=1+1").await;
     let (file, _) = uploaded(server, &ada, "plan.txt", b"a plan", "text/plain").await;
-    server.send(&ada, json!({ "conversationId": talk.id, "fileIds": [file] })).await;
+    let (annex, _) = uploaded(server, &ada, "annex.txt", b"an annex", "text/plain").await;
+    server.send(&ada, json!({ "conversationId": talk.id, "fileIds": [file, annex] })).await;
     let gone = server.say(&bob, &talk, "Forget it").await;
     server.change(&bob, "messageDelete", json!({ "id": gone["id"] })).await;
     server.change(&ada, "messageEdit", json!({ "id": root["id"], "body": "First, in better words" })).await;
@@ -90,6 +91,7 @@ async fn all_that_was_said_is_in_the_file_with_what_belongs_to_it() {
         (&attached["name"], &attached["contentType"], &attached["size"]),
         (&json!("plan.txt"), &json!("text/plain"), &json!(6))
     );
+    assert_eq!(lines[2]["attachments"][1]["name"], "annex.txt", "in the order given");
     let content = fetch(&format!("{}{}", server.url(), text(attached, "url"))).await;
     assert_eq!(content.text().await.unwrap(), "a plan");
     assert!(lines[3]["body"].is_null() && !lines[3]["deletedAt"].is_null());
