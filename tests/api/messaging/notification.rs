@@ -394,3 +394,51 @@ async fn what_is_old_or_too_much_goes() {
     };
     assert_eq!((count("").await, count("AND message_seq = 3").await, count("AND message_seq = 4").await), (2000, 0, 1));
 }
+
+#[tokio::test]
+async fn who_is_suspended_is_not_notified() {
+    let server = server().await;
+    let (ada, bob, eve) = three(server).await;
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let root = server.say(&bob, &talk, "a root").await;
+    server.sql(&format!("UPDATE memberships SET status = 'suspended' WHERE id = '{}'", bob.member)).await;
+    let reply = server.reply(&ada, &talk, &root, "a reply").await;
+    let all = server.say(&ada, &talk, "<@channel>").await;
+    assert!(reply["id"].is_string() && all["id"].is_string());
+    assert_eq!(told(server, &eve).await, [of("MENTION", &all)]);
+    let of_bob =
+        format!("SELECT count(*) FROM notifications WHERE message_id IS NOT NULL AND member_id = '{}'", bob.member);
+    assert_eq!(server.count(&of_bob).await, 0);
+}
+
+/// Those who looked last: the others of so many will not miss it.
+#[tokio::test]
+async fn all_of_a_channel_are_a_thousand_at_most() {
+    let server = server().await;
+    let (ada, bob, _) = three(server).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let organization = ada.organization;
+    server
+        .sql(&format!(
+            "WITH made AS (
+               INSERT INTO users (id, email, full_name) SELECT gen_random_uuid(), gen_random_uuid() || '@example.com', 'One of many'
+               FROM generate_series(1, 1001) RETURNING id, email, full_name
+             ), joined AS (
+               INSERT INTO memberships (organization_id, id, user_id, name, email, role, joined_at)
+               SELECT '{organization}', gen_random_uuid(), id, full_name, email, 'member', now() FROM made RETURNING id
+             )
+             INSERT INTO participants (organization_id, id, conversation_id, member_id)
+             SELECT '{organization}', gen_random_uuid(), '{}', id FROM joined",
+            talk.id
+        ))
+        .await;
+    server.say(&ada, &talk, "hello").await;
+    mark(server, &bob, "conversationMarkRead", &talk.id, 1).await;
+    let all = server.say(&ada, &talk, "<@channel>").await;
+    assert_eq!(told(server, &bob).await, [of("MENTION", &all)]);
+    let made =
+        format!("SELECT count(*) FROM notifications WHERE kind = 'mention' AND organization_id = '{organization}'");
+    // The one who says it is among those who looked last.
+    let made = server.count(&made).await;
+    assert!(made == 999 || made == 1000, "{made}");
+}
