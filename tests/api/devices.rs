@@ -122,3 +122,19 @@ async fn the_devices_of_a_person_are_bounded() {
     let answer = login(server, &ada.email, PASSWORD, Some(&first), "Known").await;
     assert!(data(&answer, "login.session.deviceToken").is_string(), "the oldest was forgotten");
 }
+
+#[tokio::test]
+async fn a_device_that_was_not_used_for_400_days_is_known_no_more() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let own = device(server, &ada).await;
+    let user = format!("(SELECT id FROM users WHERE email = '{}')", ada.email);
+    // Only a known device gets in now.
+    server.sql(&format!("UPDATE users SET locked_until = now() + '1 hour' WHERE id = {user}")).await;
+    for (days, refused) in [(399, vec![]), (401, vec![" INVALID"])] {
+        let unused = format!("UPDATE devices SET last_used_at = now() - interval '{days} days' WHERE user_id = {user}");
+        server.sql(&unused).await;
+        let answer = login(server, &ada.email, PASSWORD, Some(&own), "Known").await;
+        assert_eq!(user_errors(&answer, "login"), refused, "{days} days");
+    }
+}
