@@ -514,3 +514,19 @@ async fn an_invitation_is_accepted_with_both_factors() {
     assert_eq!(user_errors(&accepted, "done"), [""; 0]);
     assert_eq!(data(&accepted, "done.session"), &Value::Null, "signing in is another matter");
 }
+
+#[tokio::test]
+async fn an_account_that_is_disabled_in_between_completes_no_sign_in() {
+    let server = kit::server().await;
+    let ada = guarded(server).await;
+    let challenged = challenge(server, &ada.who).await;
+    let disabled = async |at: &str| {
+        server.sql(&format!("UPDATE users SET disabled_at = {at} WHERE email = '{}'", ada.who.email)).await;
+    };
+    disabled("now()").await;
+    for code in [&ada.shown(0), &ada.recovery[0]] {
+        assert_eq!(user_errors(&complete(server, &challenged, code).await, "done"), ["code INVALID"]);
+    }
+    disabled("NULL").await;
+    access(&complete(server, &challenged, &ada.recovery[0]).await);
+}
