@@ -102,6 +102,23 @@ async fn a_team_comes_over_from_mattermost_with_its_files() {
     );
     let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
     assert_eq!(code, 0, "{said}");
+    // Who was a guest is one here, and who was deactivated there does not come in here.
+    let members = "{ members(first: 50) { nodes { name role status } } }";
+    let answer = server.graphql(members, json!({}), Some(&ada)).await;
+    let members = data(&answer, "members.nodes").as_array().unwrap();
+    let mut told: Vec<String> = members
+        .iter()
+        .map(|one| format!("{} {} {}", text(one, "name"), text(one, "role"), text(one, "status")))
+        .collect();
+    told.sort();
+    let expected = [
+        "Ada Founder OWNER ACTIVE",
+        "Bob B MEMBER ACTIVE",
+        "CI MEMBER SUSPENDED",
+        "Carl MEMBER SUSPENDED",
+        "gwen GUEST ACTIVE",
+    ];
+    assert_eq!(told, expected);
     let town = titled(server, &ada, "Town Square").await;
     assert_eq!(
         (&town["visibility"], &town["topic"], &town["unreadCount"]),
@@ -176,4 +193,102 @@ async fn a_file_of_lines_is_enough() {
     let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
     assert_eq!((code, row(&said, "messages"), row(&said, "files")), (0, [10, 0, 6], [0, 0, 4]), "{said}");
     assert_eq!(reason(&said, "not in the package"), 4, "{said}");
+}
+
+#[tokio::test]
+async fn channels_of_two_teams_are_told_apart_and_stay_private_or_archived() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let team = |name: &str, shown: &str| json!({ "type": "team", "team": { "name": name, "display_name": shown } });
+    let channel = |team: &str, name: &str, shown: &str, kind: &str, deleted_at: i64| {
+        let channel =
+            json!({ "team": team, "name": name, "display_name": shown, "type": kind, "deleted_at": deleted_at });
+        json!({ "type": "channel", "channel": channel })
+    };
+    let teams = json!([
+        { "name": "acme", "channels": [{ "name": "town" }, { "name": "attic" }] },
+        { "name": "beta", "channels": [{ "name": "town" }, { "name": "vault" }] }
+    ]);
+    let lines = [
+        json!({ "type": "version", "version": 1 }),
+        team("acme", "Acme"),
+        team("beta", "Beta"),
+        channel("acme", "town", "Town Square", "O", 0),
+        channel("acme", "attic", "Attic", "O", 1_704_000_000_000),
+        channel("beta", "town", "Town Square", "P", 0),
+        channel("beta", "vault", "Vault", "P", 1_704_000_000_000),
+        json!({ "type": "user", "user": { "username": "ada", "email": ada.email, "teams": teams } }),
+    ];
+    let made = file("bulk.jsonl", &text_of(&lines));
+    let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "conversations")), (0, [4, 0, 0]), "{said}");
+    let all = conversations(server, &ada).await;
+    let archived = |one: &Value| if one["archivedAt"].is_null() { "open" } else { "archived" };
+    let mut told: Vec<String> =
+        all.iter().map(|one| format!("{} {} {}", text(one, "title"), text(one, "visibility"), archived(one))).collect();
+    told.sort();
+    let expected = [
+        "Attic (Acme) PUBLIC archived",
+        "Town Square (Acme) PUBLIC open",
+        "Town Square (Beta) PRIVATE open",
+        "Vault (Beta) PRIVATE archived",
+    ];
+    assert_eq!(told, expected);
+}
+
+/// An export in which Ada has said one thing, with files of these names; three bytes each.
+fn with_files(ada: &Founder, names: &[String]) -> Made {
+    let attachments: Vec<Value> = names.iter().map(|name| json!({ "path": format!("20240101/x/{name}") })).collect();
+    let lines = [
+        json!({ "type": "version", "version": 1 }),
+        json!({ "type": "team", "team": { "name": "acme", "display_name": "Acme" } }),
+        json!({ "type": "channel", "channel": { "team": "acme", "name": "town", "display_name": "Town Square", "type": "O" } }),
+        json!({ "type": "user", "user": { "username": "ada", "email": ada.email,
+            "teams": [{ "name": "acme", "channels": [{ "name": "town" }] }] } }),
+        json!({ "type": "post", "post": { "team": "acme", "channel": "town", "user": "ada", "message": "Look",
+            "create_at": 1_704_100_000_000_i64, "attachments": attachments } }),
+    ];
+    let paths: Vec<String> = names.iter().map(|name| format!("data/20240101/x/{name}")).collect();
+    let mut entries = vec![("import.jsonl", text_of(&lines))];
+    entries.extend(paths.iter().map(|path| (path.as_str(), b"abc".to_vec())));
+    file("export.zip", &packed(&entries))
+}
+
+#[tokio::test]
+async fn the_files_of_a_message_come_in_their_order_and_ten_at_most() {
+    let server = server().await;
+    let ada = server.founder().await;
+    // In no order but the one in which they were given.
+    let names: Vec<String> = (0..11).map(|n| format!("n{}.txt", n * 7 % 11)).collect();
+    let made = with_files(&ada, &names);
+    let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "files")), (0, [10, 0, 1]), "{said}");
+    assert_eq!(reason(&said, "files of messages that have 10 already"), 1, "{said}");
+    let town = titled(server, &ada, "Town Square").await;
+    let found = messages(server, &ada, &town).await;
+    assert_eq!(bodies(&found), [format!("Look\n\n{} (not imported)", names[10])]);
+    let attached = found[0]["attachments"]["nodes"].as_array().unwrap();
+    let attached: Vec<&str> = attached.iter().map(|one| text(&one["file"], "name")).collect();
+    assert_eq!(attached, names[..5]);
+}
+
+#[tokio::test]
+async fn files_beyond_what_the_organization_may_have_do_not_come() {
+    let server = server().await;
+    let ada = server.founder().await;
+    // Of ten gibibytes five bytes are left.
+    server
+        .sql(&format!(
+            "INSERT INTO files (organization_id, id, name, content_type, size, state, checksum, object, created_by)
+             SELECT '{}', gen_random_uuid(), 'large.txt', 'text/plain', 2147483647, 'ready', repeat('0', 64),
+               gen_random_uuid()::text, '{}' FROM generate_series(1, 5)",
+            ada.organization, ada.member
+        ))
+        .await;
+    let made = with_files(&ada, &["fits.txt", "more.txt"].map(str::to_owned));
+    let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "files")), (0, [1, 0, 1]), "{said}");
+    assert_eq!(reason(&said, "files beyond what the organization may have"), 1, "{said}");
+    let town = titled(server, &ada, "Town Square").await;
+    assert_eq!(bodies(&messages(server, &ada, &town).await), ["Look\n\nmore.txt (not imported)"]);
 }
