@@ -1,10 +1,13 @@
-//! What others see and do while an import runs.
+//! What others see and do while an import runs, and before the next one.
 
 use super::{
     newer::{day, expected, export},
     *,
 };
-use crate::kit::{mail::until, server, verdict};
+use crate::{
+    kit::{mail::until, server, user_errors, verdict},
+    messaging::{block::open, user_contact::act},
+};
 
 /// Runs an import that waits behind its first 200 messages; what it said, and what came of `meanwhile`.
 async fn paused<T>(
@@ -39,9 +42,14 @@ async fn paused<T>(
 
 /// What Ada and Bob have said to each other alone.
 fn between_two(ada: &Founder, messages: Value) -> Made {
+    between(slack_people(ada), messages)
+}
+
+/// What the first two of these have said to each other alone.
+fn between(people: Value, messages: Value) -> Made {
     let dms = json!([{ "id": "D1", "created": 1704000002, "members": ["U1", "U2"] }]);
     let entries = [
-        entry("users.json", slack_people(ada)),
+        entry("users.json", people),
         entry("channels.json", json!([])),
         entry("dms.json", dms),
         entry("D1/2024-01-01.json", messages),
@@ -51,8 +59,7 @@ fn between_two(ada: &Founder, messages: Value) -> Made {
 
 /// The answer to Ada who asks for her direct conversation with Bob.
 async fn ask(server: &Server, ada: &Founder) -> Value {
-    let bob = "SELECT id::text FROM memberships WHERE name = 'Bob Builder' AND organization_id =";
-    let bob = server.text(&format!("{bob} '{}'", ada.organization)).await;
+    let bob = bob(server, ada).await;
     let query = "mutation($bob: ID!) { done: conversationCreate(input: { kind: DIRECT, memberIds: [$bob] }) {
         conversation { id } userErrors { field code } } }";
     server.graphql(query, json!({ "bob": bob }), Some(ada)).await
@@ -162,4 +169,94 @@ async fn one_import_into_an_organization_at_a_time() {
     hold.batch_execute(&format!("SELECT pg_advisory_unlock({lock})")).await.unwrap();
     let (code, said) = import(server, &ada, "slack", &of_ada.path, &[]).await;
     assert_eq!(code, 0, "{said}");
+}
+
+#[tokio::test]
+async fn nothing_comes_into_a_direct_conversation_in_which_one_has_blocked_the_other() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = between_two(&ada, day(0, 5));
+    assert_eq!(import(server, &ada, "slack", &made.path, &[]).await.0, 0);
+    let all = conversations(server, &ada).await;
+    let [direct] = &all[..] else { panic!("{all:?}") };
+    let bob = bob(server, &ada).await;
+    assert_eq!(verdict(&act(server, &ada, "Block", bob).await), "done");
+    let newer = between_two(&ada, day(0, 10));
+    let (code, said) = import(server, &ada, "slack", &newer.path, &[]).await;
+    assert_eq!((code, row(&said, "messages")), (0, [0, 5, 5]), "{said}");
+    assert_eq!(reason(&said, "in which one has blocked the other"), 5, "{said}");
+    assert_eq!(bodies(&messages(server, &ada, direct).await), expected(5));
+    // As soon as they may write to each other again, so may an import.
+    assert_eq!(verdict(&act(server, &ada, "Unblock", bob).await), "done");
+    let (code, said) = import(server, &ada, "slack", &newer.path, &[]).await;
+    assert_eq!((code, row(&said, "messages")), (0, [5, 5, 0]), "{said}");
+    assert_eq!(bodies(&messages(server, &ada, direct).await), expected(10));
+}
+
+#[tokio::test]
+async fn what_two_have_said_comes_into_the_direct_conversation_that_they_have_here() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let here = open(server, &ada, &bob).await.expect("a direct conversation");
+    let mut people = slack_people(&ada);
+    people[1]["profile"]["email"] = json!(bob.email);
+    let made = between(people, day(0, 5));
+    let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "conversations"), row(&said, "messages")), (0, [0, 1, 0], [5, 0, 0]), "{said}");
+    for who in [&ada, &bob] {
+        let all = conversations(server, who).await;
+        let [direct] = &all[..] else { panic!("{all:?}") };
+        assert_eq!((&direct["id"], &direct["unreadCount"]), (&json!(here.id), &json!(0)));
+        assert_eq!(bodies(&messages(server, who, direct).await), expected(5));
+    }
+}
+
+#[tokio::test]
+async fn who_was_removed_here_stays_out_whatever_comes() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = export(&ada, &[("general/2024-01-01.json", day(0, 5))]);
+    assert_eq!(import(server, &ada, "slack", &made.path, &[]).await.0, 0);
+    let general = titled(server, &ada, "general").await;
+    let remove = json!({ "conversationId": general["id"], "memberId": bob(server, &ada).await });
+    let removed = server.participant(&ada, "participantRemove", remove).await;
+    assert_eq!(user_errors(&removed, "participantRemove"), [""; 0]);
+    // There he still is a member of it.
+    let newer = export(&ada, &[("general/2024-01-01.json", day(0, 10))]);
+    let (code, said) = import(server, &ada, "slack", &newer.path, &[]).await;
+    assert_eq!(code, 0, "{said}");
+    let general = titled(server, &ada, "general").await;
+    let seats = general["participants"]["nodes"].as_array().unwrap();
+    let here: Vec<&str> =
+        seats.iter().filter(|seat| seat["leftAt"].is_null()).map(|seat| text(&seat["member"], "name")).collect();
+    assert!(here.contains(&"Ada Founder") && !here.contains(&"Bob Builder"), "{here:?}");
+}
+
+#[tokio::test]
+async fn what_somebody_has_not_read_stays_unread_when_more_comes() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let made = export(&ada, &[("general/2024-01-01.json", day(0, 5))]);
+    assert_eq!(import(server, &ada, "slack", &made.path, &[]).await.0, 0);
+    let general = titled(server, &ada, "general").await;
+    // As if two of them had been said here, and she had not looked since.
+    server
+        .sql(&format!(
+            "UPDATE participants SET read_seq = 3, last_read_seq = 3 WHERE conversation_id = '{}' AND member_id = '{}'",
+            text(&general, "id"),
+            ada.member
+        ))
+        .await;
+    let newer = export(&ada, &[("general/2024-01-01.json", day(0, 10))]);
+    let (code, said) = import(server, &ada, "slack", &newer.path, &[]).await;
+    assert_eq!((code, row(&said, "messages")), (0, [5, 5, 0]), "{said}");
+    let general = titled(server, &ada, "general").await;
+    assert_eq!((&general["lastSeq"], &general["unreadCount"]), (&json!(10), &json!(7)));
+    let seats = general["participants"]["nodes"].as_array().unwrap();
+    let read = |name: &str| {
+        let seat = seats.iter().find(|seat| seat["member"]["name"] == json!(name)).expect("a seat");
+        seat["lastReadSeq"].clone()
+    };
+    assert_eq!((read("Ada Founder"), read("Bob Builder")), (json!(3), json!(10)), "who had read all of it still has");
 }

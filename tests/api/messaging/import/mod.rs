@@ -12,6 +12,7 @@ use crate::kit::{Founder, Server, command::stoa_with_files, data};
 use serde_json::{Value, json};
 use std::{fs, io::Write};
 use tempfile::TempDir;
+use uuid::Uuid;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 /// Runs an import into the founder's organization; its exit code, and what it said.
@@ -119,6 +120,12 @@ fn slack_people(ada: &Founder) -> Value {
         { "id": "U4", "name": "gwen", "is_restricted": true, "profile": { "real_name": "Gwen Guest", "email": format!("gwen-{}", ada.email) } },
         { "id": "U5", "name": "deploy", "is_bot": true, "profile": { "real_name": "Deploy", "bot_id": "B1" } }
     ])
+}
+
+/// Who Bob of that team is here.
+async fn bob(server: &Server, ada: &Founder) -> Uuid {
+    let bob = "SELECT id::text FROM memberships WHERE name = 'Bob Builder' AND organization_id =";
+    server.text(&format!("{bob} '{}'", ada.organization)).await.parse().expect("an id")
 }
 
 fn slack_channels() -> Value {
