@@ -1,6 +1,6 @@
 //! A whole export of Slack, with all that such exports have.
 
-use super::*;
+use super::{newer::day, *};
 use crate::kit::{PASSWORD, server};
 
 /// All kinds of conversations, and in one of them all kinds of messages.
@@ -312,4 +312,49 @@ async fn two_people_of_one_address_are_one_member_in_a_dry_run_as_well() {
     let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
     assert_eq!((code, row(&said, "people"), row(&dry, "people")), (0, [119, 1, 0], [119, 1, 0]), "{said}");
     assert_eq!((reason(&said, "have the address of another"), reason(&dry, "have the address of another")), (1, 1));
+}
+
+#[tokio::test]
+async fn what_programs_show_comes_and_previews_of_links_do_not() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let said = json!([
+        { "user": "U1", "ts": "1704100000.000100", "text": "Have a look", "attachments": [{ "from_url": "https://news.example/1",
+            "title": "News", "title_link": "https://news.example/1", "text": "What somebody else has written" }] },
+        { "subtype": "bot_message", "bot_id": "B1", "ts": "1704100001.000100", "text": "", "blocks": [
+            { "type": "section", "text": { "type": "mrkdwn", "text": "*Deployed*" } }, { "type": "divider" },
+            { "type": "context", "elements": [{ "type": "mrkdwn", "text": "to production" }] }] },
+        { "user": "U2", "ts": "1704100002.000100", "text": "Well done", "blocks": [
+            { "type": "section", "text": { "type": "mrkdwn", "text": "Well done" } }] }
+    ]);
+    let entries = [
+        entry("users.json", slack_people(&ada)),
+        entry("channels.json", slack_channels()),
+        entry("general/2024-01-01.json", said),
+    ];
+    let (code, said) = import(server, &ada, "slack", &file("acme.zip", &packed(&entries)).path, &[]).await;
+    assert_eq!((code, row(&said, "messages")), (0, [3, 0, 0]), "{said}");
+    let general = titled(server, &ada, "general").await;
+    let found = messages(server, &ada, &general).await;
+    assert_eq!(bodies(&found), ["Have a look", "**Deployed**\n\nto production", "Well done"]);
+}
+
+#[tokio::test]
+async fn a_hundred_pinned_messages_come_of_a_conversation_and_no_more() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let messages = day(0, 101);
+    let pin = |message: &Value| json!({ "id": message["ts"], "type": "C", "created": 1704200000, "user": "U2" });
+    let mut channels = slack_channels();
+    channels[0]["pins"] = messages.as_array().unwrap().iter().map(pin).collect();
+    let entries = [
+        entry("users.json", slack_people(&ada)),
+        entry("channels.json", channels),
+        entry("general/2024-01-01.json", messages),
+    ];
+    let (code, said) = import(server, &ada, "slack", &file("acme.zip", &packed(&entries)).path, &[]).await;
+    assert_eq!((code, row(&said, "messages"), row(&said, "pinned messages")), (0, [101, 0, 0], [100, 0, 1]), "{said}");
+    assert_eq!(reason(&said, "100 pinned messages already"), 1, "{said}");
+    let pinned = "SELECT count(*) FROM messages WHERE pinned_at IS NOT NULL AND organization_id =";
+    assert_eq!(server.count(&format!("{pinned} '{}'", ada.organization)).await, 100);
 }
