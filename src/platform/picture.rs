@@ -334,6 +334,8 @@ mod tests {
         }
         let deep = png(image::ImageBuffer::<Rgba<u16>, _>::new(2048, 1100));
         assert_eq!(told(&deep), Some(Unfit::TooLarge), "8 bytes a pixel");
+        let grey = png(image::GrayImage::new(4096, 1025));
+        assert_eq!(told(&grey), Some(Unfit::TooLarge), "time for each pixel, though they are a byte each");
         assert_eq!(told(&bomb(2048, 2048)), Some(Unfit::Unreadable), "there is less than it says");
         let whole = png(RgbImage::new(64, 64));
         for end in [0, 8, 20, 40, whole.len() / 2] {
@@ -348,6 +350,8 @@ mod tests {
     async fn one_comes_behind_the_other_and_a_panic_is_no_end() {
         let pictures = Pictures::default();
         let first = pictures.turn().await.unwrap();
+        // Not even its turn: with that it would read its picture.
+        assert!(futures_util::poll!(std::pin::pin!(pictures.turn())).is_pending());
         let second = async { pictures.turn().await.unwrap().make(|| Ok(())).await };
         let mut second = std::pin::pin!(second);
         assert!(futures_util::poll!(second.as_mut()).is_pending());
