@@ -17,11 +17,11 @@ use crate::{
         participant::ParticipantRole,
     },
     platform::database::Transaction,
-    schema::{conversations, imported_records, participants},
+    schema::{conversations, imported_records, memberships, participants, user_contacts},
 };
 use chrono::Utc;
 use diesel::{dsl::exists, prelude::*, sql_types};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -130,6 +130,19 @@ impl Writer<'_> {
         Ok(direct.select(conversations::id).first(&mut *conn).await.optional()?)
     }
 
+    /// Whether this is the direct conversation of two of whom one has blocked the other.
+    pub async fn is_closed(&self, conn: &mut AsyncPgConnection, seats: &Seats) -> QueryResult<bool> {
+        if seats.direct_key.is_none() {
+            return Ok(false);
+        }
+        let blocks = user_contacts::table
+            .filter(user_contacts::organization_id.eq(self.organization))
+            .filter(user_contacts::owner_id.eq_any(&seats.members))
+            .filter(user_contacts::member_id.eq_any(&seats.members))
+            .filter(user_contacts::blocked_at.is_not_null());
+        diesel::select(exists(blocks)).get_result(conn).await
+    }
+
     /// A new conversation, in which nobody is yet.
     async fn open(
         &self,
@@ -141,6 +154,13 @@ impl Writer<'_> {
         let now = Utc::now();
         let opened = place.created_at.or(first).unwrap_or(now);
         let kind = if seats.direct_key.is_some() { ConversationKind::Direct } else { kind(place.kind) };
+        if seats.direct_key.is_some() {
+            // As whoever blocks does: it comes before, or finds the conversation.
+            let both = memberships::table.filter(memberships::organization_id.eq(self.organization));
+            let both = both.filter(memberships::id.eq_any(&seats.members)).order(memberships::id);
+            both.select(memberships::id).for_no_key_update().load::<Uuid>(&mut **tx).await?;
+        }
+        let closed = self.is_closed(tx, seats).await?;
         let alone = (place.kind == Kind::Direct && seats.members.len() == 1).then(|| "Notes".to_owned());
         diesel::insert_into(conversations::table)
             .values((
@@ -151,6 +171,7 @@ impl Writer<'_> {
                 conversations::title.eq(place.title.clone().or(alone)),
                 conversations::topic.eq(&place.topic),
                 conversations::direct_key.eq(&seats.direct_key),
+                conversations::blocked.eq(closed),
                 conversations::archived_at.eq(place.archived.then_some(now)),
                 conversations::created_by.eq(self.owner(place, &seats.members)),
                 conversations::created_at.eq(opened),

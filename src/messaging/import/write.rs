@@ -5,7 +5,7 @@
 use super::{
     model::{Place, Source, Time},
     package::Package,
-    places::{Settled, imported},
+    places::{Seats, Settled, imported},
     record::{ATTACHED, BESIDE, Coming, FILE, ROW, RootRow, Row, attachments, mentions, replied},
     report::{Report, What, Why},
     spool::{Next, Sorted},
@@ -86,7 +86,7 @@ impl Writer<'_> {
     pub async fn place(&mut self, number: u32, place: &Place, posts: &mut Sorted) -> Result<()> {
         let first = posts.time_of(number);
         let Some((settled, seats)) = self.settle(place, first).await? else { return Ok(()) };
-        let mut ground = self.ground(place, settled).await?;
+        let mut ground = self.ground(place, settled, &seats).await?;
         while posts.time_of(number).is_some() {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while batch.len() < AT_ONCE && bytes < BYTES {
@@ -104,7 +104,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn ground(&self, place: &Place, settled: Settled) -> Result<Ground> {
+    async fn ground(&self, place: &Place, settled: Settled, seats: &Seats) -> Result<Ground> {
         let mut ground = Ground {
             settled,
             place: place.external_id.clone(),
@@ -114,8 +114,8 @@ impl Writer<'_> {
             pins: 0,
             roots: HashSet::new(),
         };
+        let mut conn = self.app.database.of(self.organization).await?;
         if settled.there {
-            let mut conn = self.app.database.of(self.organization).await?;
             let row = conversations::table.find((self.organization, settled.id));
             let row = row.select((conversations::last_message_at, conversations::blocked));
             (ground.newest, ground.blocked) = row.first(&mut *conn).await?;
@@ -125,6 +125,8 @@ impl Writer<'_> {
                 .filter(messages::pinned_at.is_not_null());
             let pinned: i64 = pinned.count().get_result(&mut *conn).await?;
             ground.pins = usize::try_from(pinned).unwrap_or(usize::MAX);
+        } else {
+            ground.blocked = self.is_closed(&mut conn, seats).await?;
         }
         Ok(ground)
     }

@@ -194,6 +194,23 @@ async fn nothing_comes_into_a_direct_conversation_in_which_one_has_blocked_the_o
 }
 
 #[tokio::test]
+async fn two_of_whom_one_has_blocked_the_other_get_no_conversation_to_write_in() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    assert_eq!(verdict(&act(server, &ada, "Block", bob.member).await), "done");
+    let mut people = slack_people(&ada);
+    people[1]["profile"]["email"] = json!(bob.email);
+    let made = between(people, day(0, 5));
+    for arguments in [&["--dry-run"][..], &[]] {
+        let (code, said) = import(server, &ada, "slack", &made.path, arguments).await;
+        assert_eq!((code, row(&said, "messages")), (0, [0, 0, 5]), "{said}");
+    }
+    let closed = "SELECT blocked::text FROM conversations WHERE direct_key IS NOT NULL AND organization_id =";
+    assert_eq!(server.text(&format!("{closed} '{}'", ada.organization)).await, "true");
+}
+
+#[tokio::test]
 async fn what_two_have_said_comes_into_the_direct_conversation_that_they_have_here() {
     let server = server().await;
     let ada = server.founder().await;

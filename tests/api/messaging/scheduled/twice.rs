@@ -9,7 +9,6 @@ use crate::{
     },
     messaging::text,
 };
-use futures_util::future::join;
 use serde_json::{Value, json};
 use stoa::{
     messaging::scheduled::SendScheduled,
@@ -108,29 +107,4 @@ async fn what_was_stored_by_one_who_died_is_sent_whatever_has_become_of_its_auth
     let sent = seen(&server, &bob, &made["id"]).await;
     assert_eq!((&sent["status"], &sent["failureCode"]), (&json!("SENT"), &Value::Null), "{sent}");
     assert_eq!(bodies(&server, &ada, &talk).await, ["stored"]);
-}
-
-#[tokio::test]
-async fn a_job_stands_behind_whoever_sends_one_at_once() {
-    let server = working(|config| config.jobs.workers = 0).await;
-    let ada = server.founder().await;
-    let talk = server.group(&ada, &[]).await;
-    let made = schedule(&server, &ada, &talk, "at once").await;
-    let place = held(&server, "conversations", &talk.id).await;
-    let meanwhile = async {
-        waiting(&server, 1).await;
-        // Should the node die now, nobody waits for the hour that it was scheduled for.
-        let soon = format!(
-            "SELECT count(*) FROM jobs WHERE status = 'waiting' AND run_at < now() + interval '1 minute'
-               AND kind = 'send_scheduled_message' AND payload->>'id' = '{}'",
-            text(&made, "id")
-        );
-        let soon = server.count(&soon).await;
-        place.batch_execute("COMMIT").await.expect("let go");
-        soon
-    };
-    let now = act(&server, &ada, "scheduledMessageSendNow", json!({ "id": made["id"] }));
-    let (answer, soon) = join(now, meanwhile).await;
-    assert_eq!((verdict(&answer).as_str(), soon), ("done", 1), "{answer:#}");
-    assert_eq!(bodies(&server, &ada, &talk).await, ["at once"]);
 }
