@@ -24,10 +24,13 @@ fn sending(node: &Server, organization: Uuid, made: &Value) -> JoinHandle<Result
     tokio::spawn(async move { SendScheduled { organization, id }.run(&app).await })
 }
 
-/// A session that holds a row of a table, so that others wait.
+/// A session that holds a row of a table, so that others wait who change it; who only refers to it, as notifications do, does not.
 async fn held(server: &Server, table: &str, id: &str) -> Client {
     let session = server.session().await;
-    session.batch_execute(&format!("BEGIN; SELECT FROM {table} WHERE id = '{id}' FOR UPDATE")).await.expect("held");
+    session
+        .batch_execute(&format!("BEGIN; SELECT FROM {table} WHERE id = '{id}' FOR NO KEY UPDATE"))
+        .await
+        .expect("held");
     session
 }
 
