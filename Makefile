@@ -37,10 +37,10 @@ proof: ## Kill, cut and put back nodes, database and Redis while people talk; fl
 	@scripts/toolchain && scripts/postgres
 	@scripts/redis || true
 	@cargo build --release --locked --bin stoa
-	@STOA_PROOF=1 cargo test --locked --lib events::tests::simulation:: -- --nocapture
+	@STOA_PROOF=1 cargo test --workspace --locked --lib events::tests::simulation:: -- --nocapture
 	@STOA_PROOF=1 STOA_PROOF_PROGRAM="$(TARGET)/release/stoa" \
-		cargo test --locked --no-fail-fast --test faults --test flood -- --nocapture
-	@STOA_PROOF=1 cargo test --locked --test api revocation:: -- --nocapture
+		cargo test --workspace --locked --no-fail-fast --test faults --test flood -- --nocapture
+	@STOA_PROOF=1 cargo test --workspace --locked --test api revocation:: -- --nocapture
 
 bench: ## Measure speed and memory beside pgbench, in eight minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
 	@scripts/toolchain
