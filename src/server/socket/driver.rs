@@ -2,11 +2,13 @@
 //! client that does not read: while a write stalls, operations are not asked for more (the hub keeps their place),
 //! replies to the client's own messages are bounded, and then the socket is closed with a code to come back on.
 
+mod poll;
+
 use super::{
     budget::Budget,
     farewell::{End, farewell},
     handshake::Greeting,
-    operations::{Operations, Outcome, refused},
+    operations::{Operations, refused},
     outbox::Outbox,
     protocol::{self, ClientMessage, Close},
     running::Running,
@@ -18,18 +20,12 @@ use crate::{
     kit::scope::RequestInfo,
     platform::standing::{AGAIN, SPREAD},
 };
-use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
+use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::{Map, Value, value::RawValue};
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -160,110 +156,6 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     /// Ends the operations and frees the session's place; what the farewell needs is left.
     fn leave(self) -> (WebSocketStream<S>, Outbox, RequestInfo) {
         (self.socket, self.outbox, self.request)
-    }
-
-    /// What happens next. Writing comes first; operations come last, and only when everything is written.
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        mut alarm: Pin<&mut Sleep>,
-        mut draining: Pin<&mut impl Future<Output = ()>>,
-    ) -> Poll<Event<O::Member>> {
-        loop {
-            let written = match self.poll_write(context) {
-                Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
-                Poll::Ready(Ok(())) => true,
-                Poll::Pending => false,
-            };
-            let deadline = self.deadline();
-            if alarm.deadline() != deadline {
-                alarm.as_mut().reset(deadline);
-            }
-            if alarm.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Alarm);
-            }
-            if self.drain_by.is_none() && draining.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Drain);
-            }
-            if self.drain_by.is_some() && written && self.running.is_empty() {
-                return Poll::Ready(Event::Drained);
-            }
-            if let Some(Poll::Ready(verdict)) = self.asking.as_mut().map(|asking| asking.poll_unpin(context)) {
-                (self.asking, self.refreshing) = (None, false);
-                return Poll::Ready(Event::Verdict(verdict));
-            }
-            if self.asking.is_none()
-                && let Phase::Member(member) = &self.phase
-                && member.recheck_at.is_none()
-                && member.watch.poll_rung(context).is_ready()
-            {
-                return Poll::Ready(Event::Rung);
-            }
-            if !self.refreshing
-                && self.outbox.len() < self.config().queue.max(1)
-                && self.outbox.bytes() < self.config().max_message.max(1)
-                && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
-            {
-                return Poll::Ready(Event::Read(read));
-            }
-            if !written {
-                return Poll::Pending;
-            }
-            match self.poll_answers(context) {
-                Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
-                Poll::Ready(Ok(())) => {}
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }
-
-    /// Hands on one answer after the other while they can be written, and looks at nothing else, which has been looked at: of a
-    /// message to a thousand sockets that would be the larger part. Tokio's budget of a task bounds it. Ready when one is
-    /// waiting, or nothing is left that answers.
-    fn poll_answers(&mut self, context: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
-        loop {
-            let (id, outcome) = ready!(self.running.poll_next(context));
-            match outcome {
-                Some(Outcome::Next(body)) => {
-                    self.outbox.envelope(protocol::next_head(&id), body);
-                    self.operations.sockets().delivered();
-                }
-                Some(Outcome::Refused(errors)) => self.outbox.envelope(protocol::error_head(&id), errors),
-                None => self.outbox.text(protocol::complete(&id)),
-            }
-            match self.poll_write(context) {
-                Poll::Ready(Ok(())) if !self.running.is_empty() => {}
-                Poll::Ready(written) => return Poll::Ready(written),
-                Poll::Pending => return Poll::Ready(Ok(())),
-            }
-        }
-    }
-
-    /// Writes what waits; ready when nothing does. The time a write may take begins anew with each frame.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
-        loop {
-            let Poll::Ready(flushed) = self.socket.poll_flush_unpin(context) else {
-                let write_by = Instant::now() + millis(self.config().write_timeout_ms);
-                self.write_by.get_or_insert(write_by);
-                return Poll::Pending;
-            };
-            flushed?;
-            self.write_by = None;
-            match self.outbox.pop() {
-                Some(frame) => self.socket.start_send_unpin(Message::Frame(frame))?,
-                None => return Poll::Ready(Ok(())),
-            }
-        }
-    }
-
-    /// When the clock has something to say next.
-    fn deadline(&self) -> Instant {
-        let phase = match &self.phase {
-            Phase::Silent | Phase::Admitting => Some(self.init_by),
-            Phase::Stranger => None,
-            Phase::Member(member) => Some(member.recheck_at.map_or(member.expires_at, |at| at.min(member.expires_at))),
-        };
-        [phase, self.write_by, self.drain_by].into_iter().flatten().fold(self.ping_at, Instant::min)
     }
 
     fn on(&mut self, event: Event<O::Member>) -> Result<(), End> {

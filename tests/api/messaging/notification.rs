@@ -24,6 +24,23 @@ pub async fn unread(server: &Server, who: &Founder) -> i64 {
     data(&answer, "notificationCounts")["unread"].as_i64().expect("a number")
 }
 
+/// So many more who are in a conversation.
+pub async fn many_join(server: &Server, organization: Uuid, conversation: &str, count: usize) {
+    server
+        .sql(&format!(
+            "WITH made AS (
+               INSERT INTO users (id, email, full_name) SELECT gen_random_uuid(), gen_random_uuid() || '@example.com', 'One of many'
+               FROM generate_series(1, {count}) RETURNING id, email, full_name
+             ), joined AS (
+               INSERT INTO memberships (organization_id, id, user_id, name, email, role, joined_at)
+               SELECT '{organization}', gen_random_uuid(), id, full_name, email, 'member', now() FROM made RETURNING id
+             )
+             INSERT INTO participants (organization_id, id, conversation_id, member_id)
+             SELECT '{organization}', gen_random_uuid(), '{conversation}', id FROM joined"
+        ))
+        .await;
+}
+
 /// Lets all that has happened in an organization have its effect, also where the node has not come to it yet.
 pub async fn caught_up(server: &Server, of: &Founder) {
     catch_up(&server.app, of.organization).await.expect("caught up");
@@ -418,20 +435,7 @@ async fn all_of_a_channel_are_a_thousand_at_most() {
     let (ada, bob, _) = three(server).await;
     let talk = server.group(&ada, &[&bob]).await;
     let organization = ada.organization;
-    server
-        .sql(&format!(
-            "WITH made AS (
-               INSERT INTO users (id, email, full_name) SELECT gen_random_uuid(), gen_random_uuid() || '@example.com', 'One of many'
-               FROM generate_series(1, 1001) RETURNING id, email, full_name
-             ), joined AS (
-               INSERT INTO memberships (organization_id, id, user_id, name, email, role, joined_at)
-               SELECT '{organization}', gen_random_uuid(), id, full_name, email, 'member', now() FROM made RETURNING id
-             )
-             INSERT INTO participants (organization_id, id, conversation_id, member_id)
-             SELECT '{organization}', gen_random_uuid(), '{}', id FROM joined",
-            talk.id
-        ))
-        .await;
+    many_join(server, organization, &talk.id, 1001).await;
     server.say(&ada, &talk, "hello").await;
     mark(server, &bob, "conversationMarkRead", &talk.id, 1).await;
     let all = server.say(&ada, &talk, "<@channel>").await;

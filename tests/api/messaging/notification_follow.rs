@@ -3,7 +3,7 @@
 use super::{
     block::open,
     live::Feed,
-    notification::{caught_up, of, shown, three, told, unread},
+    notification::{caught_up, many_join, of, shown, three, told, unread},
     notification_feed::{cursor, follow},
     position::mark,
     text,
@@ -172,20 +172,7 @@ async fn what_concerns_many_is_told_to_each_in_order() {
     let (ada, bob, _) = three(server).await;
     let talk = server.group(&ada, &[&bob]).await;
     let organization = ada.organization;
-    server
-        .sql(&format!(
-            "WITH made AS (
-               INSERT INTO users (id, email, full_name) SELECT gen_random_uuid(), gen_random_uuid() || '@example.com', 'One of many'
-               FROM generate_series(1, 99) RETURNING id, email, full_name
-             ), joined AS (
-               INSERT INTO memberships (organization_id, id, user_id, name, email, role, joined_at)
-               SELECT '{organization}', gen_random_uuid(), id, full_name, email, 'member', now() FROM made RETURNING id
-             )
-             INSERT INTO participants (organization_id, id, conversation_id, member_id)
-             SELECT '{organization}', gen_random_uuid(), '{}', id FROM joined",
-            talk.id
-        ))
-        .await;
+    many_join(server, organization, &talk.id, 99).await;
     for number in 0..45 {
         server.say(&ada, &talk, &format!("<@channel> {number}")).await;
     }

@@ -123,18 +123,7 @@ async fn a_direct_conversation_that_came_in_part_keeps_nobody_out() {
     let server = server().await;
     let ada = server.founder().await;
     let made = between_two(&ada, day(0, 450));
-    let name = format!("stop_{}", ada.organization.simple());
-    server
-        .sql(&format!(
-            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               IF NEW.organization_id = '{}' AND NEW.seq = 300 THEN RAISE 'the power is gone'; END IF; RETURN NEW; END $$;
-             CREATE TRIGGER {name} BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION {name}()",
-            ada.organization
-        ))
-        .await;
-    let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
-    server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
-    assert!(code == 1 && said.contains("run it again"), "{code} {said}");
+    broken_off(server, &ada, &made.path, 300).await;
     assert!(conversations(server, &ada).await.is_empty());
     for _ in 0..2 {
         assert_eq!(verdict(&ask(server, &ada).await), "done");

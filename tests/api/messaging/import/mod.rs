@@ -122,6 +122,22 @@ fn slack_people(ada: &Founder) -> Value {
     ])
 }
 
+/// Imports from Slack until the power is gone: no message of that number is stored.
+async fn broken_off(server: &Server, ada: &Founder, file: &str, number: i64) {
+    let name = format!("stop_{}", ada.organization.simple());
+    server
+        .sql(&format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF NEW.organization_id = '{}' AND NEW.seq = {number} THEN RAISE 'the power is gone'; END IF; RETURN NEW; END $$;
+             CREATE TRIGGER {name} BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION {name}()",
+            ada.organization
+        ))
+        .await;
+    let (code, said) = import(server, ada, "slack", file, &[]).await;
+    server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
+    assert!(code == 1 && said.contains("run it again"), "{code} {said}");
+}
+
 /// Who Bob of that team is here.
 async fn bob(server: &Server, ada: &Founder) -> Uuid {
     let bob = "SELECT id::text FROM memberships WHERE name = 'Bob Builder' AND organization_id =";

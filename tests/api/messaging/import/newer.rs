@@ -109,18 +109,7 @@ async fn an_import_that_broke_off_goes_on_when_it_is_run_again() {
     let server = server().await;
     let ada = server.founder().await;
     let made = export(&ada, &[("general/2024-01-01.json", day(0, 650)), ("old-times/2024-01-01.json", day(0, 3))]);
-    let name = format!("stop_{}", ada.organization.simple());
-    server
-        .sql(&format!(
-            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               IF NEW.organization_id = '{}' AND NEW.seq = 500 THEN RAISE 'the power is gone'; END IF; RETURN NEW; END $$;
-             CREATE TRIGGER {name} BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION {name}()",
-            ada.organization
-        ))
-        .await;
-    let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
-    server.sql(&format!("DROP TRIGGER {name} ON messages; DROP FUNCTION {name}")).await;
-    assert!(code == 1 && said.contains("run it again"), "{code} {said}");
+    broken_off(server, &ada, &made.path, 500).await;
     let come = format!("SELECT count(*) FROM messages WHERE organization_id = '{}'", ada.organization);
     assert_eq!(server.count(&come).await, 400, "whole batches are there");
     assert!(conversations(server, &ada).await.is_empty(), "and wait for the rest");
