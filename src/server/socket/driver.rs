@@ -121,7 +121,9 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
             budget: Budget::new(config.messages_per_second, config.message_burst, now),
             running: Running::new(operations.sockets().operations().clone()),
             // Sockets that come back together after a restart do not ping together.
-            ping_at: now + millis(config.ping_ms).mul_f32(0.5 + rand::random::<f32>() / 2.0),
+            ping_at: operations
+                .sockets()
+                .beat(now + millis(config.ping_ms).mul_f32(0.5 + rand::random::<f32>() / 2.0), config.ping_ms),
             init_by: now + millis(config.init_timeout_ms),
             operations,
             socket,
@@ -202,7 +204,8 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
             _ => {}
         }
         if self.ping_at <= now {
-            self.ping_at = now + millis(self.config().ping_ms.max(1));
+            let next = now.max(self.ping_at + millis(self.config().ping_ms));
+            self.ping_at = self.operations.sockets().beat(next, self.config().ping_ms);
             if self.unanswered >= MISSED {
                 return Err(Close::again("No answer to pings"));
             }

@@ -1,11 +1,17 @@
 //! Which sockets are open, and how many each session has. Invariant: a session never has more than its
-//! setting allows, and its place is free again the moment the socket's task ends, however that ends.
+//! setting allows, and its place is free again the moment the socket's task ends, however that ends. The sockets ping in
+//! groups, so that thousands that wait do not wake the processor at thousands of times.
 
+use crate::config::millis;
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+
+/// In how many groups sockets ping.
+const BEATS: u32 = 100;
 
 /// All sockets of this process. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +26,8 @@ struct Inner {
     open: Gauge,
     operations: Gauge,
     deliveries: Counter,
+    /// What beats are counted from.
+    since: Instant,
 }
 
 impl Sockets {
@@ -33,6 +41,7 @@ impl Sockets {
                 open: gauge!("stoa_sockets"),
                 operations: gauge!("stoa_operations"),
                 deliveries: counter!("stoa_deliveries_total"),
+                since: Instant::now(),
             }),
         }
     }
@@ -71,6 +80,14 @@ impl Sockets {
 
     pub(super) fn delivered(&self) {
         self.inner.deliveries.increment(1);
+    }
+
+    /// The first of the moments in which sockets ping that is not before this one; an interval of `ping_ms` has a hundred.
+    pub(super) fn beat(&self, at: Instant, ping_ms: u64) -> Instant {
+        let step = (millis(ping_ms) / BEATS).as_nanos().max(1);
+        let over = at.saturating_duration_since(self.inner.since).as_nanos() % step;
+        let wait = u64::try_from((step - over) % step).unwrap_or_default();
+        at + Duration::from_nanos(wait)
     }
 
     pub(super) fn operations(&self) -> &Gauge {
@@ -114,6 +131,22 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_ping_in_a_hundred_groups_and_keep_theirs() {
+        let (sockets, mut beats) = (Sockets::new(), std::collections::BTreeSet::new());
+        let since = sockets.inner.since;
+        for number in 0..10_000 {
+            let asked = since + Duration::from_micros(12_500_000 + number * 1250);
+            let beat = sockets.beat(asked, 25_000);
+            assert!(beat >= asked && beat < asked + Duration::from_millis(250));
+            assert_eq!(sockets.beat(beat + Duration::from_secs(25), 25_000), beat + Duration::from_secs(25));
+            beats.insert(beat);
+        }
+        assert_eq!(beats.len(), 51, "12.5 seconds have fifty, and the one at their end");
+        // One that is shorter than what can be counted is not waited for.
+        assert_eq!(sockets.beat(since, 0), since);
+    }
 
     #[test]
     fn seats_are_counted_per_session_and_given_back() {
