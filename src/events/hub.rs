@@ -3,10 +3,11 @@
 //! that nobody watches costs nothing.
 
 use super::{
-    After, Cursor, Delivery, Event, StreamId,
+    After, Cursor, Event, StreamId,
     bus::{self, Bus, Hints},
     read::{Log, Want},
-    resume::{Reader, Step},
+    resume::Reader,
+    subscriber::{Deliveries, Seat, Waiting},
     sweep,
     tail::{Head, Need, Tail},
 };
@@ -17,10 +18,6 @@ use crate::{
         database::Database,
         nodes::{Nodes, Topic},
     },
-};
-use futures_util::{
-    StreamExt,
-    stream::{self, BoxStream},
 };
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::{Mutex, RwLock};
@@ -33,7 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, OnceCell, watch},
+    sync::{Notify, OnceCell},
     time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -81,11 +78,12 @@ pub(super) struct Exchange {
 
 /// One stream with subscribers.
 pub(super) struct Live {
-    stream: StreamId,
+    pub stream: StreamId,
     pub tail: Mutex<Tail>,
     /// Done once the tail has its head from the log.
     started: OnceCell<()>,
-    changed: watch::Sender<()>,
+    /// The subscribers who wait for the tail to change.
+    pub waiting: Waiting,
     /// Counted under the lock of `Exchange::live`.
     subscribers: AtomicUsize,
 }
@@ -94,8 +92,8 @@ pub(super) struct Live {
 pub(super) struct Meters {
     streams: Gauge,
     subscribers: Gauge,
-    deliveries: Counter,
-    resyncs: Counter,
+    pub deliveries: Counter,
+    pub resyncs: Counter,
     pub gaps: Counter,
 }
 
@@ -164,19 +162,18 @@ impl Hub {
     /// Replay behind `after`, then live: no gap, no repeat. What is committed once this has returned will be
     /// delivered. An event that the database cannot give right now is waited for; only the beginning fails
     /// (SERVICE_UNAVAILABLE, and INVALID_CURSOR for a cursor of another stream).
-    pub async fn subscribe(&self, stream: StreamId, after: After) -> Result<BoxStream<'static, Result<Delivery>>> {
+    pub async fn subscribe(&self, stream: StreamId, after: After) -> Result<Deliveries> {
         if let After::Cursor(cursor) = after {
             cursor.expect(stream)?;
         }
         let exchange = &self.exchange;
-        let (changed, seat) = exchange.join(stream);
-        let live = &seat.live;
-        exchange.start(live).await?;
+        let seat = exchange.join(stream);
+        exchange.start(&seat.live).await?;
         let reader = match after {
-            After::Now => Reader::live(&live.tail.lock(), exchange.config.queue),
+            After::Now => Reader::live(&seat.live.tail.lock(), exchange.config.queue),
             After::Cursor(cursor) => Reader::resume(cursor, exchange.config.queue),
         };
-        Ok(Subscriber { reader, next: None, changed, seat }.deliveries())
+        Ok(Deliveries::new(seat, reader))
     }
 
     /// As `subscribe`, of many streams of one organization: what all of them need of the log is read together.
@@ -184,40 +181,36 @@ impl Hub {
         &self,
         organization: Uuid,
         streams: Vec<(Uuid, Cursor)>,
-    ) -> Result<Vec<(Uuid, BoxStream<'static, Result<Delivery>>)>> {
+    ) -> Result<Vec<(Uuid, Deliveries)>> {
         let exchange = &self.exchange;
-        let mut subscribers = Vec::with_capacity(streams.len());
-        for (stream, after) in streams {
-            let stream = StreamId { organization, stream };
-            after.expect(stream)?;
-            let (changed, seat) = exchange.join(stream);
-            let reader = Reader::resume(after, exchange.config.queue);
-            subscribers.push(Subscriber { reader, next: None, changed, seat });
-        }
-        for some in subscribers.chunks_mut(TOGETHER) {
-            exchange.begin(organization, some.iter().map(|subscriber| &subscriber.seat.live)).await?;
+        let mut all = Vec::with_capacity(streams.len());
+        for some in streams.chunks(TOGETHER) {
+            let mut seats = Vec::with_capacity(some.len());
+            for (stream, after) in some {
+                let stream = StreamId { organization, stream: *stream };
+                after.expect(stream)?;
+                seats.push((exchange.join(stream), Reader::resume(*after, exchange.config.queue)));
+            }
+            exchange.begin(organization, seats.iter().map(|(seat, _)| &seat.live)).await?;
             // What each has missed, as far as it is not in memory: the first of it here, the rest when its turn comes.
             let mut wants = Vec::new();
-            for (place, subscriber) in some.iter_mut().enumerate() {
-                let step = subscriber.reader.step(&subscriber.seat.live.tail);
-                if let Step::Read(from) = &step {
-                    let stream = subscriber.seat.live.stream.stream;
-                    wants.push((place, Want { stream, from: from.seq, limit: FIRST + 1 }));
-                } else {
-                    subscriber.next = Some(step);
+            let first = all.len();
+            for (place, (seat, reader)) in seats.into_iter().enumerate() {
+                let stream = seat.live.stream.stream;
+                let mut deliveries = Deliveries::new(seat, reader);
+                if let Some(from) = deliveries.first() {
+                    wants.push((first + place, Want { stream, from: from.seq, limit: FIRST + 1 }));
                 }
+                all.push((stream, deliveries));
             }
             let pages = exchange.log.pages(organization, wants.iter().map(|(_, want)| *want).collect()).await?;
             for ((place, _), page) in wants.into_iter().zip(pages) {
-                let Some(subscriber) = some.get_mut(place) else { continue };
-                match subscriber.reader.fill(page) {
-                    Some(seen) => exchange.touch(&subscriber.seat.live, |tail| tail.hint(seen)),
-                    None => subscriber.next = Some(Step::Resync),
+                if let Some((_, deliveries)) = all.get_mut(place) {
+                    deliveries.begin(page);
                 }
             }
         }
-        let deliveries = |subscriber: Subscriber| (subscriber.seat.live.stream.stream, subscriber.deliveries());
-        Ok(subscribers.into_iter().map(deliveries).collect())
+        Ok(all)
     }
 }
 
@@ -255,7 +248,7 @@ impl Exchange {
             Need::Burial => self.bury(&mut self.live.write(), live),
         }
         if moved || need == Need::Burial {
-            live.changed.send_replace(());
+            live.waiting.wake();
         }
     }
 
@@ -278,7 +271,7 @@ impl Exchange {
         }
     }
 
-    fn join(self: &Arc<Self>, stream: StreamId) -> (watch::Receiver<()>, Seat) {
+    fn join(self: &Arc<Self>, stream: StreamId) -> Seat {
         self.doubt();
         self.meters.subscribers.increment(1);
         let mut streams = self.live.write();
@@ -288,12 +281,21 @@ impl Exchange {
                 stream,
                 tail: Mutex::new(Tail::new(stream, self.config.ring)),
                 started: OnceCell::new(),
-                changed: watch::Sender::new(()),
+                waiting: Waiting::default(),
                 subscribers: AtomicUsize::new(0),
             })
         });
         live.subscribers.fetch_add(1, Ordering::Relaxed);
-        (live.changed.subscribe(), Seat { exchange: self.clone(), live: live.clone() })
+        Seat::new(self.clone(), live.clone())
+    }
+
+    /// A seat is given back: the last to leave takes the tail away.
+    pub fn part(&self, live: &Arc<Live>) {
+        self.meters.subscribers.decrement(1);
+        let mut streams = self.live.write();
+        if live.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.bury(&mut streams, live);
+        }
     }
 
     /// Sees to it that a tail knows where the log stands.
@@ -327,7 +329,7 @@ impl Exchange {
     }
 
     /// A page of a stream, asked for until the log answers.
-    async fn insist(&self, stream: StreamId, from: i64, limit: usize) -> Vec<Arc<Event>> {
+    pub async fn insist(&self, stream: StreamId, from: i64, limit: usize) -> Vec<Arc<Event>> {
         let mut pause = Duration::from_millis(100);
         loop {
             let want = Want { stream: stream.stream, from, limit };
@@ -349,70 +351,6 @@ impl Exchange {
                 Err(fault) => tracing::warn!(?fault, "the event log cannot be read; subscribers wait"),
                 Ok(_) => tracing::info!("the event log can be read again"),
             }
-        }
-    }
-}
-
-struct Subscriber {
-    reader: Reader,
-    /// The next step, where it has been taken already.
-    next: Option<Step>,
-    changed: watch::Receiver<()>,
-    seat: Seat,
-}
-
-impl Subscriber {
-    fn deliveries(self) -> BoxStream<'static, Result<Delivery>> {
-        // In a box, as it is moved into each wait and back.
-        stream::unfold(Some(Box::new(self)), async |subscriber| {
-            let mut subscriber = subscriber?;
-            match subscriber.next().await {
-                Some(event) => Some((Ok(Delivery::Event(event)), Some(subscriber))),
-                None => Some((Ok(Delivery::Resync), None)),
-            }
-        })
-        .boxed()
-    }
-
-    /// The next event; None: resync.
-    async fn next(&mut self) -> Option<Arc<Event>> {
-        let Seat { exchange, live } = &self.seat;
-        loop {
-            match self.next.take().unwrap_or_else(|| self.reader.step(&live.tail)) {
-                Step::Deliver(event) => {
-                    exchange.meters.deliveries.increment(1);
-                    return Some(event);
-                }
-                // Cannot fail: the sender is in `live`.
-                Step::Wait => self.changed.changed().await.ok()?,
-                Step::Read(from) => {
-                    let page = exchange.insist(live.stream, from.seq, exchange.config.queue.max(1).saturating_add(1));
-                    match self.reader.fill(page.await) {
-                        // It may have come further than the tail has heard of.
-                        Some(seen) => exchange.touch(live, |tail| tail.hint(seen)),
-                        None => break,
-                    }
-                }
-                Step::Resync => break,
-            }
-        }
-        exchange.meters.resyncs.increment(1);
-        None
-    }
-}
-
-/// A place at a stream's tail. The last to leave takes the tail away.
-struct Seat {
-    exchange: Arc<Exchange>,
-    live: Arc<Live>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.exchange.meters.subscribers.decrement(1);
-        let mut streams = self.exchange.live.write();
-        if self.live.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.exchange.bury(&mut streams, &self.live);
         }
     }
 }

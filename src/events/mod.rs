@@ -5,7 +5,8 @@
 //! In reading order: `append` writes in the mutation's transaction; `combiner` does together what would wait for each
 //! other; `read` is the log in the database; `cursor` a place in it that can be checked; `tail` the newest events of one
 //! live stream and `resume` one subscriber's way along it, both plain state without a clock or a socket; `hub` brings them
-//! together, `sweep` fills their gaps, `bus` tells other nodes; `floor` is what leaves the log when it is old.
+//! together, `subscriber` is who asks for what comes next and waits for it; `sweep` fills gaps, `bus` tells other nodes;
+//! `floor` is what leaves the log when it is old.
 
 mod append;
 mod bus;
@@ -16,6 +17,7 @@ mod hub;
 mod payload;
 mod read;
 mod resume;
+mod subscriber;
 mod sweep;
 mod tail;
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub use floor::{MESSAGES_EXPIRED, forget_bodies, trim};
 pub use hub::Hub;
 pub use payload::Payload;
 pub use read::histories;
+pub use subscriber::Deliveries;
 
 use crate::schema::events;
 use chrono::{DateTime, Utc};

@@ -41,23 +41,31 @@ impl Default for Answers {
     }
 }
 
-/// One subscription's part in it.
-pub struct Audience {
+/// Who hears what others have been told.
+#[derive(Clone)]
+pub struct Listener {
     answers: Answers,
     plan: u64,
+}
+
+/// One subscription's part in it.
+pub struct Audience {
+    pub listener: Listener,
     /// The event that is being answered, where its answer is of use to others.
     pending: Mutex<Option<Arc<Event>>>,
 }
 
-impl Audience {
-    pub fn new(answers: Answers, plan: u64) -> Self {
-        Audience { answers, plan, pending: Mutex::default() }
-    }
-
+impl Listener {
     /// What others were told of this very event.
     pub fn heard(&self, event: &Arc<Event>) -> Option<Bytes> {
         let (answered, body) = self.answers.0.get(&(event.id, self.plan))?;
         std::ptr::eq(answered.as_ptr(), Arc::as_ptr(event)).then_some(body)
+    }
+}
+
+impl Audience {
+    pub fn new(answers: Answers, plan: u64) -> Self {
+        Audience { listener: Listener { answers, plan }, pending: Mutex::default() }
     }
 
     /// The next answer is of this event, and for all.
@@ -70,7 +78,8 @@ impl Audience {
         if let Some(event) = self.pending.lock().take()
             && let Some(body) = body
         {
-            self.answers.0.insert((event.id, self.plan), (Arc::downgrade(&event), body.clone()));
+            let Listener { answers, plan } = &self.listener;
+            answers.0.insert((event.id, *plan), (Arc::downgrade(&event), body.clone()));
         }
     }
 }
@@ -108,13 +117,13 @@ mod tests {
         let (one, same, other) =
             (Audience::new(answers.clone(), 1), Audience::new(answers.clone(), 1), Audience::new(answers, 2));
         let told = event();
-        assert!(one.heard(&told).is_none());
+        assert!(one.listener.heard(&told).is_none());
         one.expect(told.clone());
         one.tell(Some(&Bytes::from_static(b"{}")));
-        assert_eq!(same.heard(&told).as_deref(), Some(&b"{}"[..]));
-        assert!(other.heard(&told).is_none() && same.heard(&event()).is_none());
+        assert_eq!(same.listener.heard(&told).as_deref(), Some(&b"{}"[..]));
+        assert!(other.listener.heard(&told).is_none() && same.listener.heard(&event()).is_none());
         // As the log has it by now.
-        assert!(same.heard(&Arc::new(Event::clone(&told))).is_none());
+        assert!(same.listener.heard(&Arc::new(Event::clone(&told))).is_none());
     }
 
     #[test]
@@ -126,6 +135,6 @@ mod tests {
         one.tell(None);
         // Not about this event any more.
         one.tell(Some(&Bytes::from_static(b"{}")));
-        assert!(same.heard(&told).is_none());
+        assert!(same.listener.heard(&told).is_none());
     }
 }

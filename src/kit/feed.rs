@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    events::{After, Cursor, Delivery, Event, StreamId},
+    events::{After, Cursor, Deliveries, Delivery, Event, Hub, StreamId},
 };
 use async_graphql::{
     Context, ContextSelectionSet, OutputType, Positioned, ServerResult, SimpleObject, parser::types::Field,
@@ -21,12 +21,18 @@ use diesel::{
     sql_types,
 };
 use futures_util::{
-    Stream, StreamExt,
+    FutureExt, Stream, StreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
 use parking_lot::Mutex;
-use std::{any::Any, borrow::Cow, option, sync::Arc};
+use std::{
+    any::Any,
+    borrow::Cow,
+    option,
+    sync::Arc,
+    task::{Poll, ready},
+};
 use uuid::Uuid;
 
 /// The feed cannot be continued from the cursor given, or so much has come at once (an import) that events do not tell it: fetch
@@ -87,11 +93,7 @@ impl Scope {
     }
 
     /// Opens a stream of the log: behind the cursor, or from now on.
-    pub async fn follow(
-        &self,
-        stream: StreamId,
-        after: Option<String>,
-    ) -> Result<BoxStream<'static, Result<Delivery>>> {
+    pub async fn follow(&self, stream: StreamId, after: Option<String>) -> Result<Deliveries> {
         let after = match after {
             Some(text) => After::Cursor(Cursor::decode(&text)?),
             None => After::Now,
@@ -195,58 +197,66 @@ pub fn until_it_fails<V: Send + 'static, T: Send + 'static>(
 /// is `alike`, every subscriber who selects the same sees the same.
 pub fn shown<T: Send + 'static>(
     scope: Scope,
-    stream_id: StreamId,
-    deliveries: BoxStream<'static, Result<Delivery>>,
+    stream: StreamId,
+    mut deliveries: Deliveries,
     resync: impl Fn(ResyncRequired) -> T + Send + Sync + 'static,
     alike: impl Fn(&Event) -> bool + Send + 'static,
     mut show: impl FnMut(&Event) -> Result<Shown<T>> + Send + 'static,
 ) -> impl Stream<Item = Result<Told<T>>> + Send {
-    let loads = scope.loads.clone();
-    let show = move |delivery: Result<Delivery>| match delivery? {
-        Delivery::Resync => Ok(Shown::Resync),
-        Delivery::Event(event) => {
-            let audience = loads.audience.get();
-            if let Some(body) = audience.and_then(|audience| audience.heard(&event)) {
-                return Ok(Shown::Event(Told::Again(body)));
+    scope.loads.share();
+    let listener = scope.loads.audience.get().map(|audience| audience.listener.clone());
+    let (mut resyncing, mut ended) = (None::<BoxFuture<'static, Result<ResyncRequired>>>, false);
+    stream::poll_fn(move |context| {
+        loop {
+            if let Some(required) = &mut resyncing {
+                let required = ready!(required.poll_unpin(context));
+                (resyncing, ended) = (None, true);
+                return Poll::Ready(Some(required.map(|required| Told::Anew(resync(required)))));
             }
-            Ok(match show(&event)? {
-                Shown::Event(item) => {
-                    if let Some(audience) = audience.filter(|_| alike(&event)) {
+            if ended {
+                return Poll::Ready(None);
+            }
+            let Some(delivery) = ready!(deliveries.poll_next_unpin(context)) else { return Poll::Ready(None) };
+            let shown = match delivery {
+                Ok(Delivery::Event(event)) => {
+                    if let Some(body) = listener.as_ref().and_then(|listener| listener.heard(&event)) {
+                        return Poll::Ready(Some(Ok(Told::Again(body))));
+                    }
+                    // The selections of this event read anew: what an earlier one fetched may be out of date.
+                    scope.loads.clear();
+                    let shown = show(&event);
+                    if let (Ok(Shown::Event(_)), Some(audience)) = (&shown, scope.loads.audience.get())
+                        && alike(&event)
+                    {
                         audience.expect(event);
                     }
-                    Shown::Event(Told::Anew(item))
+                    shown
                 }
-                Shown::Last(item) => Shown::Last(Told::Anew(item)),
-                Shown::Nothing => Shown::Nothing,
-                Shown::Resync => Shown::Resync,
-            })
-        }
-    };
-    scope.loads.share();
-    // In a box, as it is moved into each wait and back.
-    let state = Box::new((scope, deliveries, resync, show));
-    stream::unfold(Some(state), move |state| async move {
-        let mut state = state?;
-        loop {
-            let (scope, deliveries, resync, show) = &mut *state;
-            let delivery = deliveries.next().await?;
-            // The selections of this event read anew: what an earlier one fetched may be out of date.
-            scope.loads.clear();
-            return match show(delivery) {
-                Ok(Shown::Nothing) => continue,
-                Ok(Shown::Event(item)) => Some((Ok(item), Some(state))),
-                Ok(Shown::Last(item)) => Some((Ok(item), None)),
-                Ok(Shown::Resync) => {
-                    let required = Box::pin(resync_from(scope, stream_id)).await;
-                    Some((required.map(|required| Told::Anew(resync(required))), None))
-                }
-                Err(fault) => Some((Err(fault), None)),
+                Ok(Delivery::Resync) => Ok(Shown::Resync),
+                Err(fault) => Err(fault),
             };
+            let item = match shown {
+                Ok(Shown::Nothing) => continue,
+                Ok(Shown::Resync) => {
+                    resyncing = Some(resync_from(scope.app.hub.clone(), stream).boxed());
+                    continue;
+                }
+                Ok(Shown::Event(item)) => Ok(Told::Anew(item)),
+                Ok(Shown::Last(item)) => {
+                    ended = true;
+                    Ok(Told::Anew(item))
+                }
+                Err(fault) => {
+                    ended = true;
+                    Err(fault)
+                }
+            };
+            return Poll::Ready(Some(item));
         }
     })
 }
 
-async fn resync_from(scope: &Scope, stream: StreamId) -> Result<ResyncRequired> {
-    let cursor = scope.app.hub.cursor(stream).await?.encode();
+async fn resync_from(hub: Hub, stream: StreamId) -> Result<ResyncRequired> {
+    let cursor = hub.cursor(stream).await?.encode();
     Ok(ResyncRequired { cursor, occurred_at: DateTime::now() })
 }

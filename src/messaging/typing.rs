@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    events::{Delivery, Event},
+    events::{Deliveries, Delivery, Event},
     identity::Member,
     kit::{
         feed::{Feed, feed, until_it_fails},
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject, Subscription};
-use futures_util::{FutureExt, StreamExt, stream::BoxStream};
+use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use std::future::pending;
 use tokio::{sync::watch, time::sleep_until};
@@ -166,7 +166,7 @@ struct View {
     scope: Scope,
     conversation: Id<Conversation>,
     /// What happens there: who sends or leaves types no more.
-    log: BoxStream<'static, Result<Delivery>>,
+    log: Deliveries,
     bell: watch::Receiver<()>,
     shown: Option<Vec<Id<Member>>>,
 }

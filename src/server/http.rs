@@ -140,7 +140,7 @@ async fn one(
         )),
         OperationKind::Subscription => {
             let permit = server.limits.stream(&caller)?;
-            let answers = server.engine.subscribe(prepared, caller.clone());
+            let answers = Box::pin(server.engine.subscribe(prepared, caller.clone()));
             let here = sse::here(&caller);
             Ok(sse::stream(answers, server.draining.clone(), sse::session(caller), (permit, here)))
         }

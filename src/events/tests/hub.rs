@@ -9,11 +9,7 @@ use crate::{
         tail::Head,
     },
 };
-use futures_util::{
-    FutureExt, StreamExt,
-    future::BoxFuture,
-    stream::{self, BoxStream},
-};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use parking_lot::{Mutex, RwLock};
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -95,7 +91,7 @@ fn hub(sweep_ms: u64) -> (Hub, Arc<Memory>, StreamId) {
     (Hub::over(&config, log.clone(), InProcess), log, some_stream())
 }
 
-type Feed = BoxStream<'static, Result<Delivery>>;
+type Feed = Deliveries;
 
 /// The numbers of the next events; -1 for a resync.
 async fn next(feed: &mut Feed, count: usize) -> Vec<i64> {

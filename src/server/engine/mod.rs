@@ -6,11 +6,13 @@ mod faults;
 mod nulls;
 mod request;
 mod run;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
 pub use answer::Answer;
 pub use request::GraphqlRequest;
+pub use subscription::Subscription;
 
 use crate::{
     app::App,
@@ -24,7 +26,6 @@ use crate::{
     server::documents::Ready,
 };
 use async_graphql::parser::types::OperationType;
-use futures_util::stream::BoxStream;
 use run::Run;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -114,7 +115,7 @@ impl Engine {
 
     /// Executes a subscription. An answer with `refused` set ends the stream. Events do not repeat what the subscription
     /// cost. Queries and mutations are executed as well and end after their one answer.
-    pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
+    pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> Subscription<StoaSchema> {
         let request = info(&caller).clone();
         self.run.clone().subscribe(prepared, request, Some(caller.fresh()))
     }

@@ -1,13 +1,13 @@
 //! Preparing and executing over any schema. Invariant: a mutation that has begun ends, whoever still listens; a query
 //! neither runs for ever nor takes anything down with it when it panics.
 
-use super::{Answer, GraphqlRequest, OperationKind, Prepared, answer::Spent, faults, nulls};
+use super::{Answer, GraphqlRequest, OperationKind, Prepared, Subscription, answer::Spent, faults, nulls};
 use crate::{
     config::{Config, millis},
     error::{Code, Error, Result},
     kit::{
         audience::{Answers, Audience},
-        feed::{Item, Told, Turn},
+        feed::Turn,
         plan::TableOf,
         round::Rounds,
         scope::{Caller, RequestInfo},
@@ -15,13 +15,9 @@ use crate::{
     server::documents::Documents,
 };
 use async_graphql::{
-    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationMode,
-    Value,
+    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, SubscriptionType, ValidationMode, Value,
 };
-use futures_util::{
-    FutureExt, StreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::{FutureExt, StreamExt};
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 
@@ -150,25 +146,31 @@ impl<S: Executor> Run<S> {
         }
     }
 
+    /// The answers of a subscription, one an event; of anything else, its one answer.
     pub fn subscribe(
         self: Arc<Self>,
         prepared: Prepared,
         info: RequestInfo,
         caller: Option<Caller>,
-    ) -> BoxStream<'static, Answer> {
+    ) -> Subscription<S> {
         if prepared.kind != OperationKind::Subscription {
-            return stream::once(async move { self.execute(prepared, info, caller).await }).boxed();
+            return Subscription::of_one(async move { self.execute(prepared, info, caller).await });
         }
         if let Some(Caller::Member(scope)) = &caller {
             scope.loads.audience.get_or_init(|| Audience::new(self.answers.clone(), prepared.ready.plan.id));
         }
-        let subscription = Subscription { run: self, prepared, info, caller, feed: None };
-        stream::unfold(Some(Box::new(subscription)), async |subscription| {
-            let mut subscription = subscription?;
-            let (answer, goes_on) = subscription.next().await?;
-            Some((answer, goes_on.then_some(subscription)))
-        })
-        .boxed()
+        Subscription::open(self, prepared, info, caller)
+    }
+
+    /// What the executor makes of a subscription's root field at this turn; None: nothing. The error is a panic.
+    pub(super) async fn turn(
+        &self,
+        prepared: &Prepared,
+        caller: Option<Caller>,
+        turn: Arc<Turn>,
+    ) -> Result<Option<Response>> {
+        let mut responses = self.schema.execute_stream(request(prepared, caller).data(turn), None);
+        AssertUnwindSafe(responses.next()).catch_unwind().await.map_err(|panic| Error::ours(said(&*panic)))
     }
 
     /// Runs work that must end even if whoever asked for it has gone; a stop waits for it.
@@ -183,81 +185,6 @@ impl<S: Executor> Run<S> {
     pub async fn drain(&self) {
         self.mutations.close();
         self.mutations.wait().await;
-    }
-}
-
-/// A subscription under way: between its events nothing but its feed.
-struct Subscription<S> {
-    run: Arc<Run<S>>,
-    prepared: Prepared,
-    info: RequestInfo,
-    caller: Option<Caller>,
-    /// None: not opened yet.
-    feed: Option<BoxStream<'static, Told<Item>>>,
-}
-
-impl<S: Executor> Subscription<S> {
-    /// The next answer, and whether more may follow; None: it has ended. After a panic nothing follows.
-    async fn next(&mut self) -> Option<(Answer, bool)> {
-        let feed = match &mut self.feed {
-            Some(feed) => feed,
-            None => match Box::pin(self.open()).await {
-                Ok(feed) => self.feed.insert(feed?),
-                Err(answer) => return Some((answer, false)),
-            },
-        };
-        match AssertUnwindSafe(feed.next()).catch_unwind().await {
-            Ok(told) => match told? {
-                Told::Again(body) => Some((Answer { body, refused: None }, true)),
-                Told::Anew(item) => Box::pin(self.tell(item)).await,
-            },
-            Err(panic) => Some((self.panicked(&*panic), false)),
-        }
-    }
-
-    /// Asks the resolver to open its feed. It answers when there is none: most often, why.
-    async fn open(&mut self) -> Result<Option<BoxStream<'static, Told<Item>>>, Answer> {
-        let turn = Arc::new(Turn::default());
-        let Some(response) = self.execute(turn.clone()).await? else { return Ok(turn.opened()) };
-        if response.data == Value::Null && !response.errors.is_empty() {
-            return Err(Answer::of_refusals(&self.told(response.errors)));
-        }
-        Err(self.answer(response))
-    }
-
-    async fn tell(&mut self, item: Item) -> Option<(Answer, bool)> {
-        let response = match self.execute(Arc::new(Turn::telling(item))).await {
-            Ok(response) => response?,
-            Err(answer) => return Some((answer, false)),
-        };
-        let sound = response.errors.is_empty();
-        let answer = self.answer(response);
-        if let Some(Caller::Member(scope)) = &self.caller
-            && let Some(audience) = scope.loads.audience.get()
-        {
-            audience.tell(sound.then_some(&answer.body));
-        }
-        Some((answer, true))
-    }
-
-    /// What the executor makes of the root field at this turn; None: nothing. The error answers for a panic.
-    async fn execute(&mut self, turn: Arc<Turn>) -> Result<Option<Response>, Answer> {
-        let request = request(&self.prepared, self.caller.clone()).data(turn);
-        let mut responses = self.run.schema.execute_stream(request, None);
-        AssertUnwindSafe(responses.next()).catch_unwind().await.map_err(|panic| self.panicked(&*panic))
-    }
-
-    fn answer(&self, response: Response) -> Answer {
-        let told = self.told(response.errors);
-        Answer::of_data(&response.data, &told, None)
-    }
-
-    fn told(&self, errors: Vec<ServerError>) -> Vec<faults::Told> {
-        faults::tell(errors, &self.info, self.prepared.name.as_deref())
-    }
-
-    fn panicked(&self, panic: &(dyn Any + Send)) -> Answer {
-        Answer::refusal(&Error::ours(said(panic)), &self.info)
     }
 }
 
@@ -289,7 +216,7 @@ fn nothing(data: &Value) -> bool {
 }
 
 /// What a panic said, for the log.
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(super) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("a resolver panicked: {}", text.unwrap_or("without a word"))
 }

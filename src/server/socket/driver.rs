@@ -6,6 +6,7 @@ mod poll;
 
 use super::{
     budget::Budget,
+    calls::Calls,
     farewell::{End, farewell},
     handshake::Greeting,
     operations::{Operations, refused},
@@ -22,7 +23,7 @@ use crate::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::{Map, Value, value::RawValue};
-use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Waker, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until},
@@ -95,6 +96,11 @@ struct Driver<O: Operations, S> {
     socket: WebSocketStream<S>,
     outbox: Outbox,
     running: Running,
+    calls: Arc<Calls>,
+    /// Calls for everything but the operations.
+    rest: Waker,
+    /// Whether everything but the operations is to be looked at.
+    look: bool,
     phase: Phase<O::Member>,
     /// The one question to identity under way.
     asking: Option<BoxFuture<'static, Verdict<O::Member>>>,
@@ -117,9 +123,13 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     fn new(operations: O, socket: WebSocketStream<S>, cookie: Option<String>, request: RequestInfo) -> Self {
         let now = Instant::now();
         let config = &operations.config().socket;
+        let calls = Arc::<Calls>::default();
         Driver {
             budget: Budget::new(config.messages_per_second, config.message_burst, now),
-            running: Running::new(operations.sockets().operations().clone()),
+            running: Running::new(calls.clone(), operations.sockets().operations().clone()),
+            rest: calls.clone().into(),
+            calls,
+            look: true,
             // Sockets that come back together after a restart do not ping together.
             ping_at: operations
                 .sockets()
@@ -148,7 +158,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
         let mut alarm = pin!(sleep_until(self.deadline()));
         let mut draining = pin!(self.operations.draining().clone().cancelled_owned());
         loop {
-            let event = poll_fn(|context| self.poll(context, alarm.as_mut(), draining.as_mut())).await;
+            let event = poll_fn(|context| self.poll(context.waker(), alarm.as_mut(), draining.as_mut())).await;
             if let Err(end) = self.on(event) {
                 return end;
             }

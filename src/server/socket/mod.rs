@@ -18,6 +18,7 @@
 //! | 4429 | a second `connection_init` |
 
 mod budget;
+mod calls;
 mod driver;
 mod farewell;
 mod handshake;

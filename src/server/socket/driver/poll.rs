@@ -4,7 +4,7 @@ use super::{super::operations::Outcome, Driver, Event, Operations, Phase, millis
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,64 +16,80 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     /// What happens next. Writing comes first; operations come last, and only when everything is written.
     pub(super) fn poll(
         &mut self,
-        context: &mut Context<'_>,
+        task: &Waker,
         mut alarm: Pin<&mut Sleep>,
         mut draining: Pin<&mut impl Future<Output = ()>>,
     ) -> Poll<Event<O::Member>> {
+        self.look |= self.calls.listen(task);
         loop {
-            let written = match self.poll_write(context) {
-                Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
-                Poll::Ready(Ok(())) => true,
-                Poll::Pending => false,
-            };
-            let deadline = self.deadline();
-            if alarm.deadline() != deadline {
-                alarm.as_mut().reset(deadline);
+            if self.look {
+                if let Poll::Ready(event) = self.poll_rest(alarm.as_mut(), draining.as_mut()) {
+                    return Poll::Ready(event);
+                }
+                self.look = false;
             }
-            if alarm.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Alarm);
-            }
-            if self.drain_by.is_none() && draining.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Drain);
-            }
-            if self.drain_by.is_some() && written && self.running.is_empty() {
-                return Poll::Ready(Event::Drained);
-            }
-            if let Some(Poll::Ready(verdict)) = self.asking.as_mut().map(|asking| asking.poll_unpin(context)) {
-                (self.asking, self.refreshing) = (None, false);
-                return Poll::Ready(Event::Verdict(verdict));
-            }
-            if self.asking.is_none()
-                && let Phase::Member(member) = &self.phase
-                && member.recheck_at.is_none()
-                && member.watch.poll_rung(context).is_ready()
-            {
-                return Poll::Ready(Event::Rung);
-            }
-            if !self.refreshing
-                && self.outbox.len() < self.config().queue.max(1)
-                && self.outbox.bytes() < self.config().max_message.max(1)
-                && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
-            {
-                return Poll::Ready(Event::Read(read));
-            }
-            if !written {
+            if self.write_by.is_some() {
                 return Poll::Pending;
             }
-            match self.poll_answers(context) {
-                Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
-                Poll::Ready(Ok(())) => {}
-                Poll::Pending => return Poll::Pending,
+            match ready!(self.poll_answers()) {
+                Ok(()) => self.look = true,
+                Err(fault) => return Poll::Ready(Event::Gone(fault)),
             }
         }
     }
 
-    /// Hands on one answer after the other while they can be written, and looks at nothing else, which has been looked at: of a
-    /// message to a thousand sockets that would be the larger part. Tokio's budget of a task bounds it. Ready when one is
+    /// Of everything but the operations.
+    fn poll_rest(
+        &mut self,
+        mut alarm: Pin<&mut Sleep>,
+        draining: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Event<O::Member>> {
+        let rest = self.rest.clone();
+        let context = &mut Context::from_waker(&rest);
+        let written = match self.poll_write() {
+            Poll::Ready(Err(fault)) => return Poll::Ready(Event::Gone(fault)),
+            Poll::Ready(Ok(())) => true,
+            Poll::Pending => false,
+        };
+        let deadline = self.deadline();
+        if alarm.deadline() != deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        if alarm.poll(context).is_ready() {
+            return Poll::Ready(Event::Alarm);
+        }
+        if self.drain_by.is_none() && draining.poll(context).is_ready() {
+            return Poll::Ready(Event::Drain);
+        }
+        if self.drain_by.is_some() && written && self.running.is_empty() {
+            return Poll::Ready(Event::Drained);
+        }
+        if let Some(Poll::Ready(verdict)) = self.asking.as_mut().map(|asking| asking.poll_unpin(context)) {
+            (self.asking, self.refreshing) = (None, false);
+            return Poll::Ready(Event::Verdict(verdict));
+        }
+        if self.asking.is_none()
+            && let Phase::Member(member) = &self.phase
+            && member.recheck_at.is_none()
+            && member.watch.poll_rung(context).is_ready()
+        {
+            return Poll::Ready(Event::Rung);
+        }
+        if !self.refreshing
+            && self.outbox.len() < self.config().queue.max(1)
+            && self.outbox.bytes() < self.config().max_message.max(1)
+            && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
+        {
+            return Poll::Ready(Event::Read(read));
+        }
+        Poll::Pending
+    }
+
+    /// Hands on one answer after the other while they can be written. Tokio's budget of a task bounds it. Ready when one is
     /// waiting, or nothing is left that answers.
-    fn poll_answers(&mut self, context: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
+    fn poll_answers(&mut self) -> Poll<Result<(), tungstenite::Error>> {
         loop {
-            let (id, outcome) = ready!(self.running.poll_next(context));
+            let (id, outcome) = ready!(self.running.poll_next());
             match outcome {
                 Some(Outcome::Next(body)) => {
                     self.outbox.envelope(protocol::next_head(&id), body);
@@ -82,7 +98,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
                 Some(Outcome::Refused(errors)) => self.outbox.envelope(protocol::error_head(&id), errors),
                 None => self.outbox.text(protocol::complete(&id)),
             }
-            match self.poll_write(context) {
+            match self.poll_write() {
                 Poll::Ready(Ok(())) if !self.running.is_empty() => {}
                 Poll::Ready(written) => return Poll::Ready(written),
                 Poll::Pending => return Poll::Ready(Ok(())),
@@ -91,10 +107,11 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     }
 
     /// Writes what waits; ready when nothing does. The time a write may take begins anew with each frame.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
+    fn poll_write(&mut self) -> Poll<Result<(), tungstenite::Error>> {
+        let context = &mut Context::from_waker(&self.rest);
         loop {
             let Poll::Ready(flushed) = self.socket.poll_flush_unpin(context) else {
-                let write_by = Instant::now() + millis(self.config().write_timeout_ms);
+                let write_by = Instant::now() + millis(self.operations.config().socket.write_timeout_ms);
                 self.write_by.get_or_insert(write_by);
                 return Poll::Pending;
             };
