@@ -71,7 +71,7 @@ impl Run<Arc<App>> for HandOn {
     }
 }
 
-/// Looks for what no `HandOn` was left for: of versions before, of imports, and of members who were removed and came back.
+/// Looks for what no `HandOn` was left for: of versions before, and of imports.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandOnMissed {}
 

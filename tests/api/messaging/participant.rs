@@ -1,7 +1,10 @@
 //! Who is in a conversation, and as what.
 
 use super::{Talk, block::open};
-use crate::kit::{Founder, Server, code, data, mail::working, server, user_errors, verdict};
+use crate::{
+    invitations::{accept, invite, link},
+    kit::{Founder, PASSWORD, Server, code, data, mail::working, server, user_errors, verdict},
+};
 use serde_json::{Value, json};
 use stoa::{identity::HandOn, messaging::heir::hand_on_all, platform::jobs::Run};
 use uuid::Uuid;
@@ -301,6 +304,26 @@ async fn an_owner_who_becomes_a_guest_owns_no_group_that_members_are_in() {
     give_role(server, &ada, &guest, "MEMBER").await;
     assert_eq!(here(server, &guest, &alone).await, [is(&bob, "MEMBER"), is(&guest, "OWNER")]);
     assert_eq!(here(server, &cy, &talk).await, among_members);
+}
+
+#[tokio::test]
+async fn who_comes_back_owns_what_nobody_could_look_after() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&bob, &[&cy]).await;
+    for who in [&cy, &bob] {
+        keep_out(server, &ada, "memberRemove", who).await;
+    }
+    handed_on(server, &ada).await;
+    let role =
+        format!("SELECT role FROM participants WHERE conversation_id = '{}' AND member_id = '{}'", talk.id, cy.member);
+    assert_eq!(server.text(&role).await, "member", "neither can look after it");
+    invite(server, &ada, &cy.email, "MEMBER").await;
+    let input = json!({ "token": link(server, &cy.email).await, "password": PASSWORD });
+    assert_eq!(user_errors(&accept(server, None, input).await, "done"), [""; 0]);
+    handed_on(server, &ada).await;
+    assert_eq!(server.text(&role).await, "owner");
 }
 
 /// Both are owners and remove each other at the same moment: one of them is first, and the other is gone by then.
