@@ -79,12 +79,16 @@ async fn purge(app: &App, organization: Uuid) -> Result<()> {
     let over = |sql: &mut Sql| {
         sql.push("t0.upload_until < ").bind(Bind::Time(Some(Utc::now())));
     };
-    // Whoever is invited again meanwhile finds them; nobody else has seen what is in them.
+    // Whoever is invited again meanwhile finds them; nobody else has seen what is in them. Since when somebody is gone the log
+    // knows: what the row says of them may have changed after that, such as their name.
     let left = |sql: &mut Sql| {
         sql.push(
-            "EXISTS (SELECT FROM memberships m WHERE m.organization_id = t0.organization_id AND m.id = t0.created_by",
+            "EXISTS (SELECT FROM memberships m WHERE m.organization_id = t0.organization_id AND m.id = t0.created_by
+               AND m.status = 'removed' AND coalesce((SELECT e.at FROM events e WHERE e.organization_id = m.organization_id
+                 AND e.entity_id = m.id AND e.entity = 'Member' AND e.kind = 'removed' ORDER BY e.seq DESC LIMIT 1),
+                 m.updated_at) < ",
         );
-        sql.push(" AND m.status = 'removed' AND m.updated_at < ").bind(Bind::Time(Some(before))).push(") AND ");
+        sql.bind(Bind::Time(Some(before))).push(") AND ");
         push_unused(sql, "t0");
     };
     let forgotten = forget(app, organization, "expired", over).await;

@@ -33,7 +33,7 @@ use uuid::Uuid;
 /// What the index of images that were not looked at says of them, word for word.
 const UNMEASURED: &str = "measured_at IS NULL AND state = 'ready'
     AND content_type IN ('image/png', 'image/jpeg', 'image/jpg', 'image/gif', 'image/webp')";
-/// Images of an organization that upkeep looks at in one run; the next run goes on.
+/// Images of an organization that upkeep looks at in one run.
 const PAGE: i64 = 500;
 /// An upload as old as this has no job any more that will look at it.
 const LEFT: chrono::TimeDelta = chrono::TimeDelta::hours(6);
@@ -128,9 +128,18 @@ impl Run<Arc<App>> for MeasureImages {
 }
 
 async fn measure_left(app: &App, organization: Uuid) -> Result<()> {
-    let left = files::table.filter(files::organization_id.eq(organization)).filter(sql::<Bool>(UNMEASURED));
-    let left = left.filter(files::updated_at.lt(DateTime::now().0 - LEFT)).order(files::id).limit(PAGE);
-    let left: Vec<Uuid> = left.select(files::id).load(&mut *app.database.of(organization).await?).await?;
+    let before = DateTime::now().0 - LEFT;
+    let left = || {
+        let left = files::table.filter(files::organization_id.eq(organization)).filter(sql::<Bool>(UNMEASURED));
+        left.filter(files::updated_at.lt(before))
+    };
+    let mut conn = app.database.of(organization).await?;
+    let count: i64 = left().count().get_result(&mut *conn).await?;
+    // Of several pages any one, so that a page of those that fail each time keeps no other waiting for good.
+    let page = rand::random_range(0..=(count - 1).max(0) / PAGE);
+    let left = left().order(files::id).offset(page * PAGE).limit(PAGE).select(files::id);
+    let left: Vec<Uuid> = left.load(&mut *conn).await?;
+    drop(conn);
     let mut failures = Failures::default();
     for file in left {
         failures.note("an image", file, measure(app, organization, file).await);

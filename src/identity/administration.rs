@@ -10,6 +10,7 @@ use super::{
     register::new_password,
     second_factor,
     staff::has_other_owner,
+    succession::HandOn,
     user_token::{self, Purpose},
 };
 use crate::{
@@ -225,6 +226,9 @@ pub async fn promote(app: &App, email: &str, organization: Option<&str>, role: R
         ))
         .execute(&mut *tx)
         .await?;
+    if new.is_guest() != old.is_guest() {
+        app.jobs.enqueue(&mut tx, None, &HandOn { organization }).await?;
+    }
     store(app, tx, organization, vec![write::change(Some(&old), &new, "role_changed")?]).await
 }
 

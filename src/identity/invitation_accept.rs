@@ -13,6 +13,7 @@ use super::{
     second_factor::{self, spend},
     session::{self, Entrant, SessionTokens},
     sign_in::{allow_address, attempt, count_failure},
+    succession::HandOn,
 };
 use crate::{
     app::App,
@@ -210,7 +211,7 @@ async fn accept(caller: &Caller, input: InvitationAcceptInput) -> Result<Result<
         Err(errors) => return Ok(Err(errors)),
     };
     let mut tx = app.database.of(token.organization).await?.begin().await?;
-    let joined = join(&mut tx, &token, &invitation, &person).await?;
+    let joined = join(app, &mut tx, &token, &invitation, &person).await?;
     let (organization, member, mut changes) = match joined {
         Ok(joined) => joined,
         Err(errors) => {
@@ -291,6 +292,7 @@ type Joined = (Organization, Uuid, Vec<crate::events::Change>);
 
 /// Writes the rows; says which member they are now, and what happened.
 async fn join(
+    app: &App,
     tx: &mut Transaction,
     token: &LinkToken,
     invitation: &Invitation,
@@ -330,6 +332,10 @@ async fn join(
         ))
         .execute(&mut **tx)
         .await?;
+    if before.is_some() {
+        // What they are in may have nobody else who can look after it.
+        app.jobs.enqueue(tx, None, &HandOn { organization }).await?;
+    }
     let joined: Member = row(tx, organization, member).await?;
     let accepted: Invitation = row(tx, organization, invitation.id.0).await?;
     let changes = vec![

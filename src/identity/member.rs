@@ -84,6 +84,14 @@ impl Computed<'_, Member> {
 
 impl Rules for Member {}
 
+impl Member {
+    /// Whether they take part where they were added, and change nothing. Who has one of the organization's own roles is called a
+    /// guest as well, and is none.
+    pub fn is_guest(&self) -> bool {
+        self.role == Role::Guest && self.custom_role_id.is_none()
+    }
+}
+
 /// The wall: all members, or oneself and those in one's conversations.
 fn known_to(actor: &Actor, sql: &mut Sql, alias: &'static str) {
     sql.push(" AND (").push(alias).push(".id = ").bind(Bind::Uuid(Some(actor.member)));

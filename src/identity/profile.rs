@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     events::{Change, Hub, Origin},
     kit::{
+        failures::Failures,
         id::Id,
         rules::{Rule, Tidy, tidy_text},
         scalars::JsonObject,
@@ -114,17 +115,11 @@ impl Run<Arc<App>> for CopyProfile {
         let memberships = memberships::table.filter(memberships::user_id.eq(self.user));
         let memberships = memberships.select((memberships::organization_id, memberships::id));
         let memberships: Vec<(Uuid, Uuid)> = memberships.load(&mut *app.database.of_user(self.user).await?).await?;
+        let mut failures = Failures::default();
         for (organization, member) in memberships {
-            let mut tx = app.database.of(organization).await?.begin().await?;
-            // Nobody changes the person until this is committed, so that an older copy never comes after a newer one.
-            let person = users::table.find(self.user).select(User::as_select()).for_share();
-            let person: User = person.first(&mut *tx).await?;
-            let copied = copy(&mut tx, (organization, member), &person).await?;
-            let origin = Origin { member: Some(member), ..Origin::default() };
-            let events = Hub::append(&mut tx, organization, &origin, copied.into_iter().collect()).await?;
-            tx.commit().await?;
-            app.hub.publish(events);
+            failures.note("a membership", member, copy_into(app, (organization, member), self.user).await);
         }
+        failures.end()?;
         if let Some(replaced) = self.replaced {
             app.files.remove(&ObjectName::avatar(self.user, replaced)).await?;
         }
@@ -132,7 +127,21 @@ impl Run<Arc<App>> for CopyProfile {
     }
 }
 
-/// Into one membership, and what is to be told of it; the caller holds the row of the user.
+/// Into one membership, in a transaction of its own.
+async fn copy_into(app: &App, (organization, member): (Uuid, Uuid), user: Uuid) -> Result<()> {
+    let mut tx = app.database.of(organization).await?.begin().await?;
+    // Nobody changes the person until this is committed, so that an older copy never comes after a newer one.
+    let person = users::table.find(user).select(User::as_select()).for_share();
+    let person: User = person.first(&mut *tx).await?;
+    let copied = copy(&mut tx, (organization, member), &person).await?;
+    let origin = Origin { member: Some(member), ..Origin::default() };
+    let events = Hub::append(&mut tx, organization, &origin, copied.into_iter().collect()).await?;
+    tx.commit().await?;
+    app.hub.publish(events);
+    Ok(())
+}
+
+/// As `copy_into`: what is to be told of it. The caller holds the row of the user.
 async fn copy(tx: &mut Transaction, member: (Uuid, Uuid), user: &User) -> Result<Option<Change>> {
     let held = memberships::table.find(member).select(memberships::id).for_no_key_update();
     held.first::<Uuid>(&mut **tx).await?;

@@ -112,7 +112,8 @@ impl StaffMutation {
     }
 
     /// Gives a member another role. It holds from the next second on, also on open sockets: these are closed with 4403
-    /// and connect again. The only owner keeps the role (STATE_INVALID).
+    /// and connect again. Groups and channels that they own go to others in them a moment later when they become a guest. The only
+    /// owner keeps the role (STATE_INVALID).
     ///
     /// Errors: FORBIDDEN without the permission to manage members, for a member who may more than you, and for a role
     /// that does.
@@ -382,7 +383,7 @@ async fn store(tx: &mut Tx, old: &Member, new: Member, kind: &'static str) -> Re
         ))
         .execute(tx.conn())
         .await?;
-    if new.status != old.status {
+    if (new.status, new.is_guest()) != (old.status, old.is_guest()) {
         let (jobs, organization) = (tx.scope.app.jobs.clone(), tx.scope.actor.organization);
         jobs.enqueue(tx.transaction(), None, &HandOn { organization }).await?;
     }

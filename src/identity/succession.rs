@@ -1,5 +1,5 @@
-//! What is left to be done for the others when a member cannot sign in any more, or can again. Who does it are wings above, which
-//! know what members look after.
+//! What is left to be done for the others when a member cannot sign in any more, or can again, or becomes a guest or is one no
+//! more. Who does it are wings above, which know what members look after.
 
 use crate::platform::jobs::Job;
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@
 use super::{
     about::About,
     conversation::{Conversation, ConversationKind, not_found},
+    heir::hand_on_and_tell,
     participant::{Participant, ParticipantPayload, ParticipantRole, may_talk},
     seat::{here, is_deserted, join, tell_of},
     system::{SystemEvent, SystemNote, say},
@@ -97,7 +98,7 @@ pub struct ChannelMutation;
 #[Object]
 impl ChannelMutation {
     /// Joins a public channel, or the conversation about a record that you may read (`RecordConversation`). A SYSTEM message
-    /// tells it. Who is in it already stays as they are; whoever comes into one in which nobody else can sign in owns it.
+    /// tells it. Who is in it already stays as they are; whoever comes into one in which nobody but guests can sign in owns it.
     ///
     /// User errors: NOT_FOUND where there is no such conversation; STATE_INVALID where it is archived. Errors:
     /// FORBIDDEN for guests.
@@ -194,9 +195,14 @@ pub(super) async fn come_in(tx: &mut Tx, open: &mut Conversation, field: &str) -
         let message = "This conversation is archived: nobody joins it any more.";
         return Err(Stop::at(field, UserErrorCode::StateInvalid, message));
     }
-    let role = if is_deserted(tx, open.id.0).await? { ParticipantRole::Owner } else { ParticipantRole::Member };
+    let deserted = is_deserted(tx, open.id.0).await?;
+    let role = if deserted { ParticipantRole::Owner } else { ParticipantRole::Member };
     let joined = join(tx, (open.id, open.last_seq + 1), me.into(), role).await?;
     tell_of(tx, &joined, "participant_added")?;
+    if deserted {
+        // A guest may have owned it until now.
+        hand_on_and_tell(tx, open.id.0).await?;
+    }
     say(tx, open, SystemNote::of(SystemEvent::MemberJoined, &[])).await?;
     Ok(joined)
 }

@@ -1,17 +1,25 @@
-//! Who looks after a group or channel when its owners cannot. Invariant: as long as somebody in it can sign in, one of them owns
-//! it: at once when an owner leaves, a moment later when one is suspended or removed from the organization. An owner who cannot
-//! sign in stays one beside, since they may come back.
+//! Who looks after a group or channel when its owners cannot. Invariant: as long as somebody in it can, one of them owns it, and
+//! no guest does; where only guests can sign in, one of them owns it. So it is at once when an owner leaves, and a moment later
+//! when one becomes a guest, is suspended or is removed from the organization. An owner who cannot sign in stays one beside,
+//! since they may come back.
 
 use super::{
     participant::{Participant, ParticipantRole},
-    seat::{by_seniority, change_of, hold, store},
+    seat::{Can, Seat, by_seniority, change_of, hold, store, tell_of},
 };
 use crate::{
     app::App,
     error::Result,
     events::{Hub, Origin},
     identity::HandOn,
-    kit::{failures::Failures, organizations::each_organization, scalars::DateTime, sql::Sql, value::Bind},
+    kit::{
+        failures::Failures,
+        organizations::each_organization,
+        scalars::DateTime,
+        sql::Sql,
+        value::Bind,
+        write::{Stop, Tx},
+    },
     platform::jobs::{Failure, Job, Run},
     schema::conversations,
 };
@@ -24,24 +32,37 @@ use uuid::Uuid;
 /// Conversations looked for at once.
 const PAGE: u32 = 500;
 
-/// In a conversation that is held, makes an owner of who has been there longest of those who can sign in, unless one of them is
-/// one; guests last, who may not change what they own. Where none can, one without an owner goes to who has been there longest.
-/// Who it is, to be told.
-pub async fn hand_on(conn: &mut AsyncPgConnection, place: (Uuid, Uuid), now: DateTime) -> Result<Option<Participant>> {
+/// Sees to it that a conversation, which is held, belongs to who can look after it. Who is another than before, to be told.
+async fn hand_on(conn: &mut AsyncPgConnection, place: (Uuid, Uuid), now: DateTime) -> Result<Vec<Participant>> {
     let here = by_seniority(conn, place).await?;
-    if here.iter().any(|seat| seat.owns && seat.can_sign_in) {
-        return Ok(None);
+    let mut changed = Vec::new();
+    for (member, role) in due(&here) {
+        let Some(mut seat) = hold(conn, place, member).await? else { continue };
+        seat.role = role;
+        store(conn, place.0, now, &mut seat).await?;
+        changed.push(seat);
     }
-    let able = here.iter().filter(|seat| seat.can_sign_in).min_by_key(|seat| seat.is_guest);
-    let heir = able.or(here.as_slice().first().filter(|_| !here.iter().any(|seat| seat.owns)));
-    let heir = match heir {
-        Some(heir) => hold(conn, place, heir.member).await?,
-        None => None,
-    };
-    let Some(mut heir) = heir else { return Ok(None) };
-    heir.role = ParticipantRole::Owner;
-    store(conn, place.0, now, &mut heir).await?;
-    Ok(Some(heir))
+    Ok(changed)
+}
+
+/// As `hand_on`, in the caller's organization, and tells of it.
+pub async fn hand_on_and_tell(tx: &mut Tx, conversation: Uuid) -> Result<(), Stop> {
+    let (place, now) = ((tx.scope.actor.organization, conversation), tx.now);
+    for changed in hand_on(tx.conn(), place, now).await? {
+        tell_of(tx, &changed, "participant_updated")?;
+    }
+    Ok(())
+}
+
+/// Who becomes what, of those in a conversation by seniority: an owner who has been there longest of those who can do most about
+/// it, unless one of them is one; and a member whoever owns it as a guest beside one who can do more.
+fn due(here: &[Seat]) -> Vec<(Uuid, ParticipantRole)> {
+    let Some(most) = here.iter().map(|seat| seat.can).max() else { return Vec::new() };
+    let owned = here.iter().any(|seat| seat.owns && seat.can == most);
+    let heir = here.iter().find(|seat| !owned && seat.can == most);
+    let guests = here.iter().filter(|seat| seat.owns && seat.can == Can::Talk && seat.can < most);
+    let heir = heir.map(|seat| (seat.member, ParticipantRole::Owner));
+    heir.into_iter().chain(guests.map(|seat| (seat.member, ParticipantRole::Member))).collect()
 }
 
 impl Run<Arc<App>> for HandOn {
@@ -50,7 +71,7 @@ impl Run<Arc<App>> for HandOn {
     }
 }
 
-/// Looks for what no `HandOn` was left for: of versions before, and of members who were removed and came back.
+/// Looks for what no `HandOn` was left for: of versions before, and of imports.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandOnMissed {}
 
@@ -67,7 +88,7 @@ impl Run<Arc<App>> for HandOnMissed {
     }
 }
 
-/// Hands on all that has owners of whom none can sign in, of one organization.
+/// Hands on all that its owners cannot look after, of one organization.
 pub async fn hand_on_all(app: &App, organization: Uuid) -> Result<()> {
     let (mut page, mut failures) = (Some(Uuid::nil()), Failures::default());
     while let Some(after) = page {
@@ -91,16 +112,19 @@ const ABLE: &str = "SELECT FROM participants a JOIN memberships am ON am.organiz
     AND am.id = a.member_id AND am.status = 'active' WHERE a.organization_id = p.organization_id
     AND a.conversation_id = p.conversation_id AND a.left_at IS NULL";
 
-/// Conversations whose owners cannot sign in, although others in them can, by id.
+/// Conversations, by id, that a guest owns beside others who could, or whose owners cannot sign in although others in them can.
+/// Direct ones belong to both.
 async fn orphaned(app: &App, organization: Uuid, after: Uuid) -> Result<Vec<Uuid>> {
     let mut sql = Sql::new(
         "SELECT DISTINCT p.conversation_id AS id FROM memberships m JOIN participants p
            ON p.organization_id = m.organization_id AND p.member_id = m.id AND p.left_at IS NULL AND p.role = 'owner'
-         WHERE m.status <> 'active' AND m.organization_id = ",
+         JOIN conversations c ON c.organization_id = p.organization_id AND c.id = p.conversation_id AND c.kind <> 'direct'
+         WHERE (m.status <> 'active' OR m.role = 'guest' AND m.custom_role_id IS NULL) AND m.organization_id = ",
     );
     sql.bind(Bind::Uuid(Some(organization))).push(" AND p.conversation_id > ").bind(Bind::Uuid(Some(after)));
-    sql.push(" AND EXISTS (").push(ABLE).push(") AND NOT EXISTS (").push(ABLE).push(" AND a.role = 'owner')");
-    sql.push(" ORDER BY id LIMIT ").number(PAGE);
+    sql.push(" AND CASE WHEN m.status = 'active' THEN EXISTS (").push(ABLE);
+    sql.push(" AND (am.role <> 'guest' OR am.custom_role_id IS NOT NULL)) ELSE EXISTS (").push(ABLE);
+    sql.push(") AND NOT EXISTS (").push(ABLE).push(" AND a.role = 'owner') END ORDER BY id LIMIT ").number(PAGE);
     let found: Vec<Found> = sql.load(&mut *app.database.of(organization).await?).await?;
     Ok(found.into_iter().map(|found| found.id).collect())
 }
@@ -109,12 +133,43 @@ async fn hand_on_one(app: &App, organization: Uuid, conversation: Uuid) -> Resul
     let mut tx = app.database.of(organization).await?.begin().await?;
     let held = conversations::table.find((organization, conversation)).select(conversations::id).for_no_key_update();
     held.load::<Uuid>(&mut *tx).await?;
-    let Some(heir) = hand_on(&mut tx, (organization, conversation), DateTime::now()).await? else {
+    let changed = hand_on(&mut tx, (organization, conversation), DateTime::now()).await?;
+    if changed.is_empty() {
         return tx.rollback().await;
-    };
-    let told = vec![change_of(&heir, "participant_updated")?];
+    }
+    let told = changed.iter().map(|seat| change_of(seat, "participant_updated")).collect::<Result<_>>()?;
     let events = Hub::append(&mut tx, organization, &Origin::default(), told).await?;
     tx.commit().await?;
     app.hub.publish(events);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Can::{LookAfter, Nothing, Talk};
+
+    #[test]
+    fn whoever_can_do_most_and_came_first_owns_it_and_no_guest_beside_them() {
+        let becomes = |here: &[(bool, Can)]| {
+            let seat = |(place, &(owns, can)): (usize, &(bool, Can))| Seat {
+                member: Uuid::from_u128(place as u128),
+                owns,
+                can,
+            };
+            let here: Vec<Seat> = here.iter().enumerate().map(seat).collect();
+            due(&here).into_iter().map(|(member, role)| (member.as_u128(), role)).collect::<Vec<_>>()
+        };
+        let (owner, member) = (ParticipantRole::Owner, ParticipantRole::Member);
+        let nobody = [(0, owner); 0];
+        assert_eq!(becomes(&[]), nobody);
+        assert_eq!(becomes(&[(false, Talk), (false, LookAfter), (true, LookAfter)]), nobody, "all is well");
+        assert_eq!(becomes(&[(true, Nothing), (false, Talk), (false, LookAfter), (false, LookAfter)]), [(2, owner)]);
+        assert_eq!(becomes(&[(true, Talk), (false, LookAfter)]), [(1, owner), (0, member)]);
+        assert_eq!(becomes(&[(true, LookAfter), (true, Talk), (true, Nothing)]), [(1, member)]);
+        assert_eq!(becomes(&[(true, Nothing), (false, Talk), (false, Talk)]), [(1, owner)], "there is nobody else");
+        assert_eq!(becomes(&[(false, Nothing), (true, Talk), (false, Talk)]), nobody);
+        assert_eq!(becomes(&[(false, Nothing), (true, Nothing)]), nobody, "they may come back");
+        assert_eq!(becomes(&[(false, Nothing), (false, Nothing)]), [(0, owner)]);
+    }
 }

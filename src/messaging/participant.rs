@@ -1,11 +1,12 @@
 //! Participants: who is in a conversation. Whoever leaves or is removed sees nothing that comes after; a group
-//! always has an owner as long as somebody is in it, one who can sign in as long as such a one is (`heir`).
+//! always has an owner as long as somebody is in it: one who can look after it as long as such a one is, and no guest then
+//! (`heir`).
 
 use super::{
     block,
     conversation::{Conversation, ConversationKind, lock_conversation},
-    heir::hand_on,
-    seat::{self, by_seniority, here, join, own_role, tell_of},
+    heir::hand_on_and_tell,
+    seat::{self, Can, Seat, by_seniority, here, join, own_role, tell_of},
     system::{SystemEvent, SystemNote, say},
 };
 use crate::{
@@ -180,7 +181,8 @@ impl ParticipantMutation {
         .await
     }
 
-    /// Changes what a member may do in a group; owners may. A group always has an owner who can sign in.
+    /// Changes what a member may do in a group; owners may. A group always has an owner who can sign in, and guests own none
+    /// (STATE_INVALID).
     ///
     /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION, and when you are not an owner of this group.
     async fn participant_update(
@@ -286,11 +288,8 @@ async fn remove(tx: &mut Tx, conversation: Uuid, field: &str, member: Uuid) -> R
     gone.left_at = Some(tx.now);
     store(tx, &mut gone).await?;
     tell_of(tx, &gone, "participant_removed")?;
-    let (place, now) = ((tx.scope.actor.organization, conversation), tx.now);
-    if gone.role == ParticipantRole::Owner
-        && let Some(heir) = hand_on(tx.conn(), place, now).await?
-    {
-        tell_of(tx, &heir, "participant_updated")?;
+    if gone.role == ParticipantRole::Owner {
+        hand_on_and_tell(tx, conversation).await?;
     }
     // It takes no message any more, not even this one; the event tells it.
     if locked.archived_at.is_some() {
@@ -321,14 +320,15 @@ async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participan
     if changed.role == input.role {
         return Ok(changed);
     }
+    let everybody = by_seniority(tx.conn(), (tx.scope.actor.organization, conversation.id.0)).await?;
+    let is_guest = everybody.iter().any(|seat| seat.member == changed.member_id.0 && seat.can == Can::Talk);
+    if input.role == ParticipantRole::Owner && is_guest {
+        let message = "A guest of the organization owns no group that members are in.";
+        return Err(Stop::at("role", UserErrorCode::StateInvalid, message));
+    }
     // Whoever changes roles is an owner, so that only one's own role can be the last owner's.
-    let place = (tx.scope.actor.organization, conversation.id.0);
-    if changed.member_id.0 == me
-        && !by_seniority(tx.conn(), place)
-            .await?
-            .iter()
-            .any(|other| other.member != me && other.owns && other.can_sign_in)
-    {
+    let looks_after = |other: &Seat| other.member != me && other.owns && other.can == Can::LookAfter;
+    if changed.member_id.0 == me && !everybody.iter().any(looks_after) {
         return Err(Stop::at(
             "role",
             UserErrorCode::StateInvalid,

@@ -35,14 +35,29 @@ fn of((organization, conversation): (Uuid, Uuid), member: Uuid) -> Sql {
     sql
 }
 
+/// What somebody in a conversation can do about it at present, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Can {
+    /// Nothing: they are suspended in the organization or removed from it, or have yet to come.
+    Nothing,
+    /// Take part and change nothing: guests.
+    Talk,
+    /// Look after it, if they own it.
+    LookAfter,
+}
+
 /// Somebody who is in it.
 pub struct Seat {
     pub member: Uuid,
     pub owns: bool,
-    /// Is neither suspended in the organization nor removed from it, nor yet to come.
-    pub can_sign_in: bool,
-    /// A guest in the organization, who may take part and change nothing.
-    pub is_guest: bool,
+    pub can: Can,
+}
+
+/// Of memberships: those of guests. Who has one of the organization's own roles is called a guest as well.
+macro_rules! is_guest {
+    () => {
+        memberships::role.eq(Role::Guest.as_str()).and(memberships::custom_role_id.is_null())
+    };
 }
 
 /// Who is in a conversation of an organization, those first who came first.
@@ -52,26 +67,27 @@ pub async fn by_seniority(
 ) -> QueryResult<Vec<Seat>> {
     let member = memberships::organization_id.eq(participants::organization_id);
     let member = member.and(memberships::id.eq(participants::member_id));
-    // Who has one of the organization's own roles is called a guest as well.
-    let guest = memberships::role.eq(Role::Guest.as_str()).and(memberships::custom_role_id.is_null());
     let here = participants::table
         .inner_join(memberships::table.on(member))
         .filter(participants::organization_id.eq(organization))
         .filter(participants::conversation_id.eq(conversation).and(participants::left_at.is_null()))
         .order((participants::joined_at, participants::id))
-        .select((participants::member_id, participants::role, memberships::status, guest));
+        .select((participants::member_id, participants::role, memberships::status, is_guest!()));
     let here: Vec<(Uuid, String, String, bool)> = here.load(conn).await?;
     let (owner, active) = (ParticipantRole::Owner.word(), MemberStatus::Active.word());
     let seats = here.into_iter().map(|(member, role, status, is_guest)| Seat {
         member,
         owns: role == owner,
-        can_sign_in: status == active,
-        is_guest,
+        can: match is_guest {
+            _ if status != active => Can::Nothing,
+            true => Can::Talk,
+            false => Can::LookAfter,
+        },
     });
     Ok(seats.collect())
 }
 
-/// Whether nobody is in it who can sign in.
+/// Whether nobody is in it who can look after it.
 pub async fn is_deserted(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> {
     let member = memberships::organization_id.eq(participants::organization_id);
     let member = member.and(memberships::id.eq(participants::member_id));
@@ -79,7 +95,8 @@ pub async fn is_deserted(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> 
         .inner_join(memberships::table.on(member))
         .filter(participants::organization_id.eq(tx.scope.actor.organization))
         .filter(participants::conversation_id.eq(conversation).and(participants::left_at.is_null()))
-        .filter(memberships::status.eq(MemberStatus::Active.word()));
+        .filter(memberships::status.eq(MemberStatus::Active.word()))
+        .filter(diesel::dsl::not(is_guest!()));
     Ok(!diesel::select(diesel::dsl::exists(able)).get_result::<bool>(tx.conn()).await?)
 }
 

@@ -8,6 +8,7 @@ use crate::kit::{
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use stoa::{identity::CopyProfile, platform::jobs::Run};
 use uuid::Uuid;
 
 const PASSWORD: &str = "nine purple otters juggle";
@@ -395,6 +396,45 @@ async fn a_person_changes_the_profile_and_only_what_was_given() {
     }
     let answer = profile(server, &ada, json!({})).await;
     assert_eq!(data(&answer, "profileUpdate.user"), &without, "what was refused has changed nothing");
+}
+
+#[tokio::test]
+async fn an_organization_that_does_not_take_a_new_name_keeps_no_other_from_it() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let other = server.founder().await;
+        server
+            .sql(&format!(
+                "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
+                 SELECT '{}', gen_random_uuid(), id, full_name, email, 'member' FROM users WHERE email = '{}'",
+                other.organization, ada.email
+            ))
+            .await;
+        others.push(other);
+    }
+    // Whichever comes first.
+    let refusing = format!("NEW.organization_id IN ('{}', '{}')", others[0].organization, others[2].organization);
+    server.refuse("UPDATE ON memberships", &refusing).await;
+    profile(&server, &ada, json!({ "fullName": "Ada Byron" })).await;
+    let copy = async || {
+        let job = server.text("SELECT payload::text FROM jobs WHERE kind = 'copy_profile'").await;
+        serde_json::from_str::<CopyProfile>(&job).expect("a job").run(&server.app).await
+    };
+    let query = "{ members(filter: { name: { eq: \"Ada Byron\" } }) { totalCount } }";
+    let shown = async || {
+        let mut shown = Vec::new();
+        for other in &others {
+            shown.push(data(&ask(&server, query, json!({}), Some(other)).await, "members.totalCount").clone());
+        }
+        shown
+    };
+    copy().await.expect_err("two failed");
+    assert_eq!(shown().await, [0, 1, 0]);
+    server.allow("memberships").await;
+    copy().await.expect("copied");
+    assert_eq!(shown().await, [1, 1, 1]);
 }
 
 #[tokio::test]

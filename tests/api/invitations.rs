@@ -20,13 +20,13 @@ async fn change(server: &Server, token: &str, field: &str, input: Value) -> Valu
     server.graphql(&document, json!({ "input": input }), Some(token)).await
 }
 
-async fn invite(server: &Server, token: &str, email: &str, role: &str) -> String {
+pub async fn invite(server: &Server, token: &str, email: &str, role: &str) -> String {
     let answer = change(server, token, "invitationCreate", json!({ "email": email, "role": role })).await;
     assert_eq!(user_errors(&answer, "done"), [""; 0]);
     data(&answer, "done.invitation.id").as_str().expect("an id").to_owned()
 }
 
-async fn accept(server: &Server, as_whom: Option<&str>, input: Value) -> Value {
+pub async fn accept(server: &Server, as_whom: Option<&str>, input: Value) -> Value {
     let document = "mutation($input: InvitationAcceptInput!) { done: invitationAccept(input: $input) {
         organization { id slug } session { accessToken } userErrors { field code message } } }";
     server.graphql(document, json!({ "input": input }), as_whom).await
@@ -39,7 +39,7 @@ async fn preview(server: &Server, token: &str) -> Value {
 }
 
 /// The token in the newest mail to somebody.
-async fn link(server: &Server, to: &str) -> String {
+pub async fn link(server: &Server, to: &str) -> String {
     let text = letter(server, to).await;
     let token = text.split("token=").nth(1).unwrap_or_else(|| panic!("no link in {text}"));
     token.split_whitespace().next().expect("a token").to_owned()

@@ -3,7 +3,7 @@
 use crate::{
     avatar::{bomb, file, png},
     files::fetch,
-    kit::{self, Founder, Server, data, user_errors},
+    kit::{self, Founder, Server, data, mail::working, user_errors},
 };
 use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, codecs::gif::GifEncoder};
 use reqwest::{Response, StatusCode};
@@ -258,4 +258,34 @@ async fn what_was_there_before_is_measured_and_what_no_row_names_goes() {
         picture(&server, &shown[size], "image/jpeg").await;
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn as_many_as_a_run_looks_at_that_cannot_be_read_keep_no_other_waiting_for_good() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let broken: Vec<Uuid> = (0..500).map(|_| Uuid::now_v7()).collect();
+    let old = file(&server, &ada, &photograph(700, 500), "image/jpeg").await;
+    let store = server.app.config.data_dir.join("files/organizations").join(ada.organization.to_string());
+    let (organization, member) = (ada.organization, ada.member);
+    let mut rows = Vec::new();
+    for id in broken {
+        std::fs::write(store.join(id.to_string()), "").unwrap();
+        rows.push(format!("('{organization}', '{id}', 'x', 'image/png', 10, 'ready', 'x', '{id}', '{member}')"));
+    }
+    server
+        .sql(&format!(
+            "INSERT INTO files (organization_id, id, name, content_type, size, state, checksum, object, created_by) VALUES {};
+             UPDATE files SET updated_at = now() - interval '1 day'",
+            rows.join(", ")
+        ))
+        .await;
+    // Which of them a run looks at is a matter of chance: of two parts not the same one forty times.
+    for _ in 0..40 {
+        let _ = MeasureImages {}.run(&server.app).await;
+        if seen(&server, &ada, &old).await["imageState"] == "READY" {
+            break;
+        }
+    }
+    assert_eq!(seen(&server, &ada, &old).await["width"], json!(700));
 }

@@ -105,8 +105,8 @@ pub async fn catch_up(app: &App, organization: Uuid) -> Result<()> {
             let mut streams = some.to_vec();
             while !streams.is_empty() {
                 let step = step_or_each(app, organization, &streams).await;
-                settle(app, organization, &step.seats).await?;
-                failed = step.fault.or(failed);
+                let settled = settle(app, organization, &step.seats).await;
+                failed = step.fault.or(settled.err()).or(failed);
                 streams = step.left;
             }
         }

@@ -46,11 +46,11 @@ pub async fn purge_all(app: &App) -> Result<()> {
 /// Of one organization.
 pub async fn purge(app: &App, organization: Uuid) -> Result<()> {
     let mut conn = app.database.of(organization).await?;
-    settle_all(&mut conn, &app.hub, organization).await?;
+    let settled = settle_all(&mut conn, &app.hub, organization).await;
     for due in [read_long_ago as fn(Uuid) -> Sql, too_many] {
         sweep(&mut conn, organization, due).await?;
     }
-    Ok(())
+    settled
 }
 
 async fn sweep(conn: &mut AsyncPgConnection, organization: Uuid, due: fn(Uuid) -> Sql) -> Result<()> {

@@ -174,8 +174,9 @@ fn change(member: Uuid, payload: impl Into<Payload>) -> Change {
 /// A member in a conversation.
 pub type Seat = (Uuid, Uuid);
 
-/// As `settle`, of those of these members who have something to settle.
+/// As `settle`, of those of these members who have something to settle. One that fails is the error, and keeps no other waiting.
 pub async fn settle_among(conn: &mut AsyncPgConnection, hub: &Hub, organization: Uuid, seats: &[Seat]) -> Result<()> {
+    let mut failed = None;
     for some in seats.chunks(SEATS as usize) {
         let some = some.iter().map(|(member, conversation)| json!({ "member": member, "conversation": conversation }));
         let mut sql = Sql::new("SELECT DISTINCT s.member, s.conversation FROM jsonb_to_recordset(");
@@ -183,12 +184,12 @@ pub async fn settle_among(conn: &mut AsyncPgConnection, hub: &Hub, organization:
             "::jsonb) AS s (member uuid, conversation uuid) JOIN notifications n ON n.member_id = s.member
                AND n.conversation_id = s.conversation",
         );
-        settle_found(conn, hub, organization, sql).await?;
+        failed = settle_found(conn, hub, organization, sql).await.err().or(failed);
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
-/// As `settle`, of everybody in the organization: of whom somebody died before it was done. At most a thousand seats.
+/// As `settle_among`, of everybody in the organization: of whom somebody died before it was done. At most a thousand seats.
 pub async fn settle_all(conn: &mut AsyncPgConnection, hub: &Hub, organization: Uuid) -> Result<()> {
     let sql = Sql::new("SELECT DISTINCT n.member_id AS member, n.conversation_id AS conversation FROM notifications n");
     settle_found(conn, hub, organization, sql).await
@@ -211,10 +212,11 @@ async fn settle_found(conn: &mut AsyncPgConnection, hub: &Hub, organization: Uui
     );
     sql.bind(Bind::Uuid(Some(organization))).push(" LIMIT ").number(SEATS);
     let found: Vec<Seated> = sql.load(conn).await?;
+    let mut failed = None;
     for Seated { member, conversation } in found {
-        settle(conn, hub, organization, (member, conversation)).await?;
+        failed = settle(conn, hub, organization, (member, conversation)).await.err().or(failed);
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 #[derive(QueryableByName)]

@@ -110,11 +110,13 @@ impl Waiting {
     /// Whether anybody may be notified of it.
     fn concerns(&self, event: &Event) -> bool {
         match event.kind.as_str() {
+            // Whoever sends waits for this: what they say is read only where that decides.
+            SENT if self.quiet.get(&event.stream).is_none() => true,
             SENT => {
                 let message: Option<Sent> = event.payload.member("message").ok().flatten();
-                message.as_ref().is_some_and(|sent| sent.body.as_ref().is_some_and(|body| body.contains("<@")))
-                    || message.is_some_and(|sent| sent.thread_root_id.is_some())
-                    || self.quiet.get(&event.stream).is_none()
+                message.is_some_and(|sent| {
+                    sent.thread_root_id.is_some() || sent.body.is_some_and(|body| body.contains("<@"))
+                })
             }
             ENTERED | user_contact::CHANGED => true,
             _ => false,

@@ -2,7 +2,7 @@
 
 use super::{account, ask, contact, created, end, lead, update};
 use crate::{
-    kit::{Founder, Server, data, server, user_errors},
+    kit::{Founder, Server, data, mail::working, server, user_errors},
     messaging::live::Feed,
 };
 use serde_json::{Value, json};
@@ -111,6 +111,40 @@ async fn who_restores_at_that_moment_wins() {
     purged(server, &ada).await;
     let answer = ask(&ada, "query($id: ID!) { lead(id: $id) { id } }", json!({ "id": held })).await;
     assert_eq!(data(&answer, "lead.id"), &json!(held));
+}
+
+#[tokio::test]
+async fn one_that_cannot_go_keeps_no_other() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let lead = || json!({ "firstName": "Ada", "lastName": "Old" });
+    let mut ids = Vec::new();
+    for (entity, input) in [("lead", lead()), ("lead", lead()), ("lead", lead()), ("account", json!({ "name": "Old" }))]
+    {
+        let kind = if entity == "lead" { "LeadCreateInput" } else { "AccountCreateInput" };
+        let create =
+            format!("mutation($input: {kind}!) {{ done: {entity}Create(input: $input) {{ {entity} {{ id }} }} }}");
+        let made = server.graphql(&create, json!({ "input": input }), Some(&ada)).await;
+        let id = data(&made, &format!("done.{entity}.id")).clone();
+        let delete =
+            format!("mutation($id: ID!) {{ {entity}Delete(input: {{ id: $id }}) {{ userErrors {{ code }} }} }}");
+        server.graphql(&delete, json!({ "id": id }), Some(&ada)).await;
+        ids.push(id);
+    }
+    age(&server, &ada, 31).await;
+    // The first one to come.
+    server.refuse("DELETE ON leads", &format!("OLD.id = '{}'", ids[0].as_str().expect("an id"))).await;
+    let left = async || {
+        let query =
+            "{ leads(filter: { deleted: ONLY }) { nodes { id } } accounts(filter: { deleted: ONLY }) { totalCount } }";
+        server.graphql(query, json!({}), Some(&ada)).await["data"].clone()
+    };
+    assert_eq!(left().await["leads"]["nodes"].as_array().map(Vec::len), Some(3));
+    purge_all(&server.app, ada.organization).await.expect_err("one failed");
+    assert_eq!(left().await, json!({ "leads": { "nodes": [{ "id": ids[0] }] }, "accounts": { "totalCount": 0 } }));
+    server.allow("leads").await;
+    purged(&server, &ada).await;
+    assert_eq!(left().await["leads"]["nodes"], json!([]));
 }
 
 #[tokio::test]

@@ -136,6 +136,21 @@ impl Server {
         connect(&self.database).await.batch_execute(sql).await.expect("sound SQL");
     }
 
+    /// From now on the database refuses this, such as `DELETE ON leads`, where that is true of the row, such as `OLD.id = …`. For a
+    /// server on a database of its own.
+    pub async fn refuse(&self, what: &str, of: &str) {
+        self.sql(&format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+             CREATE TRIGGER refuse BEFORE {what} FOR EACH ROW WHEN ({of}) EXECUTE FUNCTION refuse()"
+        ))
+        .await;
+    }
+
+    /// What it refuses of a table, it refuses no more.
+    pub async fn allow(&self, table: &str) {
+        self.sql(&format!("DROP TRIGGER refuse ON {table}")).await;
+    }
+
     /// What a query for one text answers, outside the wall.
     pub async fn text(&self, sql: &str) -> String {
         connect(&self.database).await.query_one(sql, &[]).await.expect("sound SQL").get(0)

@@ -136,3 +136,18 @@ async fn whoever_joins_where_nobody_else_can_sign_in_owns_it() {
         assert_eq!(data(&joined, "conversationJoin.participant")["role"], role);
     }
 }
+
+#[tokio::test]
+async fn whoever_joins_where_there_are_only_guests_owns_it_in_their_place() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let news = channel(server, &bob, "News", "PUBLIC").await;
+    server.sql(&format!("UPDATE memberships SET role = 'guest' WHERE id = '{}'", bob.member)).await;
+    let joined = join(server, &cy, &news.id).await;
+    assert_eq!(data(&joined, "conversationJoin.participant")["role"], "OWNER");
+    let told = server.follow(&cy, &news.id, Some(&news.cursor)).await.take(2).await;
+    let told: Vec<Value> =
+        told.iter().map(|event| json!([event["__typename"], event["participant"]["role"]])).collect();
+    assert_eq!(told, [json!(["ParticipantAdded", "OWNER"]), json!(["ParticipantUpdated", "MEMBER"])]);
+}

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::kit::{
     Founder, Server, data, database,
-    mail::{until, working_on},
+    mail::{until, working, working_on},
     server,
 };
 use futures_util::future::join;
@@ -280,6 +280,37 @@ async fn an_organization_that_fails_keeps_no_other_waiting() {
     assert!(purge_all(&server.app).await.is_ok());
     assert_eq!(left(&all[0]).await, 0);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn whose_reading_cannot_be_marked_keeps_no_other_waiting() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let (ada, bob, eve) = three(&server).await;
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let unmarked = async |who: &Founder| {
+        let rows = "SELECT count(*) FROM notifications WHERE kind = 'mention' AND marked_at IS NULL AND member_id =";
+        server.count(&format!("{rows} '{}'", who.member)).await
+    };
+    // Whoever comes first.
+    for (stuck, other) in [(&bob, &eve), (&eve, &bob)] {
+        server.refuse("UPDATE ON notifications", &format!("NEW.member_id = '{}'", stuck.member)).await;
+        server.say(&ada, &talk, &format!("<@{}> <@{}>", bob.member, eve.member)).await;
+        caught_up(&server, &ada).await;
+        assert_eq!((unmarked(stuck).await, unmarked(other).await), (1, 1));
+        // As if a node had died behind the position and before this.
+        server
+            .sql(&format!(
+                "UPDATE participants p SET read_seq = c.last_seq, delivered_seq = c.last_seq FROM conversations c
+                 WHERE c.id = p.conversation_id AND c.id = '{}'",
+                talk.id
+            ))
+            .await;
+        assert!(purge_all(&server.app).await.is_err());
+        assert_eq!((unmarked(stuck).await, unmarked(other).await), (1, 0));
+        server.allow("notifications").await;
+        assert!(purge_all(&server.app).await.is_ok());
+        assert_eq!(unmarked(stuck).await, 0);
+    }
 }
 
 /// Reading what is new at the moment at which it is told.

@@ -1,9 +1,12 @@
 //! Who is in a conversation, and as what.
 
-use super::Talk;
-use crate::kit::{Founder, Server, code, data, mail::working, server, user_errors, verdict};
+use super::{Talk, block::open};
+use crate::{
+    invitations::{accept, invite, link},
+    kit::{Founder, PASSWORD, Server, code, data, mail::working, server, user_errors, verdict},
+};
 use serde_json::{Value, json};
-use stoa::messaging::heir::hand_on_all;
+use stoa::{identity::HandOn, messaging::heir::hand_on_all, platform::jobs::Run};
 use uuid::Uuid;
 
 /// Who is in it: member and role, in the order of joining.
@@ -100,8 +103,10 @@ async fn who_may_not_update_conversations_talks_in_them_and_changes_none() {
         Some(role) => json!({ "conversationId": talk.id, "memberId": who.member, "role": role }),
         None => json!({ "conversationId": talk.id, "memberId": who.member }),
     };
-    let given = server.participant(&ada, "participantUpdate", of(&guest, Some("OWNER"))).await;
-    data(&given, "participantUpdate.participant");
+    let refused = server.participant(&ada, "participantUpdate", of(&guest, Some("OWNER"))).await;
+    assert_eq!(user_errors(&refused, "participantUpdate"), ["role STATE_INVALID"]);
+    // Not even as an owner, which they may have been before they were a guest.
+    server.sql(&format!("UPDATE participants SET role = 'owner' WHERE member_id = '{}'", guest.member)).await;
     let id = json!({ "id": talk.id });
     for (mutation, kind, input) in [
         ("participantAdd", "ParticipantInput", of(&bob, None)),
@@ -242,6 +247,83 @@ async fn a_group_that_nobody_could_look_after_is_found() {
     set(&bob, "active").await;
     set(&cy, "suspended").await;
     assert_eq!((server.count(&told).await, cy_is().await), (count, "owner".to_owned()), "who comes back owns it still");
+}
+
+/// Does what the jobs do that changes of members have left; there is one.
+async fn handed_on(server: &Server, of: &Founder) {
+    let organization = of.organization;
+    let left = format!(
+        "WITH left_over AS (
+           DELETE FROM jobs WHERE kind = 'hand_on' AND payload->>'organization' = '{organization}' RETURNING id
+         ) SELECT count(*) FROM left_over"
+    );
+    assert_ne!(server.count(&left).await, 0);
+    HandOn { organization }.run(&server.app).await.expect("handed on");
+}
+
+async fn give_role(server: &Server, by: &Founder, whom: &Founder, role: &str) {
+    let query = "mutation($id: ID!, $role: Role!) { done: memberRoleChange(input: { id: $id, role: $role }) {
+        userErrors { field code } } }";
+    let answer = server.graphql(query, json!({ "id": whom.member, "role": role }), Some(by)).await;
+    assert_eq!(verdict(&answer), "done", "{answer:#}");
+    handed_on(server, by).await;
+}
+
+#[tokio::test]
+async fn an_owner_who_becomes_a_guest_owns_no_group_that_members_are_in() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let guest = server.member(&ada, "guest", None).await;
+    let (talk, alone) = (server.group(&bob, &[]).await, server.group(&bob, &[]).await);
+    for (talk, who) in [(&talk, &guest), (&talk, &cy), (&alone, &guest)] {
+        let input = json!({ "conversationId": talk.id, "memberId": who.member });
+        server.participant(&bob, "participantAdd", input).await;
+    }
+    let direct = open(server, &bob, &cy).await.expect("a conversation");
+    let mut feed = server.follow(&cy, &talk.id, Some(&talk.cursor)).await;
+    give_role(server, &ada, &bob, "GUEST").await;
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let event = feed.next().await;
+        if event["__typename"] == "ParticipantUpdated" {
+            told.push((event["participant"]["memberId"].clone(), event["participant"]["role"].clone()));
+        }
+    }
+    assert_eq!(told, [(json!(cy.member), json!("OWNER")), (json!(bob.member), json!("MEMBER"))]);
+    let is = |who: &Founder, role: &str| (json!(who.member), role.to_owned());
+    let among_members = [is(&bob, "MEMBER"), is(&guest, "MEMBER"), is(&cy, "OWNER")];
+    assert_eq!(here(server, &cy, &talk).await, among_members);
+    assert_eq!(here(server, &guest, &alone).await, [is(&bob, "OWNER"), is(&guest, "MEMBER")], "there is nobody else");
+    let both = here(server, &cy, &direct).await;
+    assert!(both.iter().all(|(_, role)| role == "OWNER"), "a direct one belongs to both: {both:?}");
+    let owner = json!({ "conversationId": talk.id, "memberId": bob.member, "role": "OWNER" });
+    let refused = server.participant(&cy, "participantUpdate", owner).await;
+    assert_eq!(user_errors(&refused, "participantUpdate"), ["role STATE_INVALID"]);
+    // Who is no guest any more can look after it.
+    give_role(server, &ada, &guest, "MEMBER").await;
+    assert_eq!(here(server, &guest, &alone).await, [is(&bob, "MEMBER"), is(&guest, "OWNER")]);
+    assert_eq!(here(server, &cy, &talk).await, among_members);
+}
+
+#[tokio::test]
+async fn who_comes_back_owns_what_nobody_could_look_after() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&bob, &[&cy]).await;
+    for who in [&cy, &bob] {
+        keep_out(server, &ada, "memberRemove", who).await;
+    }
+    handed_on(server, &ada).await;
+    let role =
+        format!("SELECT role FROM participants WHERE conversation_id = '{}' AND member_id = '{}'", talk.id, cy.member);
+    assert_eq!(server.text(&role).await, "member", "neither can look after it");
+    invite(server, &ada, &cy.email, "MEMBER").await;
+    let input = json!({ "token": link(server, &cy.email).await, "password": PASSWORD });
+    assert_eq!(user_errors(&accept(server, None, input).await, "done"), [""; 0]);
+    handed_on(server, &ada).await;
+    assert_eq!(server.text(&role).await, "owner");
 }
 
 /// Both are owners and remove each other at the same moment: one of them is first, and the other is gone by then.

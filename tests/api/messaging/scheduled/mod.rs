@@ -3,6 +3,7 @@
 mod change;
 mod deliver;
 mod key;
+mod rescue;
 mod twice;
 mod unsent;
 
