@@ -173,3 +173,31 @@ async fn a_job_stands_behind_who_sends_it_at_once_and_comes_at_its_time_once_tha
     assert_eq!(seen(&server, &ada, &made["id"]).await, made);
     assert_eq!(awaited(&server, &made, AT_ITS_TIME).await, (1, 1));
 }
+
+/// As its author would have been told.
+#[tokio::test]
+async fn what_cannot_be_sent_for_one_who_died_of_sending_it_at_once_stays_for_its_time() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let organization = ada.organization.to_string();
+    for (table, id, end) in
+        [("conversations", &talk.id, "archived_at"), ("organizations", &organization, "suspended_at")]
+    {
+        let ends = async |when: &str| {
+            server.sql(&format!("UPDATE {table} SET {end} = {when} WHERE id = '{id}'")).await;
+        };
+        let made = schedule(&server, &ada, &talk, end).await;
+        let died = "UPDATE scheduled_messages SET takes = 1, sending_since = now() - interval '31 seconds'";
+        server.sql(&format!("{died} WHERE id = '{}'", text(&made, "id"))).await;
+        ends("now()").await;
+        sending(&server, ada.organization, &made).await.expect("no panic").expect("given back");
+        ends("NULL").await;
+        server.forget();
+        assert_eq!(seen(&server, &ada, &made["id"]).await, made, "{end}");
+        assert_eq!(awaited(&server, &made, AT_ITS_TIME).await, (1, 1), "{end}");
+        due(&server, &made["id"]).await;
+        sending(&server, ada.organization, &made).await.expect("no panic").expect("sent");
+    }
+    assert_eq!(bodies(&server, &ada, &talk).await, ["archived_at", "suspended_at"]);
+}
