@@ -242,6 +242,11 @@ impl Run<Arc<App>> for SendScheduled {
         drop(conn);
         let outcome = match attempt(app, &taken, taken.author(app)).await {
             Ok(Attempt::Sent(message)) => Outcome::Sent(message),
+            // Whoever died of it sent it at once: what cannot be sent then has its time yet.
+            Ok(Attempt::Refused(_)) | Err(Error::Yours(_)) if taken.scheduled_for > Utc::now() => {
+                give_back(app, &taken).await?;
+                return Ok(());
+            }
             Ok(Attempt::Refused(errors)) => failed(errors)?,
             // Where nobody gets in nobody says anything, whatever it is: it waits until somebody does.
             Err(Error::Yours(refusal)) if refusal.code == Code::OrganizationSuspended => {

@@ -17,7 +17,7 @@ use crate::kit::{
 use futures_util::future::join;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use stoa::messaging::notification::purge::purge_all;
+use stoa::messaging::notification::{follow::catch_up, purge::purge_all};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -132,6 +132,24 @@ async fn who_answers_has_read_also_on_their_other_devices() {
     assert_eq!(read["readAt"], shown(server, &bob, json!({ "unread": false })).await[0]["readAt"]);
 }
 
+/// Also where the node knows by now that what is said concerns nobody unless it says so.
+#[tokio::test]
+async fn a_reply_is_told_soon() {
+    let server = server().await;
+    let (ada, bob, _) = three(server).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let root = server.say(&bob, &talk, "a root").await;
+    worked_on(server, &talk.id).await;
+    let mut feed = follow(server, &bob, Some(&cursor(server, &bob).await)).await;
+    // Whoever tells of this has done with what was before.
+    server.say(&ada, &talk, &format!("<@{}>", bob.member)).await;
+    assert_eq!(kind(&within(20, &mut feed).await).1, "MENTION");
+    let reply = server.reply(&ada, &talk, &root, "a reply").await;
+    let told = within(20, &mut feed).await;
+    assert_eq!(kind(&told), ("NotificationCreated", &json!("REPLY")));
+    assert_eq!(told["notification"]["messageId"], reply["id"]);
+}
+
 #[tokio::test]
 async fn who_comes_back_has_read_what_was_there_before() {
     let server = server().await;
@@ -221,6 +239,34 @@ async fn a_stream_that_fails_holds_up_no_other() {
     assert!(longest < Duration::from_millis(3500), "{longest:?}");
     session.batch_execute("COMMIT").await.expect("let go");
     assert_eq!(within(20, &mut feed).await["notification"]["messageId"], waits["id"]);
+    server.stop().await;
+}
+
+/// Neither another conversation nor the rest of a long one, of which a step does not reach the end.
+#[tokio::test]
+async fn a_sweep_leaves_behind_what_fails_and_nothing_else() {
+    let first = Server::start().await;
+    let (ada, bob, _) = three(&first).await;
+    let (stuck, talk) = (first.group(&ada, &[&bob]).await, first.group(&ada, &[&bob]).await);
+    quiet_events(&first, &talk.id, 60).await;
+    let mention = format!("<@{}>", bob.member);
+    let (waits, sent) = (first.say(&ada, &stuck, &mention).await, first.say(&ada, &talk, &mention).await);
+    caught_up(&first, &ada).await;
+    first.stop().await;
+    // One that has heard of nothing.
+    let server = Server::with(|config| config.database.statement_timeout_ms = 1000).await;
+    undone(&server, &ada).await;
+    let session = server.session().await;
+    let held = format!("BEGIN; SELECT FROM log_places WHERE stream_id = '{}' FOR UPDATE", stuck.id);
+    session.batch_execute(&held).await.expect("held");
+    let made = async |message: &Value| {
+        server.count(&format!("SELECT count(*) FROM notifications WHERE message_id = '{}'", text(message, "id"))).await
+    };
+    assert!(catch_up(&server.app, ada.organization).await.is_err());
+    assert_eq!((made(&waits).await, made(&sent).await), (0, 1));
+    session.batch_execute("COMMIT").await.expect("let go");
+    assert!(catch_up(&server.app, ada.organization).await.is_ok());
+    assert_eq!((made(&waits).await, made(&sent).await), (1, 1));
     server.stop().await;
 }
 

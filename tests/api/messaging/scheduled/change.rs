@@ -80,6 +80,28 @@ async fn what_cannot_be_scheduled_is_told_and_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn what_does_not_wait_any_more_is_not_counted() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let message = server.say(&ada, &talk, "one of many").await;
+    server
+        .sql(&format!(
+            "INSERT INTO scheduled_messages (organization_id, id, conversation_id, status, body, message_id, failure_code,
+               failure_message, scheduled_for, created_by)
+             SELECT '{}', gen_random_uuid(), '{}', status, body, message, failure, failure, now(), '{}'
+             FROM generate_series(1, 500), (VALUES ('sent', NULL, '{}'::uuid, NULL), ('failed', 'x', NULL, 'NOT_FOUND'),
+               ('cancelled', NULL, NULL, NULL)) AS past (status, body, message, failure)",
+            ada.organization,
+            talk.id,
+            ada.member,
+            text(&message, "id")
+        ))
+        .await;
+    schedule(server, &ada, &talk, "one more").await;
+}
+
+#[tokio::test]
 async fn the_same_key_is_the_same_scheduled_message() {
     let server = server().await;
     let ada = server.founder().await;
@@ -91,11 +113,10 @@ async fn the_same_key_is_the_same_scheduled_message() {
     let ids: Vec<&Value> = answers.iter().map(|answer| &data(answer, "done.scheduledMessage")["id"]).collect();
     assert!(ids.iter().all(|id| id.is_string() && *id == ids[0]), "{ids:?}");
     assert_eq!(verdict(&act(server, &ada, "messageSchedule", input(&other)).await), "clientId NOT_UNIQUE");
-    assert_ne!(
-        acted_on(server, &bob, "messageSchedule", input(&talk)).await["id"],
-        *ids[0],
-        "keys are the author's own"
-    );
+    // Keys are the author's own.
+    let theirs = acted_on(server, &bob, "messageSchedule", input(&talk)).await;
+    assert!(theirs["id"].is_string() && theirs["id"] != *ids[0], "{theirs}");
+    assert_eq!(seen(server, &bob, &theirs["id"]).await, theirs);
     let jobs = format!("SELECT count(*) FROM jobs WHERE payload->>'id' = {}", ids[0].to_string().replace('"', "'"));
     assert_eq!(server.count(&jobs).await, 1);
 }
@@ -142,6 +163,40 @@ async fn jobs(server: &Server, of: &Founder, id: &Value) -> i64 {
     let all = format!("SELECT count(*) FROM jobs WHERE status = 'waiting' AND payload->>'id' = '{id}'");
     assert_eq!(server.count(&all).await, server.count(&waiting).await, "a job waits for another time");
     server.count(&waiting).await
+}
+
+#[tokio::test]
+async fn one_that_was_changed_meanwhile_is_neither_cancelled_nor_sent_unseen() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let made = schedule(server, &ada, &talk, "first").await;
+    let change = json!({ "id": made["id"], "body": "second" });
+    let changed = acted_on(server, &ada, "scheduledMessageUpdate", change).await;
+    for mutation in ["scheduledMessageCancel", "scheduledMessageSendNow"] {
+        for version in [1, 3] {
+            let input = json!({ "id": made["id"], "expectedVersion": version });
+            let answer = act(server, &ada, mutation, input).await;
+            assert_eq!(verdict(&answer), "expectedVersion CONFLICT", "{mutation}");
+            assert_eq!(*data(&answer, "done.scheduledMessage"), changed, "{mutation} shows it as it stands");
+        }
+    }
+    assert_eq!(seen(server, &ada, &made["id"]).await, changed);
+    assert!(bodies(server, &ada, &talk).await.is_empty());
+    acted_on(server, &ada, "scheduledMessageSendNow", json!({ "id": made["id"], "expectedVersion": 2 })).await;
+    assert_eq!(bodies(server, &ada, &talk).await, ["second"]);
+}
+
+#[tokio::test]
+async fn one_that_is_brought_forward_has_its_job_then() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let made = schedule(server, &ada, &talk, "sooner").await;
+    let input = json!({ "id": made["id"], "scheduledFor": ahead(60) });
+    let sooner = acted_on(server, &ada, "scheduledMessageUpdate", input).await;
+    assert!(text(&sooner, "scheduledFor") < text(&made, "scheduledFor"), "{sooner}");
+    assert_eq!(jobs(server, &ada, &made["id"]).await, 1, "in place of the one before");
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use crate::{
         mail::{until, working, working_on},
         user_errors, verdict,
     },
-    messaging::text,
+    messaging::{Talk, text},
 };
+use futures_util::future::join;
 use serde_json::{Value, json};
 use stoa::{
     messaging::scheduled::SendScheduled,
@@ -46,6 +47,24 @@ async fn silent(server: &Server, made: &Value) {
     let since = "UPDATE scheduled_messages SET sending_since = now() - interval '31 seconds'";
     server.sql(&format!("{since} WHERE sending_since IS NOT NULL AND id = '{id}'")).await;
 }
+
+/// Lets go of a held conversation in which nothing can be said any more.
+async fn let_go_archived(place: &Client, talk: &Talk) {
+    let archive = format!("UPDATE conversations SET archived_at = now() WHERE id = '{}'; COMMIT", talk.id);
+    place.batch_execute(&archive).await.expect("archived");
+}
+
+/// The jobs that wait for it: how many there are, and how many of them come then.
+async fn awaited(server: &Server, made: &Value, then: &str) -> (i64, i64) {
+    let jobs = format!(
+        "SELECT count(*) FROM jobs j JOIN scheduled_messages s ON j.payload->>'id' = s.id::text
+         WHERE j.status = 'waiting' AND s.id = '{}'",
+        text(made, "id")
+    );
+    (server.count(&jobs).await, server.count(&format!("{jobs} AND {then}")).await)
+}
+
+const AT_ITS_TIME: &str = "j.run_at = s.scheduled_for";
 
 #[tokio::test]
 async fn two_nodes_that_both_believe_it_to_be_theirs_send_it_once() {
@@ -110,4 +129,75 @@ async fn what_was_stored_by_one_who_died_is_sent_whatever_has_become_of_its_auth
     let sent = seen(&server, &bob, &made["id"]).await;
     assert_eq!((&sent["status"], &sent["failureCode"]), (&json!("SENT"), &Value::Null), "{sent}");
     assert_eq!(bodies(&server, &ada, &talk).await, ["stored"]);
+}
+
+#[tokio::test]
+async fn who_was_taken_for_dead_does_not_say_that_it_failed() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let made = schedule(&server, &ada, &talk, "sent after all").await;
+    due(&server, &made["id"]).await;
+    let place = held(&server, "conversations", &talk.id).await;
+    let first = sending(&server, ada.organization, &made);
+    waiting(&server, 1).await;
+    // As the row is once another node has taken it.
+    let taken = "UPDATE scheduled_messages SET takes = takes + 1, sending_since = now()";
+    server.sql(&format!("{taken} WHERE id = '{}'", text(&made, "id"))).await;
+    let_go_archived(&place, &talk).await;
+    first.await.expect("no panic").expect("left to the other one");
+    let still = seen(&server, &ada, &made["id"]).await;
+    assert_eq!((&still["status"], &still["version"]), (&json!("PENDING"), &json!(1)), "{still}");
+    server.sql(&format!("UPDATE conversations SET archived_at = NULL WHERE id = '{}'", talk.id)).await;
+    silent(&server, &made).await;
+    sending(&server, ada.organization, &made).await.expect("no panic").expect("sent");
+    assert_eq!(bodies(&server, &ada, &talk).await, ["sent after all"]);
+}
+
+#[tokio::test]
+async fn a_job_stands_behind_who_sends_it_at_once_and_comes_at_its_time_once_that_was_refused() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let made = schedule(&server, &ada, &talk, "in an hour").await;
+    let place = held(&server, "conversations", &talk.id).await;
+    let at_once = act(&server, &ada, "scheduledMessageSendNow", json!({ "id": made["id"] }));
+    let meanwhile = async {
+        waiting(&server, 1).await;
+        let soon = "j.run_at < now() + interval '1 minute'";
+        assert_eq!(awaited(&server, &made, soon).await, (1, 1), "should its node die");
+        let_go_archived(&place, &talk).await;
+    };
+    let (refused, ()) = join(at_once, meanwhile).await;
+    assert_eq!(verdict(&refused), "id STATE_INVALID");
+    assert_eq!(seen(&server, &ada, &made["id"]).await, made);
+    assert_eq!(awaited(&server, &made, AT_ITS_TIME).await, (1, 1));
+}
+
+/// As its author would have been told.
+#[tokio::test]
+async fn what_cannot_be_sent_for_one_who_died_of_sending_it_at_once_stays_for_its_time() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let organization = ada.organization.to_string();
+    for (table, id, end) in
+        [("conversations", &talk.id, "archived_at"), ("organizations", &organization, "suspended_at")]
+    {
+        let ends = async |when: &str| {
+            server.sql(&format!("UPDATE {table} SET {end} = {when} WHERE id = '{id}'")).await;
+        };
+        let made = schedule(&server, &ada, &talk, end).await;
+        let died = "UPDATE scheduled_messages SET takes = 1, sending_since = now() - interval '31 seconds'";
+        server.sql(&format!("{died} WHERE id = '{}'", text(&made, "id"))).await;
+        ends("now()").await;
+        sending(&server, ada.organization, &made).await.expect("no panic").expect("given back");
+        ends("NULL").await;
+        server.forget();
+        assert_eq!(seen(&server, &ada, &made["id"]).await, made, "{end}");
+        assert_eq!(awaited(&server, &made, AT_ITS_TIME).await, (1, 1), "{end}");
+        due(&server, &made["id"]).await;
+        sending(&server, ada.organization, &made).await.expect("no panic").expect("sent");
+    }
+    assert_eq!(bodies(&server, &ada, &talk).await, ["archived_at", "suspended_at"]);
 }
