@@ -246,6 +246,18 @@ async fn who_is_here_crosses(way: Way) {
     }
 }
 
+async fn what_is_shown_during_a_cut_is_seen_after_it(mut way: Way) {
+    let (here, there) = way.two().await;
+    let ada = here.founder().await;
+    let bob = here.member(&ada, "member", None).await;
+    let mut feed = there.watch(&ada, &[&bob]).await;
+    assert_eq!(feed.next().await[0]["text"], Value::Null);
+    way.cut(here.show(&bob, json!({ "text": "said to nobody" }))).await;
+    feed.until(&bob, |told| told["text"] == "said to nobody").await;
+    here.stop().await;
+    there.stop().await;
+}
+
 async fn who_types_crosses(way: Way) {
     let (here, there) = way.two().await;
     let ada = here.founder().await;
@@ -334,6 +346,7 @@ both!(
     a_cut_way_loses_nothing("cut"),
     hints_go_together_and_nobody_waits,
     who_is_here_crosses,
+    what_is_shown_during_a_cut_is_seen_after_it("shown"),
     who_types_crosses,
     who_was_with_a_node_that_died_is_gone
 );

@@ -100,6 +100,33 @@ async fn all_devices_of_a_member_are_one() {
 }
 
 #[tokio::test]
+async fn when_somebody_was_last_there_never_goes_back() {
+    let server = hasty().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    // As a node has written whose clock is ahead.
+    server
+        .sql(&format!(
+            "INSERT INTO presences (organization_id, member_id, last_seen_at)
+             VALUES ('{}', '{}', '2100-01-01T00:00:00Z')",
+            ada.organization, bob.member
+        ))
+        .await;
+    let writer = format!("SELECT xmin::text FROM presences WHERE member_id = '{}'", bob.member);
+    let before = server.text(&writer).await;
+    let socket = Socket::open(&server.ws_url(), &bob).await.expect("a socket");
+    until("an older time that is written", async || (server.text(&writer).await != before).then_some(())).await;
+    drop(socket);
+    let gone = until("an end of his presence", async || {
+        let shown = server.presence(&ada, &bob).await;
+        (shown["status"] == "OFFLINE").then_some(shown)
+    })
+    .await;
+    assert_eq!(gone["lastSeenAt"], "2100-01-01T00:00:00.000Z");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_member_shows_is_theirs_until_it_ends() {
     let server = server().await;
     let ada = server.founder().await;
@@ -215,6 +242,8 @@ async fn a_feed_is_of_members_whom_one_may_see() {
         assert_eq!(refused(server.watch(viewer, &members).await.hear().await), code);
     }
     assert_eq!(refused(server.watch(&ada, &vec![&bob; 501]).await.hear().await), "BAD_USER_INPUT");
+    let most = server.watch(&ada, &[&bob; 500]).await.next().await;
+    assert_eq!(most[0]["memberId"], json!(bob.member), "as many as are promised");
     // Of those named, the ones whom the guest talks with.
     let mut feed = server.watch(&cy, &[&ada, &bob, &eve]).await;
     let first = feed.next().await;

@@ -63,6 +63,15 @@ fn who_does_not_answer_is_gone_within_half_a_minute_and_back_with_an_answer() {
 }
 
 #[test]
+fn who_answers_on_one_device_is_here_however_silent_another_one_is() {
+    let (mut state, at) = begin();
+    let (_silent, answers) = (state.connect(ADA, at(0)), state.connect(ADA, at(0)));
+    answers.store(20_000, Relaxed);
+    assert!(state.tick(at(29)).is_empty() && state.is_here(ADA));
+    assert_eq!(state.tick(at(49)), [ADA], "until that one is silent as well");
+}
+
+#[test]
 fn another_node_is_believed_for_a_lease() {
     let (mut state, at) = begin();
     let mut bell = state.follow(ORGANIZATION);
@@ -119,6 +128,7 @@ fn typing_is_told_now_and_then_and_ends_by_itself() {
     assert!(state.types(talk, id(1), at(3)) && !bell.has_changed().unwrap());
     state.hear(id(7), &told(Kind::Types, &[talk.1, id(2)]), at(4));
     assert_eq!(who(&state, at(4)), [id(1), id(2)]);
+    assert_eq!(who(&state, at(8)), [id(1), id(2)], "the first has said so again");
     assert_eq!(who(&state, at(9)), [id(2)], "the first has said nothing more");
     state.hear(id(7), &told(Kind::Stops, &[talk.1, id(2)]), at(5));
     assert!(who(&state, at(5)) == [id(1)] && !state.stops(talk, id(2)) && state.stops(talk, id(1)));

@@ -294,3 +294,19 @@ async fn how_far_the_blocker_reads_is_hidden_as_if_they_did_not() {
     let shown = positions(server, &bob, &direct, &last[0]).await;
     assert_eq!(shown["node"]["status"], "READ", "{shown:#}");
 }
+
+#[tokio::test]
+async fn a_blocker_who_is_the_only_other_one_moves_no_status_by_reading() {
+    let server = server().await;
+    let (ada, bob, _) = three(server).await;
+    let group = server.group(&bob, &[&ada]).await;
+    let said = server.say(&bob, &group, "are you there?").await;
+    acted(server, &ada, "Block", &bob).await;
+    reads(server, &ada, &group, 1).await;
+    told_of(server, &ada, &group, 1).await;
+    let shown = positions(server, &bob, &group, &said).await;
+    assert_eq!(shown["node"], json!({ "status": "SENT", "deliveredTo": [], "readBy": [] }));
+    acted(server, &ada, "Unblock", &bob).await;
+    let shown = positions(server, &bob, &group, &said).await;
+    assert_eq!(shown["node"]["status"], "READ", "{shown:#}");
+}

@@ -1,7 +1,11 @@
 //! How far everybody has come: what is new to one, and who has read what.
 
 use super::{Talk, live::Said, text};
-use crate::kit::{Founder, Server, code, data, server, user_errors};
+use crate::kit::{
+    Founder, Server, code, data,
+    mail::{until, working},
+    server, user_errors,
+};
 use serde_json::{Value, json};
 
 /// The answer to `conversationMarkRead` or `conversationMarkDelivered`.
@@ -20,6 +24,19 @@ async fn new_to(server: &Server, who: &Founder, talk: &Talk) -> (Value, Value) {
     let answer = server.graphql(query, json!({ "id": talk.id }), Some(who)).await;
     let own = data(&answer, "conversation");
     (own["unreadCount"].clone(), own["firstUnreadSeq"].clone())
+}
+
+/// Whom a message has reached and who has read it, and when, as somebody sees it.
+async fn seen(server: &Server, who: &Founder, message: &Value) -> Value {
+    let query =
+        "query($id: ID!) { node(id: $id) { ... on Message { deliveredTo { memberId at } readBy { memberId at } } } }";
+    let answer = server.graphql(query, json!({ "id": message["id"] }), Some(who)).await;
+    data(&answer, "node").clone()
+}
+
+/// The members that are named in a list of receipts.
+fn named(receipts: &Value) -> Vec<Value> {
+    receipts.as_array().expect("receipts").iter().map(|one| one["memberId"].clone()).collect()
 }
 
 #[tokio::test]
@@ -139,6 +156,53 @@ async fn receipts_are_told_together_and_stand_on_the_message() {
     assert_eq!(kinds, ["ParticipantAdded", "MessageSent", "MessageSent"], "sending is told by the message alone");
 }
 
+/// That it reached a device nobody has said.
+#[tokio::test]
+async fn what_is_read_has_been_delivered_and_keeps_its_time_when_its_reader_reads_on() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let mut feed = server.follow(&ada, &talk.id, Some(&talk.cursor)).await;
+    let mut read = Vec::new();
+    for up_to in 1..=2 {
+        let sent = server.say(&ada, &talk, "hello").await;
+        assert_eq!(feed.next().await["__typename"], "MessageSent");
+        mark(server, &bob, "conversationMarkRead", &talk.id, up_to).await;
+        let told = feed.next().await;
+        let his = &told["receipts"][0];
+        assert_eq!((&his["readUpTo"], &his["deliveredUpTo"]), (&json!(up_to), &json!(up_to)), "{told}");
+        assert!(his["deliveredAt"].is_string(), "{told}");
+        read.push((sent, his["readAt"].clone()));
+    }
+    assert_ne!(read[0].1, read[1].1);
+    for (message, at) in &read {
+        let once = json!([{ "memberId": bob.member, "at": at }]);
+        assert_eq!(seen(server, &ada, message).await, json!({ "deliveredTo": once, "readBy": once }));
+    }
+}
+
+#[tokio::test]
+async fn who_has_left_is_no_longer_among_those_who_have_read() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let sent = server.say(&ada, &talk, "hello").await;
+    for who in [&bob, &eve] {
+        mark(server, who, "conversationMarkRead", &talk.id, 1).await;
+    }
+    until("two who have read it", async || {
+        (named(&seen(server, &ada, &sent).await["readBy"]).len() == 2).then_some(())
+    })
+    .await;
+    server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await;
+    let shown = seen(server, &ada, &sent).await;
+    for list in ["deliveredTo", "readBy"] {
+        assert_eq!(named(&shown[list]), [json!(eve.member)], "{list}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_list_of_receipts_is_told() {
     let server = server().await;
@@ -175,6 +239,32 @@ async fn what_was_not_told_is_told_by_upkeep() {
     stoa::messaging::receipt::tell_all(&server.app).await.expect("nothing to tell");
     server.say(&ada, &talk, "two").await;
     assert_eq!(feed.next().await["__typename"], "MessageSent");
+    drop(feed);
+    server.stop().await;
+}
+
+/// Beside a server of its own: upkeep that another test runs would tell of him before he is held.
+#[tokio::test]
+async fn who_is_held_for_a_moment_is_told_of_soon_after() {
+    let server = working(|config| config.jobs.workers = 0).await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let mut feed = server.follow(&ada, &talk.id, Some(&talk.cursor)).await;
+    server.say(&ada, &talk, "one").await;
+    assert_eq!(feed.next().await["__typename"], "MessageSent");
+    // He has read it and nobody was told: to say so again waits for no row.
+    let his = format!("conversation_id = '{}' AND member_id = '{}'", talk.id, bob.member);
+    let moved = "UPDATE participants SET read_seq = 1, read_at = now(), delivered_seq = 1, delivered_at = now()";
+    server.sql(&format!("{moved} WHERE {his}")).await;
+    let hold = server.session().await;
+    hold.batch_execute(&format!("BEGIN; SELECT FROM participants WHERE {his} FOR UPDATE")).await.expect("held");
+    for who in [&bob, &eve] {
+        mark(&server, who, "conversationMarkRead", &talk.id, 1).await;
+    }
+    assert_eq!(named(&feed.next().await["receipts"]), [json!(eve.member)]);
+    hold.batch_execute("COMMIT").await.expect("let go");
+    assert_eq!(named(&feed.next().await["receipts"]), [json!(bob.member)]);
     drop(feed);
     server.stop().await;
 }

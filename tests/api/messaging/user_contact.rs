@@ -297,6 +297,34 @@ async fn lists_and_requests_have_limits() {
     }
 }
 
+#[tokio::test]
+async fn those_who_ask_take_no_room() {
+    let server = server().await;
+    let (ada, bob, eve) = three(server).await;
+    crowd(server, &ada, 1000, "received", "NULL").await;
+    assert_eq!(acted(server, &ada, "Request", &bob).await, "REQUESTED");
+    acted(server, &eve, "Request", &ada).await;
+    assert_eq!(acted(server, &ada, "Accept", &eve).await, "ACCEPTED");
+}
+
+#[tokio::test]
+async fn a_contact_that_was_removed_comes_back_as_a_new_one() {
+    let server = server().await;
+    let (ada, bob, _) = three(server).await;
+    acted(server, &ada, "Request", &bob).await;
+    acted(server, &bob, "Accept", &ada).await;
+    let input = json!({ "memberId": bob.member, "nickname": "Bobby", "favourite": true });
+    assert_eq!(verdict(&set(server, &ada, input).await), "done");
+    acted(server, &ada, "Remove", &bob).await;
+    acted(server, &bob, "Request", &ada).await;
+    let answer = act(server, &ada, "Accept", bob.member).await;
+    let contact = data(&answer, "done.userContact");
+    assert_eq!(
+        (&contact["status"], &contact["nickname"], &contact["favourite"]),
+        (&json!("ACCEPTED"), &Value::Null, &json!(false))
+    );
+}
+
 /// Who is suspended or removed stays in the lists of others, as does what there is between them when they come back.
 #[tokio::test]
 async fn who_is_gone_stays_in_the_list_and_blocked() {

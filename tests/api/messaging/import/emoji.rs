@@ -254,3 +254,19 @@ async fn no_more_come_than_an_organization_may_have() {
     assert_eq!(called(&emojis(server, &ada, ", filter: { name: { startsWith: \"a\" } }").await), ["a1"]);
     assert_eq!(called(&emojis(server, &stranger, "").await), [""; 0], "others have their own");
 }
+
+#[tokio::test]
+async fn a_message_comes_with_fifty_different_emoji_at_most() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let names: Vec<&str> = ::emojis::iter().filter_map(|emoji| emoji.shortcode()).take(51).collect();
+    let export = slack(&ada, &names, &[]);
+    let (_, dry) = import(server, &ada, "slack", &export.path, &["--dry-run"]).await;
+    let (code, said) = import(server, &ada, "slack", &export.path, &[]).await;
+    assert_eq!((code, numbers(&said)), (0, [[0, 0, 0], [50, 0, 1]]), "{said}");
+    assert_eq!(numbers(&dry), numbers(&said));
+    assert_eq!(reason(&said, "50 different emojis already"), 1, "{said}");
+    let general = titled(server, &ada, "general").await;
+    let message = messages(server, &ada, &general).await.remove(0);
+    assert_eq!(reactions(server, &ada, &message).await.len(), 50);
+}

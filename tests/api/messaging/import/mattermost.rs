@@ -1,7 +1,10 @@
 //! Mattermost's bulk export, with and without the files.
 
-use super::*;
-use crate::{files::PNG, kit::server};
+use super::{newer::expected, *};
+use crate::{
+    files::{PNG, kept},
+    kit::server,
+};
 
 fn lines(ada: &Founder) -> Vec<Value> {
     let said =
@@ -100,6 +103,7 @@ async fn a_team_comes_over_from_mattermost_with_its_files() {
         server.count(&format!("SELECT count(*) FROM memberships WHERE organization_id = '{}'", ada.organization)).await,
         1
     );
+    assert!(kept(&server.app, ada.organization).is_empty(), "a dry run stores nothing");
     let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
     assert_eq!(code, 0, "{said}");
     // Who was a guest is one here, and who was deactivated there does not come in here.
@@ -234,6 +238,34 @@ async fn channels_of_two_teams_are_told_apart_and_stay_private_or_archived() {
         "Vault (Beta) PRIVATE archived",
     ];
     assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn what_was_said_at_the_same_time_comes_also_where_a_batch_ends_between() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let user = |name: &str, email: &str| {
+        let teams = json!([{ "name": "acme", "channels": [{ "name": "town" }] }]);
+        json!({ "type": "user", "user": { "username": name, "email": email, "teams": teams } })
+    };
+    // A second apart, and the last two, the end of 200 and one more, together.
+    let post = |n: i64| {
+        json!({ "type": "post", "post": { "team": "acme", "channel": "town", "message": format!("m{n}"),
+            "user": if n % 2 == 0 { "ada" } else { "bob" }, "create_at": 1_704_100_000_000 + n.min(199) * 1000 } })
+    };
+    let mut lines = vec![
+        json!({ "type": "version", "version": 1 }),
+        json!({ "type": "team", "team": { "name": "acme", "display_name": "Acme" } }),
+        json!({ "type": "channel", "channel": { "team": "acme", "name": "town", "display_name": "Town Square", "type": "O" } }),
+        user("ada", &ada.email),
+        user("bob", &format!("bob-{}", ada.email)),
+    ];
+    lines.extend((0..201).map(post));
+    let made = file("bulk.jsonl", &text_of(&lines));
+    let (code, said) = import(server, &ada, "mattermost", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "messages")), (0, [201, 0, 0]), "{said}");
+    let town = titled(server, &ada, "Town Square").await;
+    assert_eq!(bodies(&messages(server, &ada, &town).await), expected(201));
 }
 
 /// An export in which Ada has said one thing, with files of these names; three bytes each.

@@ -31,6 +31,20 @@ pub fn expected(count: u32) -> Vec<String> {
     (0..count).map(|n| format!("m{n}")).collect()
 }
 
+/// So many messages, all of them pinned.
+pub fn pinned(ada: &Founder, count: u32) -> Made {
+    let messages = day(0, count);
+    let pin = |message: &Value| json!({ "id": message["ts"], "type": "C", "created": 1704200000, "user": "U2" });
+    let mut channels = slack_channels();
+    channels[0]["pins"] = messages.as_array().unwrap().iter().map(pin).collect();
+    let entries = [
+        entry("users.json", slack_people(ada)),
+        entry("channels.json", channels),
+        entry("general/2024-01-01.json", messages),
+    ];
+    file("export.zip", &packed(&entries))
+}
+
 #[tokio::test]
 async fn what_came_once_does_not_come_again_and_a_newer_export_adds() {
     let server = server().await;
@@ -80,6 +94,18 @@ async fn what_came_once_does_not_come_again_and_a_newer_export_adds() {
     assert_eq!((&general["unreadCount"], &general["lastSeq"]), (&json!(0), &json!(35)));
     let count = format!("SELECT count(*) FROM memberships WHERE organization_id = '{}'", ada.organization);
     assert_eq!(server.count(&count).await, 5, "Bob is still the same");
+}
+
+#[tokio::test]
+async fn pins_that_came_before_are_among_the_hundred() {
+    let server = server().await;
+    let ada = server.founder().await;
+    for (count, came) in [(60, [60, 0, 0]), (161, [40, 0, 61])] {
+        let (code, said) = import(server, &ada, "slack", &pinned(&ada, count).path, &[]).await;
+        assert_eq!((code, row(&said, "pinned messages")), (0, came), "{said}");
+    }
+    let pinned = "SELECT count(*) FROM messages WHERE pinned_at IS NOT NULL AND organization_id =";
+    assert_eq!(server.count(&format!("{pinned} '{}'", ada.organization)).await, 100);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A whole export of Slack, with all that such exports have.
 
-use super::{newer::day, *};
+use super::{newer::pinned, *};
 use crate::kit::{PASSWORD, server};
 
 /// All kinds of conversations, and in one of them all kinds of messages.
@@ -343,18 +343,44 @@ async fn what_programs_show_comes_and_previews_of_links_do_not() {
 async fn a_hundred_pinned_messages_come_of_a_conversation_and_no_more() {
     let server = server().await;
     let ada = server.founder().await;
-    let messages = day(0, 101);
-    let pin = |message: &Value| json!({ "id": message["ts"], "type": "C", "created": 1704200000, "user": "U2" });
-    let mut channels = slack_channels();
-    channels[0]["pins"] = messages.as_array().unwrap().iter().map(pin).collect();
-    let entries = [
-        entry("users.json", slack_people(&ada)),
-        entry("channels.json", channels),
-        entry("general/2024-01-01.json", messages),
-    ];
-    let (code, said) = import(server, &ada, "slack", &file("acme.zip", &packed(&entries)).path, &[]).await;
+    let (code, said) = import(server, &ada, "slack", &pinned(&ada, 101).path, &[]).await;
     assert_eq!((code, row(&said, "messages"), row(&said, "pinned messages")), (0, [101, 0, 0], [100, 0, 1]), "{said}");
     assert_eq!(reason(&said, "100 pinned messages already"), 1, "{said}");
     let pinned = "SELECT count(*) FROM messages WHERE pinned_at IS NOT NULL AND organization_id =";
     assert_eq!(server.count(&format!("{pinned} '{}'", ada.organization)).await, 100);
+}
+
+#[tokio::test]
+async fn a_channel_of_somebody_who_has_left_is_owned_by_one_who_can_sign_in() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let mut channels = slack_channels();
+    // Carl opened it, and still stands among its members.
+    channels[0]["creator"] = json!("U3");
+    channels[0]["members"] = json!(["U1", "U2", "U3"]);
+    let entries = [entry("users.json", slack_people(&ada)), entry("channels.json", channels)];
+    let (code, said) = import(server, &ada, "slack", &file("acme.zip", &packed(&entries)).path, &[]).await;
+    assert_eq!(code, 0, "{said}");
+    let general = titled(server, &ada, "general").await;
+    let seats = general["participants"]["nodes"].as_array().unwrap();
+    let of = |role: &str| {
+        let seats = seats.iter().filter(|seat| seat["role"] == role);
+        seats.map(|seat| text(&seat["member"], "status")).collect::<Vec<_>>()
+    };
+    assert_eq!(of("OWNER"), ["ACTIVE"]);
+    assert!(of("MEMBER").contains(&"SUSPENDED"), "he is in it all the same: {seats:#?}");
+}
+
+#[tokio::test]
+async fn a_message_as_long_as_one_may_be_comes_whole() {
+    let server = server().await;
+    let ada = server.founder().await;
+    // Characters; of bytes it has twice as many.
+    let long = "ä".repeat(40_000);
+    let said = json!([{ "user": "U2", "ts": "1704100000.000100", "text": long }]);
+    let made = super::newer::export(&ada, &[("general/2024-01-01.json", said)]);
+    let (code, said) = import(server, &ada, "slack", &made.path, &[]).await;
+    assert_eq!((code, row(&said, "messages"), reason(&said, "come cut")), (0, [1, 0, 0], 0), "{said}");
+    let general = titled(server, &ada, "general").await;
+    assert!(bodies(&messages(server, &ada, &general).await) == [&*long]);
 }
