@@ -92,7 +92,6 @@ pub(super) struct Live {
 pub(super) struct Meters {
     streams: Gauge,
     subscribers: Gauge,
-    pub deliveries: Counter,
     pub resyncs: Counter,
     pub gaps: Counter,
 }
@@ -122,7 +121,6 @@ impl Hub {
             meters: Meters {
                 streams: gauge!("stoa_events_live_streams"),
                 subscribers: gauge!("stoa_events_subscribers"),
-                deliveries: counter!("stoa_events_deliveries_total"),
                 resyncs: counter!("stoa_events_resyncs_total"),
                 gaps: counter!("stoa_events_gap_reads_total"),
             },

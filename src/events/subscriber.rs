@@ -129,10 +129,7 @@ impl Stream for Deliveries {
             // First this, then the look: what changes in between is not waited for.
             let changes = live.waiting.changes();
             match this.next.take().unwrap_or_else(|| this.reader.step(&live.tail)) {
-                Step::Deliver(event) => {
-                    exchange.meters.deliveries.increment(1);
-                    return Poll::Ready(Some(Ok(Delivery::Event(event))));
-                }
+                Step::Deliver(event) => return Poll::Ready(Some(Ok(Delivery::Event(event)))),
                 Step::Wait => {
                     if live.waiting.wait(*place, changes, context.waker()) {
                         return Poll::Pending;

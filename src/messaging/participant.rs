@@ -320,7 +320,8 @@ async fn update(tx: &mut Tx, input: ParticipantUpdateInput) -> Result<Participan
     if changed.role == input.role {
         return Ok(changed);
     }
-    let everybody = by_seniority(tx.conn(), (tx.scope.actor.organization, conversation.id.0)).await?;
+    let place = (tx.scope.actor.organization, conversation.id.0);
+    let everybody = by_seniority(tx.conn(), place).await?;
     let is_guest = everybody.iter().any(|seat| seat.member == changed.member_id.0 && seat.can == Can::Talk);
     if input.role == ParticipantRole::Owner && is_guest {
         let message = "A guest of the organization owns no group that members are in.";

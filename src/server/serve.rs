@@ -181,7 +181,7 @@ async fn connection<I>(
 }
 
 /// A connection with its place among `http.max_connections`, which it keeps when it becomes a socket.
-struct Counted<I> {
+pub(super) struct Counted<I> {
     io: I,
     _permit: ConnectionPermit,
 }

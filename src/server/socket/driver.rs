@@ -14,6 +14,7 @@ use super::{
     protocol::{self, ClientMessage, Close},
     running::Running,
     sign_in::{Member, Phase, turned_away},
+    wire::Wire,
 };
 use crate::{
     config::{SocketConfig, millis},
@@ -28,21 +29,15 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Message,
-        protocol::{Role, WebSocketConfig},
-    },
-};
+use tungstenite::{Message, protocol::WebSocketConfig};
 
 /// Pings that may go unanswered.
 const MISSED: u8 = 2;
 
-/// Serves a socket from its first message to its last.
+/// Serves a socket from its first message to its last; `read` was read of it behind the request.
 pub(super) async fn drive<O: Operations>(
     operations: O,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    (stream, read): (impl AsyncRead + AsyncWrite + Send + Unpin, Vec<u8>),
     greeting: Greeting,
     request: RequestInfo,
 ) {
@@ -54,7 +49,7 @@ pub(super) async fn drive<O: Operations>(
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit);
-    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let socket = Wire::new(stream, read, config);
     if !greeting.speaks {
         let close = Close::new(4406, "Subprotocol not acceptable");
         return Box::pin(farewell(socket, Outbox::default(), close)).await;
@@ -93,7 +88,7 @@ enum Event<M> {
 
 struct Driver<O: Operations, S> {
     operations: O,
-    socket: WebSocketStream<S>,
+    socket: Wire<S>,
     outbox: Outbox,
     running: Running,
     calls: Arc<Calls>,
@@ -120,7 +115,7 @@ struct Driver<O: Operations, S> {
 }
 
 impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
-    fn new(operations: O, socket: WebSocketStream<S>, cookie: Option<String>, request: RequestInfo) -> Self {
+    fn new(operations: O, socket: Wire<S>, cookie: Option<String>, request: RequestInfo) -> Self {
         let now = Instant::now();
         let config = &operations.config().socket;
         let calls = Arc::<Calls>::default();
@@ -166,7 +161,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     }
 
     /// Ends the operations and frees the session's place; what the farewell needs is left.
-    fn leave(self) -> (WebSocketStream<S>, Outbox, RequestInfo) {
+    fn leave(self) -> (Wire<S>, Outbox, RequestInfo) {
         (self.socket, self.outbox, self.request)
     }
 

@@ -1,17 +1,13 @@
 //! How a socket ends. Invariant: what was owed to the client leaves before the close frame, and the client gets the
 //! time to read both.
 
-use super::{outbox::Outbox, protocol::Close};
-use futures_util::SinkExt;
+use super::{outbox::Outbox, protocol::Close, wire::Wire};
 use std::time::Duration;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{self, Message, protocol::CloseFrame},
-};
+use tungstenite::{Message, protocol::CloseFrame};
 
 /// How long a client may take to hear that the socket is closed.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -46,18 +42,14 @@ impl From<tungstenite::Error> for End {
 
 /// Sends what is owed, then the close frame, and waits a little for the client to have read it: a connection cut
 /// with unread input is reset, and the reset overtakes the frame.
-pub(super) async fn farewell(
-    mut socket: WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>,
-    mut outbox: Outbox,
-    close: Close,
-) {
+pub(super) async fn farewell(mut socket: Wire<impl AsyncRead + AsyncWrite + Unpin>, mut outbox: Outbox, close: Close) {
     let said = async {
         while let Some(frame) = outbox.pop() {
             socket.send(Message::Frame(frame)).await?;
         }
         let frame = CloseFrame { code: close.code.into(), reason: close.reason.into_owned().into() };
         socket.send(Message::Close(Some(frame))).await?;
-        let stream = socket.get_mut();
+        let stream = socket.stream();
         stream.shutdown().await?;
         let mut ignored = vec![0; 4096];
         while stream.read(&mut ignored).await? > 0 {}

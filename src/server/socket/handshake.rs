@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
 
 /// The one subprotocol that Stoa speaks.

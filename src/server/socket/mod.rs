@@ -30,21 +30,23 @@ mod seats;
 mod sign_in;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use seats::Sockets;
 
 use crate::{
     error::{Code, Error},
     kit::scope::RequestInfo,
-    server::Server,
+    server::{Server, serve::Counted},
 };
 use axum::{
     body::Body,
     http::{Request, Response, StatusCode, header},
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use operations::Operations;
 use std::sync::Arc;
+use tokio::net::TcpStream;
 
 /// Answers a WebSocket handshake on `/graphql` and serves the socket in a task of its own (owned by
 /// `Server::sockets`). Who asks is taken from the request's extensions when a layer put a `RequestInfo` there.
@@ -67,8 +69,12 @@ fn accept<O: Operations>(operations: O, mut request: Request<Body>) -> Response<
     let response = greeting.response();
     let sockets = operations.sockets().clone();
     sockets.spawn(async move {
-        match upgraded.await {
-            Ok(stream) => driver::drive(operations, TokioIo::new(stream), greeting, info).await,
+        match upgraded.await.map(downcast::<TokioIo<Counted<TcpStream>>>) {
+            // Out of what it was wrapped in while it was not known what would be spoken.
+            Ok(Ok(parts)) => {
+                driver::drive(operations, (parts.io.into_inner(), parts.read_buf.into()), greeting, info).await;
+            }
+            Ok(Err(other)) => driver::drive(operations, (TokioIo::new(other), Vec::new()), greeting, info).await,
             Err(fault) => tracing::debug!(request = %info.id, %fault, "a handshake was not completed"),
         }
     });

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use std::collections::VecDeque;
-use tokio_tungstenite::tungstenite::protocol::frame::{
+use tungstenite::protocol::frame::{
     Frame,
     coding::{Data, OpCode},
 };
@@ -13,7 +13,9 @@ const FRAGMENT: usize = 16 * 1024;
 
 #[derive(Default)]
 pub(super) struct Outbox {
-    frames: VecDeque<Frame>,
+    /// Most often there is one.
+    first: Option<Frame>,
+    others: VecDeque<Frame>,
     bytes: usize,
 }
 
@@ -39,14 +41,15 @@ impl Outbox {
 
     /// A ping at the level of WebSocket.
     pub fn ping(&mut self) {
-        self.frames.push_back(Frame::ping(Bytes::new()));
+        self.add(Frame::ping(Bytes::new()));
     }
 
     pub fn pop(&mut self) -> Option<Frame> {
-        let frame = self.frames.pop_front()?;
+        let frame = self.first.take()?;
         self.bytes = self.bytes.saturating_sub(frame.payload().len());
-        if self.frames.is_empty() && self.frames.capacity() > 32 {
-            self.frames = VecDeque::new();
+        self.first = self.others.pop_front();
+        if self.others.is_empty() && self.others.capacity() > 32 {
+            self.others = VecDeque::new();
         }
         Some(frame)
     }
@@ -56,12 +59,12 @@ impl Outbox {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.first.is_none()
     }
 
     /// Frames waiting.
     pub fn len(&self) -> usize {
-        self.frames.len()
+        usize::from(self.first.is_some()).saturating_add(self.others.len())
     }
 
     /// Bytes waiting.
@@ -79,7 +82,14 @@ impl Outbox {
 
     fn push(&mut self, opcode: Data, payload: Bytes, last: bool) {
         self.bytes = self.bytes.saturating_add(payload.len());
-        self.frames.push_back(Frame::message(payload, OpCode::Data(opcode), last));
+        self.add(Frame::message(payload, OpCode::Data(opcode), last));
+    }
+
+    fn add(&mut self, frame: Frame) {
+        match self.first {
+            None => self.first = Some(frame),
+            Some(_) => self.others.push_back(frame),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happens next on a socket. Invariant: an operation is asked for more only when all that was answered is written.
 
 use super::{super::operations::Outcome, Driver, Event, Operations, Phase, millis, protocol};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::FutureExt;
 use std::{
     pin::Pin,
     task::{Context, Poll, Waker, ready},
@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep},
 };
-use tokio_tungstenite::tungstenite::{self, Message};
+use tungstenite::Message;
 
 impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     /// What happens next. Writing comes first; operations come last, and only when everything is written.
@@ -78,7 +78,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
         if !self.refreshing
             && self.outbox.len() < self.config().queue.max(1)
             && self.outbox.bytes() < self.config().max_message.max(1)
-            && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
+            && let Poll::Ready(read) = self.socket.poll_next(&rest)
         {
             return Poll::Ready(Event::Read(read));
         }
@@ -108,9 +108,8 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
 
     /// Writes what waits; ready when nothing does. The time a write may take begins anew with each frame.
     fn poll_write(&mut self) -> Poll<Result<(), tungstenite::Error>> {
-        let context = &mut Context::from_waker(&self.rest);
         loop {
-            let Poll::Ready(flushed) = self.socket.poll_flush_unpin(context) else {
+            let Poll::Ready(flushed) = self.socket.poll_flush(&self.rest) else {
                 let write_by = Instant::now() + millis(self.operations.config().socket.write_timeout_ms);
                 self.write_by.get_or_insert(write_by);
                 return Poll::Pending;
@@ -118,7 +117,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
             flushed?;
             self.write_by = None;
             match self.outbox.pop() {
-                Some(frame) => self.socket.start_send_unpin(Message::Frame(frame))?,
+                Some(frame) => self.socket.start_send(Message::Frame(frame), &self.rest)?,
                 None => return Poll::Ready(Ok(())),
             }
         }

@@ -248,7 +248,7 @@ impl Client {
     /// Before `connection_init`, over a wire that holds `wire` bytes in each direction.
     pub async fn over(fake: &Fake, cookie: Option<&str>, wire: usize) -> Self {
         let (near, far) = tokio::io::duplex(wire);
-        fake.0.sockets.spawn(driver::drive(fake.clone(), far, greeting(cookie), info()));
+        fake.0.sockets.spawn(driver::drive(fake.clone(), (far, Vec::new()), greeting(cookie), info()));
         Client { socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await }
     }
 
