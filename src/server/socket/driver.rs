@@ -121,7 +121,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
         let calls = Arc::<Calls>::default();
         Driver {
             budget: Budget::new(config.messages_per_second, config.message_burst, now),
-            running: Running::new(calls.clone(), operations.sockets().operations().clone()),
+            running: Running::new(calls.clone(), operations.sockets().clone()),
             rest: calls.clone().into(),
             calls,
             look: true,

@@ -26,15 +26,11 @@ impl Outbox {
     }
 
     /// The text message `head`, `body`, `}`. All three together are UTF-8.
-    pub fn envelope(&mut self, head: String, body: Bytes) {
-        let mut head = head.into_bytes();
+    pub fn envelope(&mut self, head: &str, body: Bytes) {
         if body.len() <= FRAGMENT {
-            head.reserve_exact(body.len() + 1);
-            head.extend_from_slice(&body);
-            head.push(b'}');
-            return self.push(Data::Text, Bytes::from(head), true);
+            return self.push(Data::Text, [head.as_bytes(), &body, b"}"].concat().into(), true);
         }
-        self.push(Data::Text, Bytes::from(head), false);
+        self.push(Data::Text, Bytes::copy_from_slice(head.as_bytes()), false);
         self.fragments(Data::Continue, body, false);
         self.push(Data::Continue, Bytes::from_static(b"}"), true);
     }
@@ -116,7 +112,7 @@ mod tests {
     fn long_answers_go_out_in_fragments() {
         for length in [0, 1, FRAGMENT, FRAGMENT + 1, 10 * FRAGMENT, 10 * FRAGMENT + 7] {
             let body = "x".repeat(length);
-            let (frames, text) = sent(|outbox| outbox.envelope("{\"payload\":".into(), body.clone().into()));
+            let (frames, text) = sent(|outbox| outbox.envelope("{\"payload\":", body.clone().into()));
             assert_eq!(text, format!("{{\"payload\":{body}}}").into_bytes());
             assert_eq!(frames, if length <= FRAGMENT { 1 } else { 2 + length.div_ceil(FRAGMENT) });
             let (frames, text) = sent(|outbox| outbox.text(body.clone()));

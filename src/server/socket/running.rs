@@ -2,12 +2,14 @@
 //! the client has completed is never heard of again, even when its id names another one by then.
 
 use super::{
+    Sockets,
     calls::{Call, Calls},
     operations::{Outcome, Started},
+    outbox::Outbox,
+    protocol,
 };
 use crate::server::engine::OperationKind;
 use futures_util::{StreamExt, stream::BoxStream};
-use metrics::Gauge;
 use slab::Slab;
 use std::{
     collections::HashMap,
@@ -19,11 +21,13 @@ pub(super) struct Running {
     operations: Slab<Operation>,
     by_id: HashMap<Arc<str>, usize>,
     calls: Arc<Calls>,
-    gauge: Gauge,
+    sockets: Sockets,
 }
 
 struct Operation {
     id: Arc<str>,
+    /// What each of its answers begins with.
+    head: Box<str>,
     kind: OperationKind,
     answers: BoxStream<'static, Outcome>,
     call: Arc<Call>,
@@ -32,8 +36,8 @@ struct Operation {
 }
 
 impl Running {
-    pub fn new(calls: Arc<Calls>, gauge: Gauge) -> Self {
-        Running { operations: Slab::new(), by_id: HashMap::new(), calls, gauge }
+    pub fn new(calls: Arc<Calls>, sockets: Sockets) -> Self {
+        Running { operations: Slab::new(), by_id: HashMap::new(), calls, sockets }
     }
 
     pub fn contains(&self, id: &str) -> bool {
@@ -53,8 +57,9 @@ impl Running {
         let place = self.operations.vacant_entry();
         let call = self.calls.enter(place.key());
         self.by_id.insert(id.clone(), place.key());
-        place.insert(Operation { id, kind, answers, waker: call.clone().into(), call });
-        self.gauge.increment(1.0);
+        let (head, waker) = (protocol::next_head(&id).into(), call.clone().into());
+        place.insert(Operation { id, head, kind, answers, call, waker });
+        self.sockets.operations().increment(1.0);
     }
 
     /// Stops an operation; nothing when there is none of that id.
@@ -62,7 +67,7 @@ impl Running {
         if let Some(place) = self.by_id.remove(id) {
             self.calls.leave(place);
             self.operations.try_remove(place);
-            self.gauge.decrement(1.0);
+            self.sockets.operations().decrement(1.0);
         }
     }
 
@@ -73,23 +78,29 @@ impl Running {
         ids.iter().for_each(|id| self.stop(id));
     }
 
-    /// The next answer of any operation; none of it when the operation has ended, which frees the id. Whoever has answered goes
-    /// to the end of those who have called.
-    pub fn poll_next(&mut self) -> Poll<(Arc<str>, Option<Outcome>)> {
+    /// Hands on the next answer of any operation, or that one has ended, which frees its id. Whoever has answered goes to the end
+    /// of those who have called.
+    pub fn poll_next(&mut self, outbox: &mut Outbox) -> Poll<()> {
         while let Some(place) = self.calls.next() {
             let Some(operation) = self.operations.get_mut(place) else { continue };
             operation.call.heard();
-            let Poll::Ready(outcome) = operation.answers.poll_next_unpin(&mut Context::from_waker(&operation.waker))
-            else {
-                continue;
-            };
-            let id = operation.id.clone();
-            if matches!(outcome, Some(Outcome::Next(_))) {
-                operation.call.again();
-            } else {
-                self.stop(&id);
+            match operation.answers.poll_next_unpin(&mut Context::from_waker(&operation.waker)) {
+                Poll::Pending => continue,
+                Poll::Ready(Some(Outcome::Next(body))) => {
+                    outbox.envelope(&operation.head, body);
+                    self.sockets.delivered();
+                    operation.call.again();
+                }
+                Poll::Ready(ended) => {
+                    let id = operation.id.clone();
+                    match ended {
+                        Some(Outcome::Refused(errors)) => outbox.envelope(&protocol::error_head(&id), errors),
+                        _ => outbox.text(protocol::complete(&id)),
+                    }
+                    self.stop(&id);
+                }
             }
-            return Poll::Ready((id, outcome));
+            return Poll::Ready(());
         }
         Poll::Pending
     }
@@ -97,6 +108,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.gauge.decrement(self.operations.len() as f64);
+        self.sockets.operations().decrement(self.operations.len() as f64);
     }
 }

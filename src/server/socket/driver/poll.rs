@@ -1,6 +1,6 @@
 //! What happens next on a socket. Invariant: an operation is asked for more only when all that was answered is written.
 
-use super::{super::operations::Outcome, Driver, Event, Operations, Phase, millis, protocol};
+use super::{Driver, Event, Operations, Phase, millis};
 use futures_util::FutureExt;
 use std::{
     pin::Pin,
@@ -89,15 +89,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
     /// waiting, or nothing is left that answers.
     fn poll_answers(&mut self) -> Poll<Result<(), tungstenite::Error>> {
         loop {
-            let (id, outcome) = ready!(self.running.poll_next());
-            match outcome {
-                Some(Outcome::Next(body)) => {
-                    self.outbox.envelope(protocol::next_head(&id), body);
-                    self.operations.sockets().delivered();
-                }
-                Some(Outcome::Refused(errors)) => self.outbox.envelope(protocol::error_head(&id), errors),
-                None => self.outbox.text(protocol::complete(&id)),
-            }
+            ready!(self.running.poll_next(&mut self.outbox));
             match self.poll_write() {
                 Poll::Ready(Ok(())) if !self.running.is_empty() => {}
                 Poll::Ready(written) => return Poll::Ready(written),
