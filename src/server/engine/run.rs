@@ -19,6 +19,7 @@ use async_graphql::{
 };
 use futures_util::{FutureExt, StreamExt};
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// A schema, what judges documents for it, and the mutations under way.
@@ -30,6 +31,8 @@ pub struct Run<S> {
     /// What queries may be read from without the executor.
     tables: &'static [TableOf],
     mutations: TaskTracker,
+    /// Places for subscriptions that are being opened.
+    pub(super) opening: Semaphore,
     /// What subscribers have been told, for those who are told the same.
     answers: Answers,
 }
@@ -54,7 +57,10 @@ where
         let sdl = schema.sdl_with_options(crate::graphql::sdl_options());
         let documents = Documents::new(&sdl, config.documents.clone())?;
         let timeout = millis(config.http.timeout_ms);
-        Ok(Run { schema, sdl, documents, timeout, tables, mutations: TaskTracker::new(), answers: Answers::default() })
+        // Half of the connections are left to everything else.
+        let opening = Semaphore::new((config.database.pool / 2).max(1));
+        let (mutations, answers) = (TaskTracker::new(), Answers::default());
+        Ok(Run { schema, sdl, documents, timeout, tables, mutations, opening, answers })
     }
 }
 

@@ -98,8 +98,12 @@ impl<S: Executor> Stream for Subscription<S> {
 }
 
 impl<S: Executor> Asked<S> {
-    /// Asks the resolver to open its feed. It answers when there is none: most often, why.
+    /// Asks the resolver to open its feed, once it is its turn: thousands come back together after a cut, and none of them is
+    /// refused because it does not get a connection within the time that a query waits for one. It answers when there is no
+    /// feed: most often, why.
     async fn open(self: Arc<Self>) -> Worked {
+        // Cannot fail: it is never closed.
+        let _place = self.run.opening.acquire().await;
         let turn = Arc::new(Turn::default());
         match self.execute(turn.clone()).await {
             Ok(None) => turn.opened().map_or(Worked::Nothing, Worked::Opened),

@@ -72,7 +72,7 @@ fn accept<O: Operations>(operations: O, mut request: Request<Body>) -> Response<
         match upgraded.await.map(downcast::<TokioIo<Counted<TcpStream>>>) {
             // Out of what it was wrapped in while it was not known what would be spoken.
             Ok(Ok(parts)) => {
-                driver::drive(operations, (parts.io.into_inner(), parts.read_buf.into()), greeting, info).await;
+                driver::drive(operations, (parts.io.into_inner(), parts.read_buf.to_vec()), greeting, info).await;
             }
             Ok(Err(other)) => driver::drive(operations, (TokioIo::new(other), Vec::new()), greeting, info).await,
             Err(fault) => tracing::debug!(request = %info.id, %fault, "a handshake was not completed"),

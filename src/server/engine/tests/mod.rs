@@ -6,7 +6,7 @@ mod schema;
 use super::{Answer, GraphqlRequest, OperationKind, run::Run};
 use crate::{config::Config, error::Code, kit::scope::RequestInfo};
 use async_graphql::Schema;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream::select_all};
 use schema::{Mutation, Node, Query, RUNS, Subscriptions, yours};
 use serde_json::{Value, json};
 use std::{
@@ -316,6 +316,16 @@ async fn subscriptions_answer_event_by_event() {
 
     let (answer, _) = ask(&run, json!({"query": "subscription { count(to: 1) }"})).await;
     assert_eq!(answer.refused, Some(Code::BadRequest));
+}
+
+#[tokio::test]
+async fn subscriptions_wait_their_turn_to_be_opened_and_none_is_refused() {
+    let (run, _) = run_with(|config| config.database.pool = 4);
+    let query = GraphqlRequest { query: Some("subscription { crowded }".into()), ..Default::default() };
+    let all = (0..40).map(|_| run.clone().subscribe(run.prepare(&query, &info()).unwrap(), info(), None));
+    let all: Vec<Answer> = select_all(all).collect().await;
+    let at_once = all.iter().map(|answer| json_of(answer)["data"]["crowded"].as_u64());
+    assert_eq!((all.len(), at_once.max()), (40, Some(Some(2))), "half of the connections");
 }
 
 #[test]

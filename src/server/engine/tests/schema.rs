@@ -247,6 +247,17 @@ impl Subscriptions {
     async fn panics(&self, ctx: &Context<'_>) -> async_graphql::Result<Feed<i32>> {
         feed(ctx, async || Ok(stream::iter(0..2).map(|n| if n == 1 { panic!("at the disco") } else { anew(n) }))).await
     }
+    /// Takes a moment to open, and tells how many did at the same time.
+    async fn crowded(&self, ctx: &Context<'_>) -> async_graphql::Result<Feed<i32>> {
+        static HERE: AtomicUsize = AtomicUsize::new(0);
+        feed(ctx, async || {
+            let here = HERE.fetch_add(1, Ordering::SeqCst) + 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            HERE.fetch_sub(1, Ordering::SeqCst);
+            Ok(stream::iter([anew(here as i32)]))
+        })
+        .await
+    }
     /// Opens nothing.
     async fn at_once(&self) -> impl Stream<Item = i32> {
         stream::iter(0..2)
