@@ -43,7 +43,10 @@ use axum::{
     body::Body,
     http::{Request, Response, StatusCode, header},
 };
-use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
+use hyper_util::{
+    rt::TokioIo,
+    server::conn::auto::upgrade::{Parts, downcast},
+};
 use operations::Operations;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -71,8 +74,11 @@ fn accept<O: Operations>(operations: O, mut request: Request<Body>) -> Response<
     sockets.spawn(async move {
         match upgraded.await.map(downcast::<TokioIo<Counted<TcpStream>>>) {
             // Out of what it was wrapped in while it was not known what would be spoken.
-            Ok(Ok(parts)) => {
-                driver::drive(operations, (parts.io.into_inner(), parts.read_buf.to_vec()), greeting, info).await;
+            Ok(Ok(Parts { io, read_buf, .. })) => {
+                let read = read_buf.to_vec();
+                // With it the 8 KiB in which hyper has read the request.
+                drop(read_buf);
+                driver::drive(operations, (io.into_inner(), read), greeting, info).await;
             }
             Ok(Err(other)) => driver::drive(operations, (TokioIo::new(other), Vec::new()), greeting, info).await,
             Err(fault) => tracing::debug!(request = %info.id, %fault, "a handshake was not completed"),
