@@ -51,10 +51,7 @@ impl Waiting {
             return false;
         }
         if let Some(place) = places.get_mut(place) {
-            match place {
-                Some(before) => before.clone_from(waker),
-                None => *place = Some(waker.clone()),
-            }
+            *place = Some(waker.clone());
         }
         true
     }

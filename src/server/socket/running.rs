@@ -81,11 +81,18 @@ impl Running {
     /// Hands on the next answer of any operation, or that one has ended, which frees its id. Whoever has answered goes to the end
     /// of those who have called.
     pub fn poll_next(&mut self, outbox: &mut Outbox) -> Poll<()> {
-        while let Some(place) = self.calls.next() {
+        let mut silent = 0;
+        // Who has nothing to say and calls again at once, to let others go first, has woken the task: it comes to them then.
+        while silent < self.operations.len()
+            && let Some(place) = self.calls.next()
+        {
             let Some(operation) = self.operations.get_mut(place) else { continue };
             operation.call.heard();
             match operation.answers.poll_next_unpin(&mut Context::from_waker(&operation.waker)) {
-                Poll::Pending => continue,
+                Poll::Pending => {
+                    silent += 1;
+                    continue;
+                }
                 Poll::Ready(Some(Outcome::Next(body))) => {
                     outbox.envelope(&operation.head, body);
                     self.sockets.delivered();

@@ -30,6 +30,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
+    task::Poll,
     time::Duration,
 };
 use tokio::{
@@ -196,6 +197,14 @@ impl Operations for Fake {
                 })
                 .boxed(),
             },
+            // Has nothing to say, and wants to be asked again at once.
+            ("restless", _) => subscription(
+                stream::poll_fn(|context| {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .boxed(),
+            ),
             ("bad", _) => refused(r#"[{"message":"no such field"}]"#.into()),
             ("shape", _) => return Err(Error::yours(Code::BadRequest, "`variables` must be an object.")),
             ("big", size) => Started {

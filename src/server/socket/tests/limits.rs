@@ -83,6 +83,18 @@ async fn operations_take_turns() {
 }
 
 #[tokio::test]
+async fn an_operation_that_calls_again_at_once_holds_up_nobody() {
+    let fake = Fake::new(|_| {});
+    let mut client = Client::open(&fake, None).await;
+    for id in ["1", "2"] {
+        client.subscribe(id, "restless").await;
+    }
+    client.subscribe("3", "query").await;
+    assert_eq!([&client.hear().await["type"], &client.hear().await["type"]], ["next", "complete"]);
+    client.settle().await;
+}
+
+#[tokio::test]
 async fn too_many_operations_get_an_error() {
     let fake = Fake::new(|config| config.socket.max_operations = 2);
     let mut client = Client::open(&fake, None).await;
