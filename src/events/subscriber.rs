@@ -7,7 +7,6 @@ use super::{
     hub::{Exchange, Live},
     resume::{Reader, Step},
 };
-use crate::error::Result;
 use futures_util::{FutureExt, Stream, future::BoxFuture};
 use parking_lot::Mutex;
 use slab::Slab;
@@ -112,7 +111,7 @@ impl Deliveries {
 }
 
 impl Stream for Deliveries {
-    type Item = Result<Delivery>;
+    type Item = Delivery;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -126,7 +125,7 @@ impl Stream for Deliveries {
             // First this, then the look: what changes in between is not waited for.
             let changes = live.waiting.changes();
             match this.next.take().unwrap_or_else(|| this.reader.step(&live.tail)) {
-                Step::Deliver(event) => return Poll::Ready(Some(Ok(Delivery::Event(event)))),
+                Step::Deliver(event) => return Poll::Ready(Some(Delivery::Event(event))),
                 Step::Wait => {
                     if live.waiting.wait(*place, changes, context.waker()) {
                         return Poll::Pending;
@@ -140,7 +139,7 @@ impl Stream for Deliveries {
                 Step::Resync => {
                     exchange.meters.resyncs.increment(1);
                     this.seat = None;
-                    return Poll::Ready(Some(Ok(Delivery::Resync)));
+                    return Poll::Ready(Some(Delivery::Resync));
                 }
             }
         }

@@ -218,7 +218,7 @@ pub fn shown<T: Send + 'static>(
             }
             let Some(delivery) = ready!(deliveries.poll_next_unpin(context)) else { return Poll::Ready(None) };
             let shown = match delivery {
-                Ok(Delivery::Event(event)) => {
+                Delivery::Event(event) => {
                     if let Some(body) = listener.as_ref().and_then(|listener| listener.heard(&event)) {
                         return Poll::Ready(Some(Ok(Told::Again(body))));
                     }
@@ -232,8 +232,7 @@ pub fn shown<T: Send + 'static>(
                     }
                     shown
                 }
-                Ok(Delivery::Resync) => Ok(Shown::Resync),
-                Err(fault) => Err(fault),
+                Delivery::Resync => Ok(Shown::Resync),
             };
             let item = match shown {
                 Ok(Shown::Nothing) => continue,

@@ -121,7 +121,7 @@ impl InboxSubscription {
 }
 
 /// Of which stream a delivery is: a conversation's, or (None) the member's own.
-type Part = (Option<Uuid>, Result<Delivery>);
+type Part = (Option<Uuid>, Delivery);
 
 struct Inbox {
     scope: Scope,
@@ -207,10 +207,9 @@ impl Inbox {
                 return Ok(event);
             }
             match self.parts.next().await {
-                Some((Some(conversation), delivery)) => self.hear(conversation, delivery?).await?,
-                Some((None, Ok(Delivery::Event(event)))) => self.hear_own(&event).await?,
-                Some((None, Err(fault))) => return Err(fault),
-                Some((None, Ok(Delivery::Resync))) | None => {
+                Some((Some(conversation), delivery)) => self.hear(conversation, delivery).await?,
+                Some((None, Delivery::Event(event))) => self.hear_own(&event).await?,
+                Some((None, Delivery::Resync)) | None => {
                     return Err(Error::unavailable("the member's own stream cannot be continued"));
                 }
             }

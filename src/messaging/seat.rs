@@ -54,10 +54,10 @@ pub struct Seat {
 }
 
 /// Of memberships: those of guests. Who has one of the organization's own roles is called a guest as well.
-macro_rules! is_guest {
-    () => {
-        memberships::role.eq(Role::Guest.as_str()).and(memberships::custom_role_id.is_null())
-    };
+#[diesel::dsl::auto_type(no_type_alias)]
+fn is_guest() -> _ {
+    let guest: &'static str = Role::Guest.as_str();
+    memberships::role.eq(guest).and(memberships::custom_role_id.is_null())
 }
 
 /// Who is in a conversation of an organization, those first who came first.
@@ -72,7 +72,7 @@ pub async fn by_seniority(
         .filter(participants::organization_id.eq(organization))
         .filter(participants::conversation_id.eq(conversation).and(participants::left_at.is_null()))
         .order((participants::joined_at, participants::id))
-        .select((participants::member_id, participants::role, memberships::status, is_guest!()));
+        .select((participants::member_id, participants::role, memberships::status, is_guest()));
     let here: Vec<(Uuid, String, String, bool)> = here.load(conn).await?;
     let (owner, active) = (ParticipantRole::Owner.word(), MemberStatus::Active.word());
     let seats = here.into_iter().map(|(member, role, status, is_guest)| Seat {
@@ -96,7 +96,7 @@ pub async fn is_deserted(tx: &mut Tx, conversation: Uuid) -> Result<bool, Stop> 
         .filter(participants::organization_id.eq(tx.scope.actor.organization))
         .filter(participants::conversation_id.eq(conversation).and(participants::left_at.is_null()))
         .filter(memberships::status.eq(MemberStatus::Active.word()))
-        .filter(diesel::dsl::not(is_guest!()));
+        .filter(diesel::dsl::not(is_guest()));
     Ok(!diesel::select(diesel::dsl::exists(able)).get_result::<bool>(tx.conn()).await?)
 }
 

@@ -190,10 +190,9 @@ impl View {
                 rung = self.bell.changed() => rung.ok()?,
                 () = async { match until { Some(until) => sleep_until(until).await, None => pending().await } } => {}
                 happened = self.log.next() => match happened? {
-                    Ok(Delivery::Event(event)) => self.hear(&event)?,
+                    Delivery::Event(event) => self.hear(&event)?,
                     // Whether they are still in it has to be asked anew: they subscribe again.
-                    Ok(Delivery::Resync) => return None,
-                    Err(fault) => return Some(Err(fault)),
+                    Delivery::Resync => return None,
                 },
             }
         }

@@ -405,13 +405,7 @@ async fn an_organization_that_does_not_take_a_new_name_keeps_no_other_from_it() 
     let mut others = Vec::new();
     for _ in 0..3 {
         let other = server.founder().await;
-        server
-            .sql(&format!(
-                "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
-                 SELECT '{}', gen_random_uuid(), id, full_name, email, 'member' FROM users WHERE email = '{}'",
-                other.organization, ada.email
-            ))
-            .await;
+        server.joins(&ada, &other, "member").await;
         others.push(other);
     }
     // Whichever comes first.
@@ -442,13 +436,7 @@ async fn a_new_name_and_address_are_shown_in_every_organization() {
     let smtp = Smtp::start().await;
     let server = working(|config| smtp.settings(config)).await;
     let (ada, bob) = (server.founder().await, server.founder().await);
-    server
-        .sql(&format!(
-            "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
-             SELECT '{}', gen_random_uuid(), id, full_name, email, 'member' FROM users WHERE email = '{}'",
-            bob.organization, ada.email
-        ))
-        .await;
+    server.joins(&ada, &bob, "member").await;
     profile(&server, &ada, json!({ "fullName": "Ada Byron" })).await;
     let query = "{ members(filter: { name: { eq: \"Ada Byron\" } }) { nodes { name email version } } }";
     let here = ask(&server, query, json!({}), Some(&ada)).await;

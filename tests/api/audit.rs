@@ -201,14 +201,7 @@ async fn the_ways_in_of_a_person_are_told_in_each_organization_and_their_secrets
     let server = kit::server().await;
     let (ada, bob) = (server.founder().await, server.founder().await);
     // Ada is in Bob's organization as well.
-    let guest = Uuid::now_v7();
-    server
-        .sql(&format!(
-            "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
-                 SELECT '{}', '{guest}', id, full_name, email, 'member' FROM users WHERE email = '{}'",
-            bob.organization, ada.email
-        ))
-        .await;
+    let guest = server.joins(&ada, &bob, "member").await;
     login(server, &ada.email, "wrong wrong wrong wrong").await;
     let again = server
         .graphql(

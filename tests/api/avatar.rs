@@ -68,14 +68,7 @@ async fn a_person_has_one_picture_in_every_organization() {
     let server = kit::server().await;
     let (ada, bob) = (server.founder().await, server.founder().await);
     let user = server.text(&format!("SELECT id::text FROM users WHERE email = '{}'", ada.email)).await;
-    let guest = Uuid::now_v7();
-    server
-        .sql(&format!(
-            "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
-                 SELECT '{}', '{guest}', id, full_name, email, 'member' FROM users WHERE id = '{user}'",
-            bob.organization
-        ))
-        .await;
+    let guest = server.joins(&ada, &bob, "member").await;
     let elsewhere = async || {
         let query = "query($id: ID!) { member(id: $id) { avatarUrl } }";
         data(&server.graphql(query, json!({ "id": guest }), Some(&bob)).await, "member.avatarUrl").clone()

@@ -319,13 +319,7 @@ async fn a_member_of_several_organizations_names_one_with_the_same_code() {
     let issuer = Issuer::start().await;
     let server = issuer.server(|_| ()).await;
     let (ada, bob) = (confirmed(&server).await, server.founder().await);
-    server
-        .sql(&format!(
-            "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
-             SELECT '{}', gen_random_uuid(), id, full_name, email, 'guest' FROM users WHERE email = '{}'",
-            bob.organization, ada.email
-        ))
-        .await;
+    server.joins(&ada, &bob, "guest").await;
     let slug = server.text(&format!("SELECT slug FROM organizations WHERE id = '{}'", bob.organization)).await;
     let input = issuer.visit(&server, person(&ada.email)).await;
     let with = |name: &str, value: &str| {

@@ -50,15 +50,8 @@ async fn refreshes(server: &Server, token: &str) -> bool {
 
 /// Makes somebody a member of another organization; the member's id and the organization's short name.
 async fn join(server: &Server, who: &Founder, whose: &Founder, role: &str) -> (Uuid, String) {
-    let (member, organization) = (Uuid::now_v7(), whose.organization);
-    server
-        .sql(&format!(
-            "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
-             SELECT '{organization}', '{member}', id, full_name, email, '{role}' FROM users WHERE email = '{}'",
-            who.email
-        ))
-        .await;
-    (member, server.text(&format!("SELECT slug FROM organizations WHERE id = '{organization}'")).await)
+    let slug = format!("SELECT slug FROM organizations WHERE id = '{}'", whose.organization);
+    (server.joins(who, whose, role).await, server.text(&slug).await)
 }
 
 #[tokio::test]

@@ -386,13 +386,7 @@ async fn a_row_that_is_moved_to_somebody_else_is_worth_nothing() {
 async fn the_organization_is_chosen_at_either_half_and_told_to_nobody_before_the_code() {
     let server = kit::server().await;
     let (ada, bob) = (guarded(server).await, server.founder().await);
-    server
-        .sql(&format!(
-            "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
-             SELECT '{}', gen_random_uuid(), id, full_name, email, 'member' FROM users WHERE email = '{}'",
-            bob.organization, ada.who.email
-        ))
-        .await;
+    server.joins(&ada.who, &bob, "member").await;
     let slug = server.text(&format!("SELECT slug FROM organizations WHERE id = '{}'", bob.organization)).await;
     let place = async |answer: &Value| {
         let viewer = ask(server, "{ viewer { organization { id } } }", json!({}), Some(access(answer))).await;

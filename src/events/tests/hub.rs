@@ -96,9 +96,8 @@ type Feed = Deliveries;
 /// The numbers of the next events; -1 for a resync.
 async fn next(feed: &mut Feed, count: usize) -> Vec<i64> {
     let number = |delivery| match delivery {
-        Ok(Delivery::Event(event)) => event.seq,
-        Ok(Delivery::Resync) => -1,
-        Err(fault) => panic!("{fault:?}"),
+        Delivery::Event(event) => event.seq,
+        Delivery::Resync => -1,
     };
     let read = feed.by_ref().take(count).map(number).collect();
     timeout(Duration::from_secs(10), read).await.expect("nothing came")

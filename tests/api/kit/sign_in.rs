@@ -53,6 +53,18 @@ impl Server {
         Founder { token, organization, member, email }
     }
 
+    /// Makes somebody a member of another's organization too; who they are there.
+    pub async fn joins(&self, who: &Founder, whose: &Founder, role: &str) -> Uuid {
+        let member = Uuid::now_v7();
+        self.sql(&format!(
+            "INSERT INTO memberships (organization_id, id, user_id, name, email, role)
+             SELECT '{}', '{member}', id, full_name, email, '{role}' FROM users WHERE email = '{}'",
+            whose.organization, who.email
+        ))
+        .await;
+        member
+    }
+
     /// The access token of somebody new.
     pub async fn token(&self) -> String {
         self.founder().await.token
