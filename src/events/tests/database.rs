@@ -91,7 +91,7 @@ async fn log(conn: &AsyncPgConnection, id: StreamId) -> QueryResult<Vec<Arc<Even
 
 async fn deliveries(hub: &Hub, stream: StreamId, after: After, count: usize) -> Vec<i64> {
     let feed = hub.subscribe(stream, after).await.unwrap();
-    let feed = feed.map(|delivery| match delivery.unwrap() {
+    let feed = feed.map(|delivery| match delivery {
         Delivery::Event(event) => event.seq,
         Delivery::Resync => -1,
     });
