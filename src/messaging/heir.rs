@@ -33,7 +33,7 @@ use uuid::Uuid;
 const PAGE: u32 = 500;
 
 /// Sees to it that a conversation, which is held, belongs to who can look after it. Who is another than before, to be told.
-async fn hand_on(conn: &mut AsyncPgConnection, place: (Uuid, Uuid), now: DateTime) -> Result<Vec<Participant>> {
+pub async fn hand_on(conn: &mut AsyncPgConnection, place: (Uuid, Uuid), now: DateTime) -> Result<Vec<Participant>> {
     let here = by_seniority(conn, place).await?;
     let mut changed = Vec::new();
     for (member, role) in due(&here) {
@@ -71,7 +71,7 @@ impl Run<Arc<App>> for HandOn {
     }
 }
 
-/// Looks for what no `HandOn` was left for: of versions before, and of imports.
+/// Looks for what no `HandOn` was left for, by a version before.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandOnMissed {}
 

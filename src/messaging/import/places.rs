@@ -10,10 +10,11 @@ use super::{
 use crate::{
     error::Result,
     events::{Change, StreamKind, stream_of_member},
-    kit::{rows, sql::Sql, value::Bind},
+    kit::{rows, scalars::DateTime, sql::Sql, value::Bind},
     messaging::{
         block,
         conversation::{ConversationKind, ConversationVisibility, change},
+        heir::hand_on,
         participant::ParticipantRole,
     },
     platform::database::Transaction,
@@ -241,6 +242,10 @@ impl Writer<'_> {
         }
         if added.is_empty() {
             return Ok(Vec::new());
+        }
+        if direct_key.is_none() {
+            // Whoever looked after it there may be a guest. What is told below is told of this as well.
+            hand_on(tx, (self.organization, settled.id), DateTime::now()).await?;
         }
         let entered = members.iter().filter(|member| added.contains(member) && self.active.contains(member));
         let mut told = vec![imported(settled.id, 0)];

@@ -60,9 +60,10 @@ impl Calls {
 }
 
 impl Call {
-    /// What calls from here on is heard anew.
+    /// What calls from here on is heard anew. Whoever called before has what they called for seen by the look that follows, also
+    /// when they found this call made already: a mere store would not see to that.
     pub fn heard(&self) {
-        self.waits.store(false, Ordering::Release);
+        self.waits.swap(false, Ordering::AcqRel);
     }
 
     /// To the end of those who have called, by the socket itself.

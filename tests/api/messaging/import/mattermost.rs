@@ -35,7 +35,11 @@ fn lines(ada: &Founder) -> Vec<Value> {
             "teams": [{ "name": "acme", "channels": [{ "name": "town", "roles": "channel_user channel_admin" }, { "name": "attic" }] }] }),
         ),
         user("old.carl", json!({ "nickname": "Carl", "delete_at": 1704000000000_i64 })),
-        user("gwen", json!({ "roles": "system_guest" })),
+        user(
+            "gwen",
+            json!({ "roles": "system_guest",
+            "teams": [{ "name": "acme", "channels": [{ "name": "town" }, { "name": "attic", "roles": "channel_user channel_admin" }] }] }),
+        ),
         json!({ "type": "bot", "bot": { "username": "ci", "display_name": "CI" } }),
         // Not in the order of time.
         post(
@@ -157,6 +161,10 @@ async fn a_team_comes_over_from_mattermost_with_its_files() {
     );
     let owner = town["participants"]["nodes"].as_array().unwrap().iter().find(|seat| seat["role"] == "OWNER").unwrap();
     assert_eq!(owner["member"]["name"], "Bob B");
+    let owner_of_attic = "SELECT string_agg(m.name, ', ') FROM participants p JOIN memberships m ON m.id = p.member_id
+        JOIN conversations c ON c.id = p.conversation_id WHERE p.role = 'owner' AND c.title = 'Attic' AND c.organization_id =";
+    let owner = server.text(&format!("{owner_of_attic} '{}'", ada.organization)).await;
+    assert_eq!(owner, "Bob B", "no guest beside who is none");
 
     // The file is there as one that was uploaded is.
     let attached = &found[0]["attachments"]["nodes"];
