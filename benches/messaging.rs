@@ -93,18 +93,9 @@ impl Stage<'_> {
     async fn fan_out(&self) {
         let (address, begin) = (&self.stoa.address, sockets::begin());
         let audience = Audience::gather(address, &self.tokens, false).await;
-        // By as many sockets again: the first are put where signing in has left room.
-        sleep(Duration::from_secs(2)).await;
-        let before = memory(self.stoa.pid());
-        let others = Audience::gather(address, &self.tokens, false).await;
-        sleep(Duration::from_secs(2)).await;
-        let after = memory(self.stoa.pid());
-        drop(others);
-        let each = after.resident.saturating_sub(before.resident) as f64 / SOCKETS as f64;
-        println!("\nS1   one message to {SOCKETS} sockets of {} members", self.tokens.len());
-        println!("     memory: {each:.1} KiB a subscribed socket {}; {}", verdict(each <= 13.0, "13"), told(after));
         let mut sender = self.sender(0, TALK, WORDS).await;
         if self.arguments.wants("S1") {
+            println!("\nS1   one message to {SOCKETS} sockets of {} members", self.tokens.len());
             let mut alone = audience.one_by_one(&mut sender, 100, false, begin).await;
             println!(
                 "     one at a time, from sending to arrival: p50 {:.2} ms, p99 {:.2} ms",
