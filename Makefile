@@ -34,13 +34,7 @@ test-postgres: ## Run the tests that concern the database on each PostgreSQL (PO
 	@scripts/test-postgres $(POSTGRES)
 
 proof: ## Kill, cut and put back nodes, database and Redis while people talk; flood the sign-in: a quarter of an hour
-	@scripts/toolchain && scripts/postgres
-	@scripts/redis || true
-	@cargo build --release --locked --bin stoa
-	@STOA_PROOF=1 cargo test --workspace --locked --lib events::tests::simulation:: -- --nocapture
-	@STOA_PROOF=1 STOA_PROOF_PROGRAM="$(TARGET)/release/stoa" \
-		cargo test --workspace --locked --no-fail-fast --test faults --test flood -- --nocapture
-	@STOA_PROOF=1 cargo test --workspace --locked --test api revocation:: -- --nocapture
+	@scripts/proof
 
 bench: ## Measure speed and memory beside pgbench, in eight minutes (ARGS="--only Q2 --seconds 10 --keep /tmp/bench")
 	@scripts/toolchain

@@ -126,6 +126,7 @@ fn whatever_happens_each_write_is_done_once_and_in_order() {
             std::panic::resume_unwind(panic);
         }
     }
+    println!("{seeds} histories of the combiner");
 }
 
 #[test]

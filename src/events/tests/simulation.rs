@@ -54,7 +54,7 @@ fn simulate(seeds: Range<u64>, calamities: Calamities) -> Counts {
         all.crashes += counts.crashes;
         all.restores += counts.restores;
     }
-    println!("{} histories: {all:?}", seeds.end - seeds.start);
+    println!("{} histories of hub and resume: {all:?}", seeds.end - seeds.start);
     all
 }
 
