@@ -85,7 +85,8 @@ function Messages({ talk, live, edit }: { talk: Talk; live: boolean; edit(messag
   const news = useRef<HTMLLIElement>(null);
   const [atEnd, setAtEnd] = useState(true);
 
-  useEffect(() => news.current?.scrollIntoView({ block: 'center' }), []);
+  // `void`: newer browsers answer with a promise, and React would take it for what undoes the effect.
+  useEffect(() => void news.current?.scrollIntoView({ block: 'center' }), []);
   // Whoever is at the end stays there, and whoever writes comes there.
   useLayoutEffect(() => {
     if (atEnd) scroller.current?.scrollTo(0, 0);
