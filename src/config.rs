@@ -94,6 +94,9 @@ impl Default for Config {
     }
 }
 
+/// What a position of an inbox takes in a message, in bytes, with some to spare for the rest of it.
+const POSITION: usize = 100;
+
 impl Config {
     /// Everything about these settings that is wrong: values out of range, and pairs that cannot be together.
     pub fn check(&self) -> Vec<Fault> {
@@ -119,6 +122,11 @@ impl Config {
         );
         self.database.check(check.section("database"));
         self.redis.check(check.section("redis"));
+        check.that(
+            "events.inbox",
+            self.events.inbox <= self.socket.max_message / POSITION,
+            format!("must be at most socket.max_message / {POSITION}: who comes back names all of them in one message"),
+        );
         self.http.check(check.section("http"));
         self.socket.check(check.section("socket"));
         self.documents.check(check.section("documents"));
@@ -357,7 +365,8 @@ pub struct EventConfig {
     pub sweep_ms: u64,
     /// Events that may wait for one subscriber before it has to read them itself.
     pub queue: usize,
-    /// Conversations that one subscription of an inbox follows at most; each takes about a kilobyte.
+    /// Conversations that one subscription of an inbox follows at most; each takes about a kilobyte. Whoever comes back names them
+    /// all in one message: `POSITION` bytes each of `socket.max_message`.
     pub inbox: usize,
     /// Days that events can be replayed, and messages in them are kept.
     pub keep_days: u16,
@@ -365,7 +374,7 @@ pub struct EventConfig {
 
 impl Default for EventConfig {
     fn default() -> Self {
-        EventConfig { ring: 256, sweep_ms: 5000, queue: 256, inbox: 5000, keep_days: 90 }
+        EventConfig { ring: 256, sweep_ms: 5000, queue: 256, inbox: 2500, keep_days: 90 }
     }
 }
 

@@ -10,6 +10,9 @@ use uuid::Uuid;
 /// The kind of the event that tells that messages of its stream are gone.
 pub const MESSAGES_EXPIRED: &str = "messages_expired";
 
+/// The kind of the event that tells that a message says nothing any more.
+pub const MESSAGE_DELETED: &str = "message_deleted";
+
 /// Events that a floor is moved past in one transaction, during which nobody writes to the stream.
 const BATCH: i32 = 1000;
 
@@ -20,7 +23,7 @@ pub async fn trim(conn: &mut AsyncPgConnection, stream: Uuid, days: u16) -> Resu
 }
 
 /// Takes from the log what these messages of a conversation said, as far as they do not say it any more themselves. To be told by
-/// `MESSAGES_EXPIRED` in the same transaction: nodes then forget what they have in memory.
+/// `MESSAGES_EXPIRED`, or of each by `MESSAGE_DELETED`, in the same transaction: nodes then forget what they have in memory.
 pub async fn forget_bodies(conn: &mut AsyncPgConnection, conversation: Uuid, messages: Vec<Uuid>) -> Result<()> {
     diesel::select(sql::forget_bodies(conversation, messages)).get_result::<i32>(conn).await?;
     Ok(())

@@ -29,7 +29,7 @@ use bus::{Bus, InProcess};
 pub use append::{NUMBER_AND_STORE, event_id};
 pub use combiner::Combiner;
 pub use cursor::Cursor;
-pub use floor::{MESSAGES_EXPIRED, forget_bodies, trim};
+pub use floor::{MESSAGE_DELETED, MESSAGES_EXPIRED, forget_bodies, trim};
 pub use hub::Hub;
 pub use payload::Payload;
 pub use read::histories;

@@ -32,6 +32,17 @@ impl Payload {
         let mut members: HashMap<String, &RawValue> = serde_json::from_str(&self.0)?;
         members.remove(name).map(|value| serde_json::from_str(value.get())).transpose()
     }
+
+    /// What is left when the message of which it tells says nothing any more, as `forget_bodies` leaves it in the log; None: nothing
+    /// has to go.
+    pub(super) fn silenced(&self) -> Option<Payload> {
+        let mut told: Value = self.read().ok()?;
+        let message = told.get_mut("message")?.as_object_mut()?;
+        message.get("body").filter(|body| body.is_string())?;
+        let said = message.iter_mut().filter(|(name, _)| matches!(name.as_str(), "body" | "system"));
+        said.for_each(|(_, said)| *said = Value::Null);
+        Some(told.into())
+    }
 }
 
 impl From<Value> for Payload {
@@ -81,6 +92,16 @@ mod tests {
         assert_eq!(payload.member::<Value>("body").unwrap(), None);
         assert!(payload.member::<String>("count").is_err());
         assert!(Payload::from(json!([1])).member::<Value>("count").is_err());
+    }
+
+    #[test]
+    fn what_a_message_said_is_left_out() {
+        let said = json!({"message": {"id": 1, "body": "x", "system": {"title": "x"}}, "by": 2});
+        let left = json!({"message": {"id": 1, "body": null, "system": null}, "by": 2});
+        assert_eq!(Payload::from(said).silenced(), Some(left.clone().into()));
+        for nothing in [left, json!({"message": null}), json!({"body": "x"}), json!("body")] {
+            assert_eq!(Payload::from(nothing).silenced(), None);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! that a reader costs no memory and a slow one holds up nobody. Invariant: the ring is what the log says, in
 //! order and without a gap, up to `last`.
 
-use super::{Cursor, Event, MESSAGES_EXPIRED, StreamId};
+use super::{Cursor, Event, MESSAGE_DELETED, MESSAGES_EXPIRED, StreamId};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, VecDeque},
@@ -271,6 +271,13 @@ impl Tail {
         if event.kind == MESSAGES_EXPIRED {
             // What these said is in no event any more: whoever is behind reads the log.
             self.ring.clear();
+        }
+        if event.kind == MESSAGE_DELETED {
+            for said in self.ring.iter_mut().filter(|said| said.entity_id == event.entity_id) {
+                if let Some(payload) = said.payload.silenced() {
+                    *said = Arc::new(Event { payload, ..Event::clone(said) });
+                }
+            }
         }
         if self.ring.len() == self.capacity {
             self.ring.pop_front();

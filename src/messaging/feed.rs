@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    events::{Event, MESSAGES_EXPIRED},
+    events::{Event, MESSAGE_DELETED, MESSAGES_EXPIRED},
     kit::{
         audience::only_columns,
         entity::Entity,
@@ -69,19 +69,19 @@ event!(/// A member left or was removed; when it is you, this is the last event.
     ParticipantRemoved, /// Who left.
     participant: Participant);
 event!(/// A message was sent, or Stoa tells something by one of kind SYSTEM.
-    MessageSent, /// The message as it was sent.
+    MessageSent, /// The message as it was sent; without its body if it was deleted since.
     message: Message);
 event!(/// A message was edited.
-    MessageEdited, /// The message as it became.
+    MessageEdited, /// The message as it became; without its body if it was deleted since.
     message: Message);
 event!(/// A message was deleted.
     MessageDeleted, /// What is left of the message.
     message: Message);
 event!(/// A message was pinned.
-    MessagePinned, /// The message as it became.
+    MessagePinned, /// The message as it became; without its body if it was deleted since.
     message: Message);
 event!(/// A message is pinned no more.
-    MessageUnpinned, /// The message as it became.
+    MessageUnpinned, /// The message as it became; without its body if it was deleted since.
     message: Message);
 event!(/// A member put an emoji to a message.
     ReactionAdded, /// Which emoji, to which message.
@@ -183,7 +183,7 @@ pub(super) fn show(event: &Event, me: uuid::Uuid) -> Result<Shown<ConversationEv
     Ok(Shown::Event(match event.kind.as_str() {
         "message_sent" => Is::MessageSent(MessageSent::of(event)?),
         "message_edited" => Is::MessageEdited(MessageEdited::of(event)?),
-        "message_deleted" => Is::MessageDeleted(MessageDeleted::of(event)?),
+        MESSAGE_DELETED => Is::MessageDeleted(MessageDeleted::of(event)?),
         "message_pinned" => Is::MessagePinned(MessagePinned::of(event)?),
         "message_unpinned" => Is::MessageUnpinned(MessageUnpinned::of(event)?),
         "reaction_added" => Is::ReactionAdded(ReactionAdded::of(event)?),

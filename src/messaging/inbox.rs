@@ -102,7 +102,7 @@ impl InboxSubscription {
     /// back, give them all.
     ///
     /// Errors: INVALID_CURSOR for a cursor of another conversation; SUBSCRIPTION_LIMIT for more positions or
-    /// conversations than the server follows at once (5 000 unless it is set otherwise).
+    /// conversations than the server follows at once (2 500 unless it is set otherwise).
     async fn inbox_events(
         &self,
         ctx: &Context<'_>,

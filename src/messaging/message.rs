@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crm::feed::Record,
-    events::Change,
+    events::{Change, MESSAGE_DELETED, forget_bodies},
     files::file::File,
     identity::Member,
     kit::{
@@ -349,7 +349,8 @@ async fn delete(tx: &mut Tx, id: Uuid) -> Result<Message, Stop> {
         .set(messages::deleted_by.eq(tx.scope.actor.member))
         .execute(tx.conn())
         .await?;
-    tell_of(tx, &message, "message_deleted")?;
+    forget_bodies(tx.conn(), message.conversation_id.0, vec![message.id.0]).await?;
+    tell_of(tx, &message, MESSAGE_DELETED)?;
     Ok(message)
 }
 

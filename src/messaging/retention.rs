@@ -10,7 +10,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    events::{Change, Event, Hub, MESSAGES_EXPIRED, Origin, forget_bodies},
+    events::{Change, Event, Hub, MESSAGE_DELETED, MESSAGES_EXPIRED, Origin, forget_bodies},
     identity::message_retention::MessageRetention,
     kit::{
         entity::Entity, failures::Failures, id::Id, organizations::each_organization, scalars::DateTime, sql::Sql,
@@ -69,7 +69,7 @@ pub fn is_silenced(event: &Event) -> bool {
     struct Says {
         body: Option<String>,
     }
-    event.kind != "message_deleted" && matches!(event.payload.member("message"), Ok(Some(Says { body: None })))
+    event.kind != MESSAGE_DELETED && matches!(event.payload.member("message"), Ok(Some(Says { body: None })))
 }
 
 /// Removes messages whose time is over, of all organizations.
@@ -181,7 +181,7 @@ async fn expire_some(app: &App, organization: Uuid, conversation: Uuid, before: 
     diesel::update(row()).set(conversations::expired_seq.eq(up_to)).execute(&mut *tx).await?;
     // Also what was deleted before, and said something once.
     forget_bodies(&mut tx, conversation, gone.into_iter().chain(kept.iter().copied()).collect()).await?;
-    let mut told = emptied.iter().map(|message| message.change("message_deleted")).collect::<Result<Vec<_>>>()?;
+    let mut told = emptied.iter().map(|message| message.change(MESSAGE_DELETED)).collect::<Result<Vec<_>>>()?;
     let payload = json!({ "expired": Expired { up_to, kept: kept.into_iter().map(Into::into).collect() } });
     told.push(change(Id::<Conversation>::from(conversation), MESSAGES_EXPIRED, "Conversation", conversation, payload));
     told.extend(replies);

@@ -58,7 +58,7 @@ pub struct Seen<'a, E>(pub &'a E);
 
 #[ComplexObject]
 impl Seen<'_, Message> {
-    /// How far it has come; SENT where there is nobody else. Follows what all were told (`ReceiptsMoved`).
+    /// How far it has come, of those who can sign in; SENT where there is nobody else. Follows what all were told (`ReceiptsMoved`).
     async fn status(&self, ctx: &Context<'_>) -> Option<MessageStatus> {
         or_null(ctx, async {
             let (scope, id) = (scope(ctx)?, self.0.id.0);
@@ -183,11 +183,16 @@ struct Status {
     id: Uuid,
     #[diesel(sql_type = sql_types::Bool)]
     anybody: bool,
-    #[diesel(sql_type = sql_types::Bool)]
-    delivered: bool,
-    #[diesel(sql_type = sql_types::Bool)]
-    read: bool,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Bool>)]
+    delivered: Option<bool>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Bool>)]
+    read: Option<bool>,
 }
+
+/// That the participant `p` can sign in: who cannot is waited for by no message.
+const PRESENT: &str =
+    " EXISTS (SELECT FROM memberships w WHERE w.organization_id = p.organization_id AND w.id = p.member_id
+    AND w.status NOT IN ('suspended', 'removed'))";
 
 /// The caller may see the messages. Whoever sends or joins stands at or behind that message, so that it has come as far
 /// as the last of all who are here: one look at these for all messages of a conversation.
@@ -209,19 +214,22 @@ async fn statuses(
           FROM (SELECT DISTINCT organization_id, conversation_id FROM m) c JOIN participants p
             ON p.organization_id = c.organization_id AND p.conversation_id = c.conversation_id
           LEFT JOIN hiding h ON h.member = p.member_id
-          WHERE p.left_at IS NULL GROUP BY 1
+          WHERE p.left_at IS NULL AND",
+    );
+    sql.push(PRESENT).push(
+        " GROUP BY 1
         )
         SELECT m.id, EXISTS (SELECT FROM ",
     );
-    sql.push(RECIPIENTS).push(
+    sql.push(RECIPIENTS).push(" AND").push(PRESENT).push(
         ") AS anybody, last.delivered >= m.seq AS delivered, last.read >= m.seq AS read
-        FROM m JOIN last ON last.conversation_id = m.conversation_id",
+        FROM m LEFT JOIN last ON last.conversation_id = m.conversation_id",
     );
     let found: Vec<Status> = sql.load(&mut conn).await?;
     let told = found.into_iter().map(|status| {
         let reached = match status {
-            Status { anybody: true, read: true, .. } => MessageStatus::Read,
-            Status { anybody: true, delivered: true, .. } => MessageStatus::Delivered,
+            Status { anybody: true, read: Some(true), .. } => MessageStatus::Read,
+            Status { anybody: true, delivered: Some(true), .. } => MessageStatus::Delivered,
             _ => MessageStatus::Sent,
         };
         (status.id, reached)

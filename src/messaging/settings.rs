@@ -32,7 +32,8 @@ use serde_json::json;
 db_enum! {
     /// Of which messages of a conversation a member wants to be told.
     pub enum NotificationLevel, filter NotificationLevelFilter {
-        /// Of all.
+        /// Of all that concern them: where they are mentioned, in threads that they follow, and each of a direct conversation. What
+        /// else is said is counted (`unreadCount`).
         All = "all",
         /// Of those that mention them.
         Mentions = "mentions",

@@ -180,7 +180,13 @@ impl View {
             let (organization, me) = (self.scope.actor.organization, self.scope.actor.member);
             let mut typing = self.scope.app.presence.typing(organization, self.conversation.0);
             typing.retain(|(member, _)| *member != me);
-            let member_ids: Vec<Id<Member>> = typing.iter().map(|(member, _)| (*member).into()).collect();
+            let mut member_ids: Vec<Id<Member>> = Vec::with_capacity(typing.len());
+            for (member, _) in &typing {
+                // While nobody can say, nobody is shown.
+                if !block::hides(&self.scope, *member).await.unwrap_or(true) {
+                    member_ids.push((*member).into());
+                }
+            }
             if self.shown.as_ref() != Some(&member_ids) {
                 self.shown = Some(member_ids.clone());
                 return Some(Ok(ConversationTyping { conversation_id: self.conversation, member_ids }));

@@ -77,6 +77,8 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: Cancellatio
         cut.cancel();
         connections.wait().await;
     }
+    // Whoever is away for long is no reason to stay.
+    _ = tokio::time::timeout(drain, server.app.presence.leave(&server.app.database)).await;
     following.stop(drain).await;
     Ok(())
 }

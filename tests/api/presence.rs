@@ -100,6 +100,26 @@ async fn all_devices_of_a_member_are_one() {
 }
 
 #[tokio::test]
+async fn a_server_that_stops_keeps_until_when_people_were_there() {
+    let first = Server::start().await;
+    let ada = first.founder().await;
+    let bob = first.member(&ada, "member", None).await;
+    let socket = Socket::open(&first.ws_url(), &bob).await.expect("a socket");
+    let came = format!("FROM presences WHERE member_id = '{}' AND last_seen_at IS NOT NULL", bob.member);
+    until("that he came", async || (first.count(&format!("SELECT count(*) {came}")).await == 1).then_some(())).await;
+    // As if that were long ago.
+    let ago = "UPDATE presences SET last_seen_at = last_seen_at - interval '1 hour' WHERE member_id =";
+    first.sql(&format!("{ago} '{}'", bob.member)).await;
+    first.stop().await;
+    drop(socket);
+    let second = Server::start().await;
+    let shown = second.presence(&ada, &bob).await;
+    let seen: chrono::DateTime<Utc> = shown["lastSeenAt"].as_str().expect("a time").parse().expect("a time");
+    assert!(seen > Utc::now() - TimeDelta::minutes(5), "{shown}");
+    second.stop().await;
+}
+
+#[tokio::test]
 async fn when_somebody_was_last_there_never_goes_back() {
     let server = hasty().await;
     let ada = server.founder().await;

@@ -22,6 +22,7 @@ use crate::{
         nodes::{Ear, Heard, Nodes, Topic},
     },
 };
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use state::{Of, State, Times};
 use std::{
@@ -151,6 +152,16 @@ impl Presence {
         self.shared.state.lock().overhear((organization, conversation))
     }
 
+    /// The node stops: whoever is here with it was seen now, and for other nodes no lease has to end first.
+    pub async fn leave(&self, database: &Database) {
+        let (gone, seen) = {
+            let mut state = self.shared.state.lock();
+            (state.leave(), state.take_chores().seen)
+        };
+        spread(&self.nodes, Kind::Gone, gone);
+        write_seen(database, seen).await;
+    }
+
     fn mention(&self, kind: Kind, organization: Uuid, ids: &[Uuid]) {
         self.nodes.mention(Topic::Presence, &told::write(kind, organization, ids));
     }
@@ -197,7 +208,7 @@ impl Telling {
             tokio::select! {
                 _ = tick.tick() => {
                     let gone = self.shared.state.lock().tick(Instant::now());
-                    self.spread(Kind::Gone, gone);
+                    spread(&self.nodes, Kind::Gone, gone);
                     if renewed.elapsed() >= self.renew {
                         renewed = Instant::now();
                         self.tell_all();
@@ -206,7 +217,7 @@ impl Telling {
                 () = self.shared.news.notified() => {
                     sleep(GATHER).await;
                     let news = self.shared.state.lock().take_news();
-                    self.spread(Kind::Here, news);
+                    spread(&self.nodes, Kind::Here, news);
                 }
                 heard = ear.hear() => match heard {
                     Some(Heard::Said { from, body }) => {
@@ -230,22 +241,22 @@ impl Telling {
 
     fn tell_all(&self) {
         let own = self.shared.state.lock().own();
-        self.spread(Kind::Here, own);
+        spread(&self.nodes, Kind::Here, own);
     }
+}
 
-    /// What is lost on the way is told again before a lease ends, or ends with it.
-    fn spread(&self, kind: Kind, who: impl IntoIterator<Item = Of>) {
-        if self.nodes.alone() {
-            return;
-        }
-        let mut organizations: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-        for (organization, member) in who {
-            organizations.entry(organization).or_default().push(member);
-        }
-        for (organization, members) in organizations {
-            for some in members.chunks(told::MOST_IDS) {
-                self.nodes.mention(Topic::Presence, &told::write(kind, organization, some));
-            }
+/// Tells other nodes. What is lost on the way is told again before a lease ends, or ends with it.
+fn spread(nodes: &Nodes, kind: Kind, who: impl IntoIterator<Item = Of>) {
+    if nodes.alone() {
+        return;
+    }
+    let mut organizations: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for (organization, member) in who {
+        organizations.entry(organization).or_default().push(member);
+    }
+    for (organization, members) in organizations {
+        for some in members.chunks(told::MOST_IDS) {
+            nodes.mention(Topic::Presence, &told::write(kind, organization, some));
         }
     }
 }
@@ -271,15 +282,19 @@ async fn keep(shared: Arc<Shared>, database: Database) {
             let all = members.iter().map(|id| (*id, read.remove(id).unwrap_or_default()));
             shared.state.lock().learn(organization, all);
         }
-        for (organization, seen) in chores.seen {
-            let write = async { store::write_seen(&*database.of(organization).await?, organization, seen).await };
-            if let Err(fault) = write.await {
-                tracing::debug!(?fault, "when members were last seen could not be written");
-            }
-        }
+        write_seen(&database, chores.seen).await;
         if failed {
             sleep(RETRY).await;
             shared.chores.notify_one();
+        }
+    }
+}
+
+async fn write_seen(database: &Database, seen: HashMap<Uuid, Vec<(Uuid, DateTime<Utc>)>>) {
+    for (organization, seen) in seen {
+        let write = async { store::write_seen(&*database.of(organization).await?, organization, seen).await };
+        if let Err(fault) = write.await {
+            tracing::debug!(?fault, "when members were last seen could not be written");
         }
     }
 }

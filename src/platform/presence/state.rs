@@ -242,6 +242,14 @@ impl State {
         self.own.iter().filter(|(_, own)| own.here).map(|(of, _)| *of).collect()
     }
 
+    /// The node stops: who was here until now.
+    pub fn leave(&mut self) -> Vec<Of> {
+        let own = self.own();
+        self.seen.extend(own.iter().map(|of| (*of, Utc::now())));
+        self.own.clear();
+        own
+    }
+
     pub fn take_news(&mut self) -> HashSet<Of> {
         std::mem::take(&mut self.news)
     }

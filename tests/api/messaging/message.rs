@@ -1,6 +1,6 @@
 //! Messages: sent once however often, numbered without a gap, edited and deleted by whom it becomes.
 
-use super::{MESSAGE, text};
+use super::{MESSAGE, live::Feed, text};
 use crate::kit::{Founder, code, data, server, user_errors};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -21,6 +21,39 @@ async fn delete(by: &Founder, id: &Value) -> Value {
             message {{ {MESSAGE} }} userErrors {{ field code }} }} }}"
     );
     server().await.graphql(&query, json!({ "id": id }), Some(by)).await
+}
+
+/// Neither by the log nor from a node's memory.
+#[tokio::test]
+async fn what_a_deleted_message_said_is_told_to_nobody_who_comes_later() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let until_deleted = async |mut feed: Feed| {
+        let mut told = vec![feed.next().await];
+        while told.last().is_some_and(|event| event["__typename"] != "MessageDeleted") {
+            told.push(feed.next().await);
+        }
+        told
+    };
+    // Somebody watches, so that the node has the newest events in memory.
+    let watching = server.follow(&bob, &talk.id, Some(&talk.cursor)).await;
+    let message = server.say(&ada, &talk, "zqsecret").await;
+    edit(&ada, json!({ "id": message["id"], "body": "zqsecret indeed" })).await;
+    server.change(&ada, "messagePin", json!({ "id": message["id"] })).await;
+    let other = server.say(&ada, &talk, "something else").await;
+    delete(&ada, &message["id"]).await;
+    let live = until_deleted(watching).await;
+    let late = until_deleted(server.follow(&bob, &talk.id, Some(&talk.cursor)).await).await;
+    let said = |told: &[Value]| told.iter().map(|event| event["message"]["body"].clone()).collect::<Vec<_>>();
+    assert_eq!(said(&live)[..3], ["zqsecret", "zqsecret indeed", "zqsecret indeed"]);
+    assert_eq!(said(&late), [Value::Null, Value::Null, Value::Null, other["body"].clone(), Value::Null]);
+    let what = |told: &[Value]| told.iter().map(|event| event["cursor"].clone()).collect::<Vec<_>>();
+    assert_eq!(what(&late), what(&live), "no hole");
+    let left =
+        format!("SELECT count(*) FROM events WHERE stream_id = '{}' AND payload::text LIKE '%zqsecret%'", talk.id);
+    assert_eq!(server.count(&left).await, 0);
 }
 
 #[tokio::test]

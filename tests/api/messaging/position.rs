@@ -156,6 +156,29 @@ async fn receipts_are_told_together_and_stand_on_the_message() {
     assert_eq!(kinds, ["ParticipantAdded", "MessageSent", "MessageSent"], "sending is told by the message alone");
 }
 
+#[tokio::test]
+async fn no_message_waits_for_who_cannot_sign_in() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let sent = server.say(&ada, &talk, "hello").await;
+    mark(server, &bob, "conversationMarkRead", &talk.id, 1).await;
+    let shown = async || {
+        let query = "query($id: ID!) { node(id: $id) { ... on Message { status readBy { memberId } } } }";
+        let answer = server.graphql(query, json!({ "id": sent["id"] }), Some(&ada)).await;
+        (data(&answer, "node.status").clone(), named(data(&answer, "node.readBy")))
+    };
+    for (who, status) in [(None, "SENT"), (Some(&eve), "READ"), (Some(&bob), "SENT")] {
+        if let Some(who) = who {
+            let suspend = "mutation($id: ID!) { memberSuspend(input: { id: $id }) { userErrors { code } } }";
+            let answer = server.graphql(suspend, json!({ "id": who.member }), Some(&ada)).await;
+            assert_eq!(user_errors(&answer, "memberSuspend"), [""; 0]);
+        }
+        assert_eq!(shown().await, (json!(status), vec![json!(bob.member)]), "who has read it has read it");
+    }
+}
+
 /// That it reached a device nobody has said.
 #[tokio::test]
 async fn what_is_read_has_been_delivered_and_keeps_its_time_when_its_reader_reads_on() {

@@ -1,6 +1,6 @@
 //! Who types, as those in the conversation see it.
 
-use super::{Talk, live::Said};
+use super::{Talk, live::Said, user_contact::acted};
 use crate::{
     kit::{Founder, Server, code, data, verdict},
     messaging::live::Feed,
@@ -59,6 +59,22 @@ async fn others_hear_of_it_until_it_ends() {
     assert_eq!(adas.next().await, who(&talk, &[]));
     assert_eq!(verdict(&server.typing(&bob, &talk.id, true).await), "done");
     assert_eq!(adas.next().await, who(&talk, &[&bob]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_was_blocked_does_not_hear_of_it() {
+    let server = patient().await;
+    let ada = server.founder().await;
+    let (bob, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob, &cy]).await;
+    acted(&server, &bob, "Block", &cy).await;
+    let (mut adas, mut cys) = (server.overhear(&ada, &talk).await, server.overhear(&cy, &talk).await);
+    assert_eq!((adas.next().await, cys.next().await), (who(&talk, &[]), who(&talk, &[])));
+    server.typing(&bob, &talk.id, true).await;
+    assert_eq!(adas.next().await, who(&talk, &[&bob]));
+    server.typing(&ada, &talk.id, true).await;
+    assert_eq!(cys.next().await, who(&talk, &[&ada]), "and of nobody else before");
     server.stop().await;
 }
 
