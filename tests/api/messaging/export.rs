@@ -184,6 +184,24 @@ async fn a_file_names_nobody_whom_its_reader_may_not_see() {
     assert_eq!(line["reactions"], json!([{ "emoji": "👍", "count": 1, "members": [] }]));
 }
 
+/// A URL in it would open what is shown to them nowhere else.
+#[tokio::test]
+async fn a_file_brings_along_nothing_that_its_reader_may_not_open() {
+    let server = server().await;
+    let (ada, _, talk) = pair(server).await;
+    let (file, _) = uploaded(server, &ada, "plan.txt", b"a plan", "text/plain").await;
+    server.send(&ada, json!({ "conversationId": talk.id, "body": "look", "fileIds": [file] })).await;
+    let (_, key) = make(server, &ada, &["CONVERSATION READ OWN"]).await;
+    let query =
+        "query($id: ID!) { conversation(id: $id) { messages { nodes { attachments { nodes { file { name } } } } } } }";
+    let seen = server.graphql(query, json!({ "id": talk.id }), Some(&key)).await;
+    assert_eq!(*data(&seen, "conversation.messages.nodes.0.attachments.nodes"), json!([{ "file": null }]));
+    for format in ["JSON_LINES", "CSV"] {
+        let said = fetch(&url(server, &key, &talk.id, format).await).await.text().await.unwrap();
+        assert!(said.contains("look") && !said.contains("plan.txt") && !said.contains("/files/"), "{said}");
+    }
+}
+
 /// A message may have said two megabytes before it was edited: a hundred of them at once are nobody's page.
 #[tokio::test]
 async fn what_was_said_before_comes_in_pieces_that_fit_into_memory() {

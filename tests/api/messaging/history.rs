@@ -217,6 +217,41 @@ async fn hits_of_the_same_moment_are_paged_without_a_loss() {
     assert_eq!(seen, ["page 0", "page 1", "page 2", "page 3", "page 4"]);
 }
 
+/// PostgreSQL's own parser takes paths, addresses and words with hyphens for one word each.
+#[tokio::test]
+async fn words_are_found_whatever_signs_stand_between_them() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let mut missed = Vec::new();
+    for (body, query) in [
+        ("see src/main.rs", "main"),
+        ("write to ada@example.com", "example"),
+        ("look at https://example.org/handbook", "handbook"),
+        ("send me an e-mail", "e-mai"),
+        ("a well known fact", "well-known"),
+        ("this and/or that", "or that"),
+        ("come to room-5", "room 5"),
+    ] {
+        server.say(&ada, &talk, body).await;
+        if search(server, &ada, query, Value::Null).await != [body] {
+            missed.push((body, query));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// A cursor whose place in time is beyond those that PostgreSQL knows.
+#[tokio::test]
+async fn a_forged_cursor_of_hits_is_no_fault_of_the_server() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let server = server().await;
+    let ada = server.founder().await;
+    let forged = URL_SAFE_NO_PAD.encode(format!("MessageHit/-8000000000000000000/{}", Uuid::now_v7()));
+    let answer = server.graphql(SEARCH, json!({ "query": "x", "after": forged }), Some(&ada)).await;
+    assert_eq!(code(&answer), "INVALID_CURSOR");
+}
+
 #[tokio::test]
 async fn hits_are_paged_and_bad_searches_are_told() {
     let server = server().await;
