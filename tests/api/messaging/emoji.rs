@@ -1,6 +1,6 @@
 //! The organization's own emoji: made of pictures, reacted with by name, deleted without a loss to those who have reacted.
 
-use super::{snapshot::Shown, text};
+use super::{Talk, snapshot::Shown, text};
 use crate::{
     avatar::{begun, bomb, fetch, file, png},
     kit::{Founder, Server, code, data, mirror::keeps_in_step, server, statements, user_errors, verdict},
@@ -52,6 +52,15 @@ async fn shown(server: &Server, who: &Founder, message: &Value) -> Value {
     data(&server.graphql(query, json!({ "id": message["id"] }), Some(who)).await, "node.reactions").clone()
 }
 
+/// As the feed tells it: the reaction that follows the first message of a conversation.
+async fn heard(server: &Server, who: &Founder, talk: &Talk) -> Value {
+    let events = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
+        ... on ReactionAdded { reaction { emoji count customEmoji { id } } } } }";
+    let variables = json!({ "id": talk.id, "after": talk.cursor });
+    let mut feed = Feed::open(&server.ws_url(), who, events, variables).await.expect("a server");
+    feed.take(2).await.remove(1)["reaction"].clone()
+}
+
 /// The names of all emoji, as one sees them.
 async fn names(server: &Server, who: &Founder, arguments: &str) -> Value {
     let query = format!("{{ emojis{arguments} {{ nodes {{ name }} }} }}");
@@ -83,13 +92,8 @@ async fn an_emoji_is_made_and_members_react_with_it() {
     assert_eq!(names(server, &bob, "(filter: { name: { startsWith: \"part\" } })").await, json!(["party_blob"]));
 
     react(server, &bob, "reactionAdd", &message, ":PARTY_BLOB:").await;
-    let events = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
-        ... on ReactionAdded { reaction { emoji count customEmoji { id } } } } }";
-    let variables = json!({ "id": talk.id, "after": talk.cursor });
-    let mut feed = Feed::open(&server.ws_url(), &ada, events, variables).await.expect("a server");
-    let event = feed.take(2).await.remove(1);
     let reaction = json!({ "emoji": ":party_blob:", "count": 1, "customEmoji": { "id": party["id"] } });
-    assert_eq!(event["reaction"], reaction);
+    assert_eq!(heard(server, &ada, &talk).await, reaction);
 
     let kept = keeps_in_step::<Shown>(server, &ada, &talk.id, async {
         for who in [&ada, &bob] {
@@ -249,6 +253,10 @@ async fn everybody_but_guests_makes_them_and_takes_back_their_own() {
     assert_eq!(verdict(&react(server, &guest, "reactionAdd", &message, ":cys:").await), "emoji INVALID");
     let seen = json!([{ "emoji": ":bobs:", "count": 1, "customEmoji": null }]);
     assert_eq!(shown(server, &guest, &message).await, seen);
+    // Nor as it happens, however many others are shown it.
+    let told = |emoji: Value| json!({ "emoji": ":bobs:", "count": 1, "customEmoji": emoji });
+    assert_eq!(heard(server, &ada, &talk).await, told(json!({ "id": bobs["id"] })));
+    assert_eq!(heard(server, &guest, &talk).await, told(Value::Null));
     // Those of another organization do not exist.
     assert_eq!(verdict(&react(server, &bob, "reactionAdd", &message, ":foreign:").await), "emoji INVALID");
     let node =

@@ -2,6 +2,7 @@
 
 use super::{Talk, text};
 use crate::{
+    api_keys::make,
     audit_export,
     files::uploaded,
     kit::{Founder, Server, data, mail::until, server, user_errors},
@@ -153,6 +154,52 @@ async fn only_who_is_in_it_gets_a_file_and_no_longer() {
     server.sql(&format!("UPDATE sessions SET revoked_at = now() WHERE member_id = '{}'", bob.member)).await;
     server.forget();
     assert_eq!(fetch(&theirs).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_file_has_nothing_of_other_conversations() {
+    let server = server().await;
+    let (ada, bob, talk) = pair(server).await;
+    let (other, alone) = (server.group(&ada, &[&bob]).await, server.group(&ada, &[]).await);
+    for (talk, body) in [(&talk, "here"), (&other, "elsewhere"), (&alone, "alone"), (&talk, "again")] {
+        server.say(&ada, talk, body).await;
+    }
+    for (format, head) in [("JSON_LINES", 0), ("CSV", 1)] {
+        let said = fetch(&url(server, &ada, &talk.id, format).await).await.text().await.unwrap();
+        assert_eq!(said.lines().count(), head + 2, "{said}");
+        assert!(said.contains("again") && !said.contains("elsewhere") && !said.contains("alone"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_names_nobody_whom_its_reader_may_not_see() {
+    let server = server().await;
+    let (ada, bob, talk) = pair(server).await;
+    let said = server.say(&bob, &talk, "hello").await;
+    server.change(&bob, "reactionAdd", json!({ "messageId": said["id"], "emoji": "👍" })).await;
+    let (_, key) = make(server, &ada, &["CONVERSATION READ OWN"]).await;
+    let line = fetch(&url(server, &key, &talk.id, "JSON_LINES").await).await.text().await.unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["senderId"], &line["senderName"]), (&json!(bob.member), &Value::Null));
+    assert_eq!(line["reactions"], json!([{ "emoji": "👍", "count": 1, "members": [] }]));
+}
+
+/// A URL in it would open what is shown to them nowhere else.
+#[tokio::test]
+async fn a_file_brings_along_nothing_that_its_reader_may_not_open() {
+    let server = server().await;
+    let (ada, _, talk) = pair(server).await;
+    let (file, _) = uploaded(server, &ada, "plan.txt", b"a plan", "text/plain").await;
+    server.send(&ada, json!({ "conversationId": talk.id, "body": "look", "fileIds": [file] })).await;
+    let (_, key) = make(server, &ada, &["CONVERSATION READ OWN"]).await;
+    let query =
+        "query($id: ID!) { conversation(id: $id) { messages { nodes { attachments { nodes { file { name } } } } } } }";
+    let seen = server.graphql(query, json!({ "id": talk.id }), Some(&key)).await;
+    assert_eq!(*data(&seen, "conversation.messages.nodes.0.attachments.nodes"), json!([{ "file": null }]));
+    for format in ["JSON_LINES", "CSV"] {
+        let said = fetch(&url(server, &key, &talk.id, format).await).await.text().await.unwrap();
+        assert!(said.contains("look") && !said.contains("plan.txt") && !said.contains("/files/"), "{said}");
+    }
 }
 
 /// A message may have said two megabytes before it was edited: a hundred of them at once are nobody's page.

@@ -93,6 +93,21 @@ async fn search(server: &Server, who: &Founder, query: &str, filter: Value) -> V
     hits.iter().map(|hit| text(&hit["message"], "body").to_owned()).collect()
 }
 
+/// All that is found, two at a time.
+async fn paged(server: &Server, who: &Founder, query: &str) -> Vec<String> {
+    let (mut after, mut seen) = (Value::Null, Vec::new());
+    loop {
+        let answer = server.graphql(SEARCH, json!({ "query": query, "first": 2, "after": after }), Some(who)).await;
+        let page = data(&answer, "messageSearch");
+        let hits = page["hits"].as_array().expect("hits").iter();
+        seen.extend(hits.map(|hit| text(&hit["message"], "body").to_owned()));
+        after = page["pageInfo"]["endCursor"].clone();
+        if page["pageInfo"]["hasNextPage"] == false {
+            return seen;
+        }
+    }
+}
+
 #[tokio::test]
 async fn messages_are_found_by_their_words() {
     let server = server().await;
@@ -161,6 +176,82 @@ async fn nobody_finds_what_they_may_not_read() {
     assert_eq!(search(server, &bob, "whisper", Value::Null).await, [""; 0]);
 }
 
+/// Whoever could ask that could ask for what was said, a word at a time.
+#[tokio::test]
+async fn nobody_learns_whether_there_are_hits_that_they_may_not_read() {
+    let server = server().await;
+    let (ada, stranger) = (server.founder().await, server.founder().await);
+    let (bob, eve) = (server.member(&ada, "member", None).await, server.member(&ada, "owner", None).await);
+    let talk = server.group(&ada, &[&bob]).await;
+    server.say(&ada, &talk, "a whisper").await;
+    let more = async |who: &Founder, filter: &Value| {
+        let variables = json!({ "query": "whisper", "filter": filter, "first": 0 });
+        let answer = server.graphql(SEARCH, variables, Some(who)).await;
+        data(&answer, "messageSearch.pageInfo")["hasNextPage"].clone()
+    };
+    let filters = [Value::Null, json!({ "conversationId": talk.id }), json!({ "senderId": ada.member })];
+    for filter in &filters {
+        for (who, there_is) in [(&bob, true), (&eve, false), (&stranger, false)] {
+            assert_eq!(more(who, filter).await, there_is, "{filter}");
+        }
+    }
+    let left = json!({ "id": talk.id });
+    data(&server.participant(&bob, "conversationLeave", left).await, "conversationLeave.participant");
+    for filter in &filters {
+        assert_eq!(more(&bob, filter).await, false, "left is left: {filter}");
+    }
+}
+
+/// What is sent at once is stored at once: many messages may be of the same moment.
+#[tokio::test]
+async fn hits_of_the_same_moment_are_paged_without_a_loss() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    for number in 0..5 {
+        server.say(&ada, &talk, &format!("page {number}")).await;
+    }
+    server.sql(&format!("UPDATE messages SET created_at = now() WHERE conversation_id = '{}'", talk.id)).await;
+    let mut seen = paged(server, &ada, "page").await;
+    seen.sort();
+    assert_eq!(seen, ["page 0", "page 1", "page 2", "page 3", "page 4"]);
+}
+
+/// PostgreSQL's own parser takes paths, addresses and words with hyphens for one word each.
+#[tokio::test]
+async fn words_are_found_whatever_signs_stand_between_them() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let mut missed = Vec::new();
+    for (body, query) in [
+        ("see src/main.rs", "main"),
+        ("write to ada@example.com", "example"),
+        ("look at https://example.org/handbook", "handbook"),
+        ("send me an e-mail", "e-mai"),
+        ("a well known fact", "well-known"),
+        ("this and/or that", "or that"),
+        ("come to room-5", "room 5"),
+    ] {
+        server.say(&ada, &talk, body).await;
+        if search(server, &ada, query, Value::Null).await != [body] {
+            missed.push((body, query));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// A cursor whose place in time is beyond those that PostgreSQL knows.
+#[tokio::test]
+async fn a_forged_cursor_of_hits_is_no_fault_of_the_server() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let server = server().await;
+    let ada = server.founder().await;
+    let forged = URL_SAFE_NO_PAD.encode(format!("MessageHit/-8000000000000000000/{}", Uuid::now_v7()));
+    let answer = server.graphql(SEARCH, json!({ "query": "x", "after": forged }), Some(&ada)).await;
+    assert_eq!(code(&answer), "INVALID_CURSOR");
+}
+
 #[tokio::test]
 async fn hits_are_paged_and_bad_searches_are_told() {
     let server = server().await;
@@ -169,18 +260,7 @@ async fn hits_are_paged_and_bad_searches_are_told() {
     for number in 0..5 {
         server.say(&ada, &talk, &format!("page {number}")).await;
     }
-    let (mut after, mut seen) = (Value::Null, Vec::new());
-    loop {
-        let answer = server.graphql(SEARCH, json!({ "query": "page", "first": 2, "after": after }), Some(&ada)).await;
-        let page = data(&answer, "messageSearch");
-        let hits = page["hits"].as_array().expect("hits").iter();
-        seen.extend(hits.map(|hit| text(&hit["message"], "body").to_owned()));
-        after = page["pageInfo"]["endCursor"].clone();
-        if page["pageInfo"]["hasNextPage"] == false {
-            break;
-        }
-    }
-    assert_eq!(seen, ["page 4", "page 3", "page 2", "page 1", "page 0"]);
+    assert_eq!(paged(server, &ada, "page").await, ["page 4", "page 3", "page 2", "page 1", "page 0"]);
     for (wrong, told) in [
         (json!({ "query": "x", "after": "nonsense" }), "INVALID_CURSOR"),
         (json!({ "query": "x", "first": 101 }), "BAD_USER_INPUT"),

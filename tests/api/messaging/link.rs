@@ -1,6 +1,6 @@
 //! Links from messages to records: each reader is shown what they may read.
 
-use super::text;
+use super::{live::Feed, text};
 use crate::kit::{Founder, Server, data, server};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -51,6 +51,29 @@ async fn who_reads_is_shown_what_they_may_read() {
     assert_eq!(linked(server, &bob, &talk.id).await, json!([[shown], []]));
     server.change(&ada, "messageDelete", json!({ "id": sent["id"] })).await;
     assert_eq!(linked(server, &ada, &talk.id).await, json!([[], []]));
+}
+
+/// What some may read is looked up once for all of these, and for nobody else.
+#[tokio::test]
+async fn who_hears_is_shown_what_they_may_read() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (bob, eve) = (server.member(&ada, "sales_rep", None).await, server.member(&ada, "member", None).await);
+    let talk = server.group(&ada, &[&bob, &eve]).await;
+    let hers = record(server, &ada, "lead", "firstName: \"Hers\", lastName: \"Own\"", &ada).await;
+    let his = record(server, &ada, "lead", "firstName: \"His\", lastName: \"Own\"", &bob).await;
+    let query = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
+        ... on MessageSent { message { records { ... on Lead { id } } } } } }";
+    let mut feeds = Vec::new();
+    for who in [&ada, &bob, &eve] {
+        let variables = json!({ "id": talk.id, "after": talk.cursor });
+        feeds.push(Feed::open(&server.ws_url(), who, query, variables).await.expect("a server"));
+    }
+    server.say(&ada, &talk, &format!("<#lead:{hers}> and <#lead:{his}>")).await;
+    let shown = [json!([{ "id": hers }, { "id": his }]), json!([{ "id": his }]), json!([])];
+    for (feed, shown) in feeds.iter_mut().zip(shown) {
+        assert_eq!(feed.next().await["message"]["records"], shown);
+    }
 }
 
 /// A page costs a query for each kind of record, however many messages link to however many.

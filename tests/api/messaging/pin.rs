@@ -1,7 +1,7 @@
 //! Pinned messages: kept at hand by those who look after a conversation.
 
-use super::{Talk, snapshot::Shown, text};
-use crate::kit::{Founder, Server, code, data, mirror::keeps_in_step, server, user_errors};
+use super::{Talk, block::open, snapshot::Shown, text};
+use crate::kit::{Founder, Server, code, data, mirror::keeps_in_step, server, user_errors, verdict};
 use serde_json::{Value, json};
 
 async fn pinned(server: &Server, who: &Founder, talk: &Talk) -> Vec<Value> {
@@ -68,6 +68,36 @@ async fn a_conversation_has_at_most_a_hundred_pinned_messages() {
         .await;
     let full = server.change(&ada, "messagePin", json!({ "id": message["id"] })).await;
     assert_eq!(user_errors(&full, "done"), ["id LIMIT_EXCEEDED"]);
+    // What is pinned here takes no room elsewhere, and what is unpinned leaves its own.
+    let other = server.group(&ada, &[]).await;
+    let elsewhere = server.say(&ada, &other, "elsewhere").await;
+    let one = format!("SELECT min(id::text) FROM messages WHERE conversation_id = '{}' AND body = 'pinned'", talk.id);
+    let one = server.text(&one).await;
+    for (mutation, id) in [
+        ("messagePin", &elsewhere["id"]),
+        ("messageUnpin", &json!(one)),
+        ("messagePin", &message["id"]),
+    ] {
+        assert_eq!(verdict(&server.change(&ada, mutation, json!({ "id": id })).await), "done", "{mutation}");
+    }
+}
+
+#[tokio::test]
+async fn either_member_of_a_direct_conversation_pins_and_unpins() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = open(server, &ada, &bob).await.expect("a conversation");
+    let message = server.say(&ada, &talk, "between us").await;
+    for (who, mutation, by) in [
+        (&bob, "messagePin", json!(bob.member)),
+        (&ada, "messageUnpin", Value::Null),
+        (&ada, "messagePin", json!(ada.member)),
+        (&bob, "messageUnpin", Value::Null),
+    ] {
+        let done = server.change(who, mutation, json!({ "id": message["id"] })).await;
+        assert_eq!(data(&done, "done.message")["pinnedBy"], by, "{mutation}");
+    }
 }
 
 #[tokio::test]

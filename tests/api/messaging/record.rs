@@ -1,7 +1,10 @@
 //! Conversations about records: one of each, found from the record, and neither opens the other.
 
 use super::{Talk, live::Feed, text};
-use crate::kit::{Founder, Server, code, data, server, statements, user_errors};
+use crate::{
+    api_keys::make,
+    kit::{Founder, Server, code, data, server, statements, user_errors},
+};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -143,6 +146,8 @@ async fn what_is_wrong_with_it_is_told() {
     server.archive(&talk).await;
     assert_eq!(wrong(create(server, &admin, record(&mine)).await), "about STATE_INVALID");
     assert_eq!(user_errors(&join(server, &admin, &talk).await, "conversationJoin"), ["id STATE_INVALID"]);
+    let hidden = user_errors(&join(server, &bob, &talk).await, "conversationJoin");
+    assert_eq!(hidden, ["id NOT_FOUND"], "that it was put away is for those who may read the record");
     assert_eq!(wrong(create(server, &ada, record(&mine)).await), "", "who is in it is answered as ever");
     // A group that somebody else has opened is joined by nobody.
     let group = server.group(&ada, &[]).await;
@@ -184,9 +189,60 @@ async fn whoever_comes_back_first_owns_it() {
     let lead = lead(server, &ada, &ada).await;
     let talk = discuss(server, &ada, &lead, &[]).await;
     server.participant(&ada, "conversationLeave", json!({ "id": talk.id })).await;
+    let left = json!({ "id": talk.id, "memberCount": 0, "joined": false, "archivedAt": null, "conversation": null });
+    assert_eq!(from_lead(server, &ada, &lead).await, json!({ "conversation": left }));
     let role =
         async |who: &Founder| data(&join(server, who, &talk).await, "conversationJoin.participant")["role"].clone();
     assert_eq!((role(&admin).await, role(&ada).await), (json!("OWNER"), json!("MEMBER")));
+}
+
+#[tokio::test]
+async fn accounts_and_contacts_have_conversations_as_leads_have() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let rep = server.member(&ada, "sales_rep", None).await;
+    let (eve, cy) = (server.member(&ada, "member", None).await, server.member(&ada, "member", None).await);
+    let kinds = [("account", "name: \"Example\""), ("contact", "firstName: \"Grace\", lastName: \"Hopper\"")];
+    for (kind, fields) in kinds {
+        let make = format!("mutation {{ {kind}Create(input: {{ {fields} }}) {{ {kind} {{ id }} }} }}");
+        let made = server.graphql(&make, json!({}), Some(&ada)).await;
+        let id = data(&made, &format!("{kind}Create.{kind}.id")).clone();
+        let mut input = json!({ "kind": "RECORD", "memberIds": [eve.member], "about": {} });
+        input["about"][format!("{kind}Id")] = id.clone();
+        let answer = create(server, &ada, input).await;
+        let opened = data(&answer, "conversationCreate.conversation");
+        assert_eq!(opened["about"]["id"], id, "{opened}");
+        let talk = Talk { id: text(opened, "id").to_owned(), cursor: text(opened, "cursor").to_owned() };
+        let find = format!("query($id: ID!) {{ {kind}(id: $id) {{ conversation {{ id joined }} }} }}");
+        let found = server.graphql(&find, json!({ "id": id }), Some(&rep)).await;
+        assert_eq!(*data(&found, &format!("{kind}.conversation")), json!({ "id": talk.id, "joined": false }));
+        assert_eq!(user_errors(&join(server, &cy, &talk).await, "conversationJoin"), ["id NOT_FOUND"], "{kind}");
+        assert_eq!(user_errors(&join(server, &rep, &talk).await, "conversationJoin"), [""; 0], "{kind}");
+        assert_eq!(about(server, &rep, &talk).await["about"]["id"], id);
+        assert_eq!(about(server, &eve, &talk).await, json!({ "about": null }), "she may read no {kind}");
+        let list = format!(
+            "query($id: ID!) {{ conversations(filter: {{ {kind}Id: {{ eq: $id }} }}) {{ nodes {{ id }} }} }}"
+        );
+        let listed = server.graphql(&list, json!({ "id": id }), Some(&rep)).await;
+        assert_eq!(*data(&listed, "conversations.nodes"), json!([{ "id": talk.id }]));
+    }
+}
+
+#[tokio::test]
+async fn a_key_for_records_alone_finds_no_conversation() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let lead = lead(server, &ada, &ada).await;
+    let talk = discuss(server, &ada, &lead, &[]).await;
+    let (_, token) = make(server, &ada, &["LEAD READ ALL", "CONVERSATION READ OWN"]).await;
+    let robot = Founder { token, ..ada.clone() };
+    assert_eq!(from_lead(server, &robot, &lead).await["conversation"]["id"], json!(talk.id));
+    let (_, token) = make(server, &ada, &["LEAD READ ALL"]).await;
+    let robot = Founder { token, ..ada.clone() };
+    assert_eq!(from_lead(server, &robot, &lead).await, json!({ "conversation": null }));
+    let list = "{ leads { nodes { conversation { id memberCount } } } }";
+    let listed = server.graphql(list, json!({}), Some(&robot)).await;
+    assert_eq!(*data(&listed, "leads.nodes"), json!([{ "conversation": null }]));
 }
 
 #[tokio::test]

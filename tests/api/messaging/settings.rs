@@ -60,7 +60,8 @@ async fn what_one_sets_is_ones_own() {
 async fn settings_that_cannot_be_are_refused() {
     let server = server().await;
     let (ada, stranger) = (server.founder().await, server.founder().await);
-    let talk = server.group(&ada, &[]).await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
     let wrong = |answer: Value| user_errors(&answer, "conversationSettingsUpdate");
     let input =
         json!({ "conversationId": talk.id, "pinned": null, "notificationLevel": null, "draft": "x".repeat(40_001) });
@@ -68,10 +69,33 @@ async fn settings_that_cannot_be_are_refused() {
     assert_eq!(wrong(set(server, &ada, input).await), told);
     let input = json!({ "conversationId": talk.id, "draft": "nul \u{0}" });
     assert_eq!(wrong(set(server, &ada, input).await), ["draft INVALID"]);
-    for (who, id) in [(&stranger, talk.id.clone()), (&ada, Uuid::now_v7().to_string())] {
+    server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await;
+    for (who, id) in
+        [(&stranger, talk.id.clone()), (&bob, talk.id.clone()), (&ada, Uuid::now_v7().to_string())]
+    {
         let answer = set(server, who, json!({ "conversationId": id, "pinned": true })).await;
         assert_eq!(wrong(answer), ["conversationId NOT_FOUND"]);
     }
+}
+
+#[tokio::test]
+async fn a_mute_ends_and_a_draft_keeps_its_lines() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let talk = server.group(&ada, &[]).await;
+    let (past, longest) = ("2020-01-01T00:00:00.000Z", format!("one\n\n\ttwo\n{}", "é".repeat(39_990)));
+    let input = json!({ "conversationId": talk.id, "mutedUntil": past, "draft": longest });
+    let answer = set(server, &ada, input).await;
+    let own = data(&answer, "conversationSettingsUpdate.conversation.settings");
+    assert_eq!((&own["mutedUntil"], &own["draft"]), (&json!(past), &json!(longest)));
+    for (muted, found) in [(true, json!([])), (false, json!([{ "id": talk.id }]))] {
+        let query = "query($muted: Boolean) { conversations(filter: { own: { muted: $muted } }) { nodes { id } } }";
+        let answer = server.graphql(query, json!({ "muted": muted }), Some(&ada)).await;
+        assert_eq!(*data(&answer, "conversations.nodes"), found, "{muted}");
+    }
+    let blank = set(server, &ada, json!({ "conversationId": talk.id, "draft": " \n\t" })).await;
+    let own = data(&blank, "conversationSettingsUpdate.conversation.settings");
+    assert_eq!(own["draft"], Value::Null, "nothing but spaces is no draft");
 }
 
 /// The stream of a member cannot be taken over by a conversation of the same id.

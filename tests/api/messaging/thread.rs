@@ -1,7 +1,7 @@
 //! Threads: replies are numbered in their thread, and whoever takes part follows it.
 
 use super::{snapshot::Shown, text};
-use crate::kit::{data, mirror::keeps_in_step, server, user_errors};
+use crate::kit::{code, data, mirror::keeps_in_step, server, user_errors};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -143,6 +143,13 @@ async fn who_takes_part_follows_until_they_say_otherwise() {
     })
     .await;
     assert_eq!(followers().await, (true, named(&[&bob, &eve, &ada])));
+    let query = "query($id: ID!, $first: Int) { node(id: $id) { ... on Message { followers(first: $first) { id } } } }";
+    let first = async |first: i32| server.graphql(query, json!({ "id": root["id"], "first": first }), Some(&ada)).await;
+    assert_eq!(*data(&first(2).await, "node.followers"), json!([{ "id": bob.member }, { "id": eve.member }]));
+    assert_eq!(*data(&first(0).await, "node.followers"), json!([]));
+    for wrong in [-1, 101] {
+        assert_eq!(code(&first(wrong).await), "BAD_USER_INPUT", "{wrong}");
+    }
     let told = format!("SELECT count(*) FROM events WHERE stream_id = '{}' AND kind LIKE 'thread%'", talk.id);
     assert_eq!(server.count(&told).await, 2, "what changes nothing is not told");
 }

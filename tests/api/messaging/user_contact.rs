@@ -133,6 +133,60 @@ async fn who_declines_tells_nobody_and_may_ask_later() {
 }
 
 #[tokio::test]
+async fn nobody_answers_their_own_request_nor_one_twice() {
+    let server = server().await;
+    let (ada, bob, _) = three(server).await;
+    acted(server, &ada, "Request", &bob).await;
+    for what in ["Accept", "Decline"] {
+        assert_eq!(verdict(&act(server, &ada, what, bob.member).await), "memberId NOT_FOUND", "{what}");
+    }
+    assert_eq!(list(server, &ada).await, [stands(&bob, "REQUESTED")]);
+    assert_eq!(list(server, &bob).await, [stands(&ada, "RECEIVED")], "it waits for bob");
+    acted(server, &bob, "Accept", &ada).await;
+    for (one, other) in [(&bob, &ada), (&ada, &bob)] {
+        assert_eq!(verdict(&act(server, one, "Decline", other.member).await), "memberId NOT_FOUND");
+        assert_eq!(list(server, one).await, [stands(other, "ACCEPTED")]);
+    }
+}
+
+#[tokio::test]
+async fn who_takes_out_somebody_who_has_asked_tells_them_nothing() {
+    let server = server().await;
+    let (ada, bob, _) = three(server).await;
+    acted(server, &ada, "Request", &bob).await;
+    let told = format!(
+        "SELECT count(*) FROM events WHERE stream_id = '{}' AND kind = 'user_contact_changed'",
+        stoa::events::stream_of_member(ada.member)
+    );
+    let before = server.count(&told).await;
+    assert_eq!(acted(server, &bob, "Remove", &ada).await, Value::Null);
+    assert!(list(server, &bob).await.is_empty());
+    assert_eq!(list(server, &ada).await, [stands(&bob, "REQUESTED")], "as if nobody had looked");
+    assert_eq!(server.count(&told).await, before);
+    assert_eq!(acted(server, &bob, "Request", &ada).await, "ACCEPTED", "as whom one has declined");
+}
+
+#[tokio::test]
+async fn who_has_taken_a_request_back_asks_again_a_day_later() {
+    let server = server().await;
+    let (ada, bob, _) = three(server).await;
+    acted(server, &ada, "Request", &bob).await;
+    acted(server, &ada, "Remove", &bob).await;
+    let asks = async |hours: u32| {
+        let ago = format!(
+            "UPDATE user_contacts SET requested_at = now() - interval '{hours} hours' WHERE owner_id = '{}'",
+            ada.member
+        );
+        server.sql(&ago).await;
+        verdict(&act(server, &ada, "Request", bob.member).await)
+    };
+    assert_eq!(asks(23).await, "memberId LIMIT_EXCEEDED");
+    assert!(list(server, &bob).await.is_empty());
+    assert_eq!(asks(25).await, "done");
+    assert_eq!(list(server, &bob).await, [stands(&ada, "RECEIVED")]);
+}
+
+#[tokio::test]
 async fn what_happens_at_once_happens_one_after_the_other() {
     let server = server().await;
     let (ada, bob, _) = three(server).await;
@@ -250,8 +304,12 @@ async fn what_cannot_be_is_refused() {
     let wrong = json!({ "memberId": bob.member, "nickname": "x".repeat(101), "favourite": null });
     assert_eq!(update(wrong).await, "nickname TOO_LONG, favourite REQUIRED");
     assert_eq!(update(json!({ "memberId": bob.member, "nickname": "nul \u{0}" })).await, "nickname INVALID");
-    assert_eq!(update(json!({ "memberId": bob.member, "expectedVersion": 7 })).await, "expectedVersion CONFLICT");
-    assert_eq!(update(json!({ "memberId": bob.member, "nickname": "é".repeat(100) })).await, "done");
+    let late = set(server, &ada, json!({ "memberId": bob.member, "expectedVersion": 7, "favourite": true })).await;
+    assert_eq!(verdict(&late), "expectedVersion CONFLICT");
+    let unchanged = json!({ "nickname": null, "favourite": false, "version": 1 });
+    assert_eq!(*data(&late, "done.userContact"), unchanged, "and shows how it stands");
+    let longest = json!({ "memberId": bob.member, "expectedVersion": 1, "nickname": "é".repeat(100) });
+    assert_eq!(update(longest).await, "done");
     assert_eq!(update(json!({ "memberId": bob.member, "nickname": " " })).await, "done");
     let query = "{ userContacts { nodes { nickname version } } }";
     let answer = server.graphql(query, json!({}), Some(&ada)).await;
