@@ -2,7 +2,8 @@
 -- of searches are no more than signs between words. NULL: there is no word in it.
 CREATE OR REPLACE FUNCTION search_words(words text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN numnode(q) > 0 THEN (q::text || ':*')::tsquery END
-  FROM (SELECT plainto_tsquery('pg_catalog.simple', stoa_fold(words)) AS q) one
+  FROM (SELECT plainto_tsquery('pg_catalog.simple',
+    translate(stoa_fold(words), '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32))) AS q) one
 $$;
 
 -- Messages with all of these words that a member may read, newest first, from behind a place on. `@@` is not leakproof: under
@@ -20,7 +21,7 @@ BEGIN
   -- The plan of these very values: which condition is the narrow one differs from search to search.
   RETURN QUERY EXECUTE '
     SELECT m.id, m.created_at FROM messages m
-    WHERE m.organization_id = $1 AND to_tsvector(''pg_catalog.simple'', stoa_fold(m.body)) @@ $2 AND m.deleted_at IS NULL
+    WHERE m.organization_id = $1 AND stoa_words(m.body) @@ $2 AND m.deleted_at IS NULL
       AND ($3 IS NULL OR m.conversation_id = $3) AND ($4 IS NULL OR m.sender_id = $4)
       AND CASE WHEN $11 IS NULL THEN m.kind <> ''system'' ELSE m.kind = $11 END
       AND ($5 IS NULL OR m.created_at >= $5) AND ($6 IS NULL OR m.created_at < $6)

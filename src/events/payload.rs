@@ -27,6 +27,11 @@ impl Payload {
         serde_json::from_str(&self.0)
     }
 
+    /// Bytes of text.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// One member of the object; None: it has none of that name.
     pub fn member<T: DeserializeOwned>(&self, name: &str) -> serde_json::Result<Option<T>> {
         let mut members: HashMap<String, &RawValue> = serde_json::from_str(&self.0)?;

@@ -20,7 +20,12 @@ pub(super) struct Reader {
     waiting: VecDeque<Arc<Event>>,
     /// How many may wait.
     queue: usize,
+    /// How many are worth reading at once, by what the last page was like.
+    page: usize,
 }
+
+/// What events that wait may say together, in bytes, before no further one is put to them: thousands may read the same log.
+const BYTES: usize = 64 * 1024;
 
 /// What happens next.
 #[derive(Debug)]
@@ -36,12 +41,31 @@ pub(super) enum Step {
 impl Reader {
     /// Starts behind the newest event of a tail.
     pub fn live(tail: &Tail, queue: usize) -> Self {
-        Reader { after: tail.last(), checked: true, ahead: false, waiting: VecDeque::new(), queue: queue.max(1) }
+        Reader {
+            after: tail.last(),
+            checked: true,
+            ahead: false,
+            waiting: VecDeque::new(),
+            queue: queue.max(1),
+            page: queue.max(1),
+        }
     }
 
     /// Starts where a client says that it was.
     pub fn resume(after: Cursor, queue: usize) -> Self {
-        Reader { after, checked: false, ahead: false, waiting: VecDeque::new(), queue: queue.max(1) }
+        Reader {
+            after,
+            checked: false,
+            ahead: false,
+            waiting: VecDeque::new(),
+            queue: queue.max(1),
+            page: queue.max(1),
+        }
+    }
+
+    /// How many events to read when it asks to: one more than that many, for the one that it stands on.
+    pub fn limit(&self) -> usize {
+        self.page.saturating_add(1)
     }
 
     pub fn step(&mut self, tail: &Mutex<Tail>) -> Step {
@@ -74,7 +98,16 @@ impl Reader {
             return None;
         }
         (self.checked, self.ahead) = (true, false);
-        self.waiting.extend(events);
+        let (found, mut bytes) = (events.len(), 0_usize);
+        // One at least; what does not fit is read again when these have been handed out.
+        let fitting = events.into_iter().take_while(|event| {
+            let fits = bytes < BYTES;
+            bytes = bytes.saturating_add(event.payload.len());
+            fits
+        });
+        self.waiting.extend(fitting);
+        let kept = self.waiting.len();
+        self.page = if kept < found { kept } else { self.page.saturating_mul(2).min(self.queue) };
         Some(self.waiting.back().map_or(self.after.seq, |event| event.seq))
     }
 }

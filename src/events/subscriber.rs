@@ -133,7 +133,7 @@ impl Stream for Deliveries {
                 }
                 Step::Read(from) => {
                     let (exchange, stream) = (exchange.clone(), live.stream);
-                    let limit = exchange.config.queue.max(1).saturating_add(1);
+                    let limit = this.reader.limit();
                     this.page = Some(async move { exchange.insist(stream, from.seq, limit).await }.boxed());
                 }
                 Step::Resync => {

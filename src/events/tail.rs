@@ -14,6 +14,8 @@ use uuid::Uuid;
 pub(super) struct Tail {
     /// The newest events, the last of them `last`.
     ring: VecDeque<Arc<Event>>,
+    /// The place just before the ring; None: it is not known.
+    before: Option<Cursor>,
     /// How many the ring, and what waits for its turn, may hold.
     capacity: usize,
     /// The newest event in turn; its number is 0 in a new stream.
@@ -97,6 +99,7 @@ impl Tail {
     pub fn new(stream: StreamId, capacity: usize) -> Self {
         Tail {
             ring: VecDeque::new(),
+            before: None,
             capacity: capacity.max(1),
             last: Cursor::origin(stream),
             ahead: BTreeMap::new(),
@@ -224,24 +227,24 @@ impl Tail {
         if after == self.last {
             return Take::Wait;
         }
-        let first = self.ring.front().map_or(1, |event| event.seq);
-        match self.at(after.seq) {
-            Some(event) if after.is_at(event) => {}
+        let skip = match self.place(after.seq) {
+            Some((place, event)) if after.is_at(event) => place + 1,
             Some(_) => return Take::Resync,
-            None if after.seq == 0 && first == 1 => {}
+            None if self.before == Some(after) => 0,
             None => return Take::Read,
-        }
-        if after.seq == self.last.seq {
-            return Take::Wait;
-        }
-        let skip = usize::try_from(after.seq + 1 - first).unwrap_or(usize::MAX);
+        };
         into.extend(self.ring.iter().skip(skip).take(most).cloned());
         Take::Taken
     }
 
     fn at(&self, seq: i64) -> Option<&Arc<Event>> {
-        let first = self.ring.front()?.seq;
-        self.ring.get(usize::try_from(seq - first).ok()?)
+        self.place(seq).map(|(_, event)| event)
+    }
+
+    /// The event of that number, and where in the ring it is.
+    fn place(&self, seq: i64) -> Option<(usize, &Arc<Event>)> {
+        let place = usize::try_from(seq - self.ring.front()?.seq).ok()?;
+        Some((place, self.ring.get(place)?))
     }
 
     /// Moves what has its turn into the ring.
@@ -280,7 +283,14 @@ impl Tail {
             }
         }
         if self.ring.len() == self.capacity {
-            self.ring.pop_front();
+            self.before = self.ring.pop_front().map(|gone| {
+                let mut place = self.last;
+                place.step(&gone);
+                place
+            });
+        }
+        if self.ring.is_empty() {
+            self.before = (self.last.seq + 1 == event.seq).then_some(self.last);
         }
         self.last.step(&event);
         self.known = self.known.max(event.seq);

@@ -3,6 +3,7 @@
 
 use super::{
     page::{DEFAULT_SIZE, MOST_SIZE, PageInfo},
+    scalars::in_range,
     scope::Scope,
     sql::Sql,
     value::Bind,
@@ -47,7 +48,7 @@ impl Place {
             let bytes = URL_SAFE_NO_PAD.decode(Some(cursor).filter(|cursor| cursor.len() <= 256)?).ok()?;
             let mut parts = std::str::from_utf8(&bytes).ok()?.split('/');
             let (of, at, id) = (parts.next()?, parts.next()?, parts.next()?);
-            let at = DateTime::from_timestamp_micros(at.parse().ok()?)?;
+            let at = DateTime::from_timestamp_micros(at.parse().ok()?).filter(|at| in_range(at.date_naive()))?;
             let place = Place { at, id: Uuid::try_parse(id).ok()? };
             (of == list && parts.next().is_none()).then_some(place)
         };

@@ -3,6 +3,7 @@
 
 use super::{
     entity::Entity,
+    scalars::in_range,
     sql::Sql,
     table::{Column, Table},
     value::{Bind, Kind},
@@ -248,8 +249,13 @@ fn from_json(column: &Column, value: Json) -> Option<Bind> {
         Kind::Decimal => Bind::Decimal(Some(rust_decimal::Decimal::from_str(value.as_str()?).ok()?)),
         Kind::Text => Bind::Text(Some(value.as_str().filter(|text| !text.contains('\0'))?.to_owned())),
         Kind::Uuid => Bind::Uuid(Some(uuid::Uuid::try_parse(value.as_str()?).ok()?)),
-        Kind::Time => Bind::Time(Some(chrono::DateTime::from_timestamp_micros(value.as_i64()?)?)),
-        Kind::Date => Bind::Date(Some(chrono::NaiveDate::from_str(value.as_str()?).ok()?)),
+        Kind::Time => {
+            let time = chrono::DateTime::from_timestamp_micros(value.as_i64()?);
+            Bind::Time(Some(time.filter(|time| in_range(time.date_naive()))?))
+        }
+        Kind::Date => {
+            Bind::Date(Some(chrono::NaiveDate::from_str(value.as_str()?).ok().filter(|date| in_range(*date))?))
+        }
         Kind::Json | Kind::Texts => return None,
     })
 }

@@ -49,7 +49,8 @@ impl ScalarType for DateTime {
     }
 }
 
-fn in_range(date: NaiveDate) -> bool {
+/// Whether a date is one of those that are taken in: what cursors claim beyond them, PostgreSQL may not even know.
+pub(super) fn in_range(date: NaiveDate) -> bool {
     (1..=9999).contains(&chrono::Datelike::year(&date))
 }
 

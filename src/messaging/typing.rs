@@ -22,6 +22,7 @@ use crate::{
     },
 };
 use async_graphql::{Context, InputObject, Object, SimpleObject, Subscription};
+use chrono::{TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use std::future::pending;
@@ -31,6 +32,9 @@ use uuid::Uuid;
 /// How often a member may say so in a minute, all conversations and both ways together: clients say it every three
 /// seconds.
 const SAYS: u32 = 120;
+
+/// How old a message may be to end what its sender types.
+const NEWS: TimeDelta = TimeDelta::seconds(3);
 
 /// Whether you type in a conversation.
 #[derive(Clone, Debug, InputObject)]
@@ -214,7 +218,8 @@ impl View {
         if event.kind == "participant_removed" && member == Some(self.scope.actor.member) {
             return None;
         }
-        if let Some(member) = member {
+        // Whoever hears of it late must not end what has begun since.
+        if let Some(member) = member.filter(|_| Utc::now() - event.at < NEWS) {
             // Each node sees this for itself, and the first of its subscribers does it for all.
             self.scope.app.presence.hush(self.scope.actor.organization, self.conversation.0, member);
         }

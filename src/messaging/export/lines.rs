@@ -7,6 +7,7 @@ use crate::{
     kit::{
         entity,
         export::{Column, Format, spelled, time},
+        permission::{Action, Resource},
         scope::Scope,
         sql::Sql,
         value::Bind,
@@ -163,7 +164,11 @@ async fn reactions(scope: &Scope, mut conn: &AsyncPgConnection, of: Vec<Uuid>) -
     Ok(sql.load(&mut conn).await?)
 }
 
+/// Nothing for who may not read files: the link opens what they say.
 async fn attachments(scope: &Scope, mut conn: &AsyncPgConnection, of: &[Uuid]) -> Result<HashMap<Uuid, Vec<Attached>>> {
+    if scope.actor.may(Resource::File, Action::Read).is_none() {
+        return Ok(HashMap::new());
+    }
     let same_file =
         files::organization_id.eq(message_attachments::organization_id).and(files::id.eq(message_attachments::file_id));
     let rows = message_attachments::table

@@ -22,13 +22,14 @@ use axum::{
     response::Response,
 };
 use bytes::{BufMut, Bytes, BytesMut};
+use chrono::Utc;
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, pending},
     stream::{self, BoxStream},
 };
-use std::{convert::Infallible, time::Duration};
-use tokio::time::{Instant, Interval, interval_at, sleep};
+use std::{convert::Infallible, pin::pin, time::Duration};
+use tokio::time::{Instant, Interval, interval_at, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How often a silent stream shows that it lives; proxies cut what is silent for a minute, some for less.
@@ -63,12 +64,22 @@ pub fn here(caller: &Caller) -> Option<Here> {
 
 async fn revoked(scope: Scope) -> Answer {
     let watch = identity::watch(&scope);
+    let left = (scope.actor.expires_at - Utc::now()).to_std().unwrap_or_default();
+    // A clock cannot hold every date that a credential can.
+    let ends = Instant::now().checked_add(left);
+    let mut ends =
+        pin!(async move { if let Some(at) = ends { sleep_until(at).await } else { pending().await } }.fuse());
     let mut pause = SPREAD;
     loop {
+        let spread = || sleep(pause.mul_f32(rand::random::<f32>()));
         if pause == SPREAD {
-            watch.rung().await;
+            tokio::select! {
+                () = watch.rung() => spread().await,
+                () = &mut ends => {}
+            }
+        } else {
+            spread().await;
         }
-        sleep(pause.mul_f32(rand::random::<f32>())).await;
         pause = match identity::recheck(&scope).await {
             Ok(()) => SPREAD,
             Err(error) if error.code() == Code::Unauthenticated => return Answer::refusal(&error, &scope.request),

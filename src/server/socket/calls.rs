@@ -41,6 +41,11 @@ impl Calls {
         std::mem::take(&mut called.rest)
     }
 
+    /// How many operations have called.
+    pub fn count(&self) -> usize {
+        self.0.lock().operations.len()
+    }
+
     /// The operation whose turn it is.
     pub fn next(&self) -> Option<usize> {
         let operations = &mut self.0.lock().operations;

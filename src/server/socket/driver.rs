@@ -1,6 +1,7 @@
 //! One socket, one task: reads, answers, watches the clock, and writes, in turns. Invariant: nothing piles up for a
-//! client that does not read: while a write stalls, operations are not asked for more (the hub keeps their place),
-//! replies to the client's own messages are bounded, and then the socket is closed with a code to come back on.
+//! client that does not read: while a write stalls, operations are worked on until each has one answer (the hub keeps their
+//! place behind it), these and replies to the client's own messages are bounded, and then the socket is closed with a code to
+//! come back on.
 
 mod poll;
 
@@ -76,6 +77,8 @@ enum Verdict<M> {
 enum Event<M> {
     Gone(tungstenite::Error),
     Alarm,
+    /// More waits for a client that does not read than may.
+    Slow,
     /// The member's session may have ended.
     Rung,
     /// The server stops.
@@ -169,12 +172,14 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
         match event {
             Event::Gone(fault) => Err(fault.into()),
             Event::Alarm => Ok(self.on_alarm(Instant::now())?),
+            Event::Slow => Err(self.too_slow().into()),
             Event::Rung => {
                 self.recheck_within(SPREAD);
                 Ok(())
             }
             Event::Drain => {
-                let wait = millis(self.operations.config().http.drain_ms);
+                // A little less than the server waits: a socket that is cut is told nothing.
+                let wait = millis(self.operations.config().http.drain_ms).mul_f32(0.9);
                 self.drain_by = Some(Instant::now() + wait);
                 self.running.stop_subscriptions();
                 Ok(())
@@ -188,8 +193,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
 
     fn on_alarm(&mut self, now: Instant) -> Result<(), Close> {
         if self.write_by.is_some_and(|by| by <= now) {
-            self.outbox.clear();
-            return Err(Close::again("Slow reader"));
+            return Err(self.too_slow());
         }
         if self.drain_by.is_some_and(|by| by <= now) {
             return Err(Close::new(1012, "Service restart"));
@@ -223,6 +227,11 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
             }
         }
         Ok(())
+    }
+
+    fn too_slow(&mut self) -> Close {
+        self.outbox.clear();
+        Close::again("Slow reader")
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), End> {

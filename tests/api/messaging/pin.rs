@@ -73,11 +73,9 @@ async fn a_conversation_has_at_most_a_hundred_pinned_messages() {
     let elsewhere = server.say(&ada, &other, "elsewhere").await;
     let one = format!("SELECT min(id::text) FROM messages WHERE conversation_id = '{}' AND body = 'pinned'", talk.id);
     let one = server.text(&one).await;
-    for (mutation, id) in [
-        ("messagePin", &elsewhere["id"]),
-        ("messageUnpin", &json!(one)),
-        ("messagePin", &message["id"]),
-    ] {
+    for (mutation, id) in
+        [("messagePin", &elsewhere["id"]), ("messageUnpin", &json!(one)), ("messagePin", &message["id"])]
+    {
         assert_eq!(verdict(&server.change(&ada, mutation, json!({ "id": id })).await), "done", "{mutation}");
     }
 }

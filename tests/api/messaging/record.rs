@@ -220,9 +220,8 @@ async fn accounts_and_contacts_have_conversations_as_leads_have() {
         assert_eq!(user_errors(&join(server, &rep, &talk).await, "conversationJoin"), [""; 0], "{kind}");
         assert_eq!(about(server, &rep, &talk).await["about"]["id"], id);
         assert_eq!(about(server, &eve, &talk).await, json!({ "about": null }), "she may read no {kind}");
-        let list = format!(
-            "query($id: ID!) {{ conversations(filter: {{ {kind}Id: {{ eq: $id }} }}) {{ nodes {{ id }} }} }}"
-        );
+        let list =
+            format!("query($id: ID!) {{ conversations(filter: {{ {kind}Id: {{ eq: $id }} }}) {{ nodes {{ id }} }} }}");
         let listed = server.graphql(&list, json!({ "id": id }), Some(&rep)).await;
         assert_eq!(*data(&listed, "conversations.nodes"), json!([{ "id": talk.id }]));
     }

@@ -70,9 +70,7 @@ async fn settings_that_cannot_be_are_refused() {
     let input = json!({ "conversationId": talk.id, "draft": "nul \u{0}" });
     assert_eq!(wrong(set(server, &ada, input).await), ["draft INVALID"]);
     server.participant(&bob, "conversationLeave", json!({ "id": talk.id })).await;
-    for (who, id) in
-        [(&stranger, talk.id.clone()), (&bob, talk.id.clone()), (&ada, Uuid::now_v7().to_string())]
-    {
+    for (who, id) in [(&stranger, talk.id.clone()), (&bob, talk.id.clone()), (&ada, Uuid::now_v7().to_string())] {
         let answer = set(server, who, json!({ "conversationId": id, "pinned": true })).await;
         assert_eq!(wrong(answer), ["conversationId NOT_FOUND"]);
     }

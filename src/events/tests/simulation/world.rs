@@ -165,13 +165,22 @@ impl World {
         if !self.nodes[at].live.started.get() || self.one_in(2) {
             self.notice(at);
         }
+        let by_head = self.one_in(3);
         let node = &mut self.nodes[at];
         if node.live.tail.lock().need() == Need::Burial {
             *node = Node { publishes: std::mem::take(&mut node.publishes), ..Node::new(self.stream, self.server) };
         }
         if !node.live.started.replace(true) {
             node.live.told.set(node.live.told.get().max(newest.last().map_or(0, |event| event.seq)));
-            node.live.tail.lock().start(newest);
+            let mut tail = node.live.tail.lock();
+            if by_head {
+                tail.begin(
+                    self.stream,
+                    newest.last().map_or(Head::default(), |event| Head { seq: event.seq, id: Some(event.id) }),
+                );
+            } else {
+                tail.start(newest);
+            }
         }
         node.live.clone()
     }

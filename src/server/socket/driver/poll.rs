@@ -1,4 +1,4 @@
-//! What happens next on a socket. Invariant: an operation is asked for more only when all that was answered is written.
+//! What happens next on a socket. Invariant: an operation is asked for a second answer only when all that was answered is written.
 
 use super::{Driver, Event, Operations, Phase, millis};
 use futures_util::FutureExt;
@@ -29,7 +29,7 @@ impl<O: Operations, S: AsyncRead + AsyncWrite + Send + Unpin> Driver<O, S> {
                 self.look = false;
             }
             if self.write_by.is_some() {
-                return Poll::Pending;
+                return if self.running.work() { Poll::Pending } else { Poll::Ready(Event::Slow) };
             }
             match ready!(self.poll_answers()) {
                 Ok(()) => self.look = true,
