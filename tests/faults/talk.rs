@@ -58,20 +58,49 @@ struct Payload<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Data<'a> {
+enum Data<'a> {
     #[serde(borrow)]
-    conversation_events: Sent<'a>,
+    ConversationEvents(Told<'a>),
+    #[serde(borrow)]
+    InboxEvents(Happened<'a>),
+}
+
+/// What an inbox is told; neither conversation nor event: something else.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Happened<'a> {
+    conversation_id: Option<&'a str>,
+    #[serde(borrow)]
+    event: Option<Told<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Sent<'a> {
+struct Told<'a> {
     cursor: &'a str,
     #[serde(borrow)]
-    message: Message<'a>,
+    message: Option<Message<'a>>,
+}
+
+impl<'a> Data<'a> {
+    /// What is told of this conversation.
+    fn of(self, talk: &str) -> Option<Told<'a>> {
+        match self {
+            Data::ConversationEvents(told) => Some(told),
+            Data::InboxEvents(happened) => happened.event.filter(|_| happened.conversation_id == Some(talk)),
+        }
+    }
 }
 
 const FEED: &str = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
     __typename ... on FeedEvent { cursor } ... on MessageSent { message { seq clientId id } } } }";
+
+const INBOX: &str = "subscription($positions: [InboxPosition!]!) { inboxEvents(positions: $positions) { __typename
+    ... on ConversationHappened { conversationId event {
+        __typename ... on FeedEvent { cursor } ... on MessageSent { message { seq clientId id } } } } } }";
+
+/// Of the readers of a conversation every third follows an inbox, and so many at most: each is told all that is said
+/// anywhere.
+const INBOXES: usize = 2;
 
 /// An answer that was none.
 #[derive(Debug)]
@@ -135,18 +164,25 @@ impl<'a> Client<'a> {
         unreachable!("tries without end")
     }
 
-    /// Reads a conversation until its message number `until`. Now and then it leaves, and comes back.
-    pub async fn hear(&mut self, talk: &str, start: &str, until: i64) -> Heard {
+    /// Reads a conversation until its message number `until`, by itself or in an inbox. Now and then it leaves, and
+    /// comes back.
+    pub async fn hear(&mut self, talk: &str, start: &str, until: i64, inbox: bool) -> Heard {
         let (mut heard, mut cursor) = (Heard::default(), start.to_owned());
         loop {
+            let (query, variables) = if inbox {
+                (INBOX, json!({ "positions": [{ "conversationId": talk, "after": cursor }] }))
+            } else {
+                (FEED, json!({ "id": talk, "after": cursor }))
+            };
             if let Some(mut socket) = Socket::open(&self.node().ws_url(), self.token).await
-                && socket.subscribe("1", FEED, json!({ "id": talk, "after": cursor })).await.is_some()
+                && socket.subscribe("1", query, variables).await.is_some()
             {
                 while let Some(text) = socket.hear_text().await {
                     match serde_json::from_str::<Next>(&text) {
-                        Ok(Next { payload: Payload { data: Data { conversation_events: sent } } }) => {
-                            cursor.replace_range(.., sent.cursor);
-                            heard.lines.push(Line::of(&sent.message));
+                        Ok(Next { payload: Payload { data } }) => {
+                            let Some(told) = data.of(talk) else { continue };
+                            cursor.replace_range(.., told.cursor);
+                            heard.lines.extend(told.message.as_ref().map(Line::of));
                         }
                         // The database is away, or the node ends: it could not begin.
                         Err(_) => match Said::of(&serde_json::from_str(&text).expect("JSON")) {
@@ -292,7 +328,8 @@ pub async fn talk_through(
     }));
     let reading = join_all(talks.iter().enumerate().flat_map(|(talk, (id, cursor))| {
         (0..crowd.readers).map(move |reader| async move {
-            (talk, client(talk, crowd.senders + reader).hear(id, cursor, crowd.messages as i64).await)
+            let inbox = reader % 3 == 0 && reader / 3 < INBOXES;
+            (talk, client(talk, crowd.senders + reader).hear(id, cursor, crowd.messages as i64, inbox).await)
         })
     }));
     let (sent, heard, ()) = tokio::join!(sending, reading, calamity(&progress));
