@@ -44,6 +44,19 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(json(&with_file(DOCUMENTED).unwrap().config), json(&Config::default()));
 }
 
+/// Presence believes a socket for `ping_ms + grace_ms` after its last answer, whenever two missed pings close it, and a
+/// node for `lease_ms` after it was heard.
+#[test]
+fn the_defaults_show_whoever_crashes_as_away_within_half_a_minute() {
+    let Config { socket, presence, .. } = Config::default();
+    // What is over is looked for each second; half of one is for the way to those who see it.
+    for believed in [socket.ping_ms + presence.grace_ms, presence.lease_ms] {
+        assert!(believed + 1500 <= 30_000, "{believed} ms");
+    }
+    // And nobody who answers is taken for silent: the first ping comes up to a hundredth later than the others.
+    assert!(socket.ping_ms / 100 < presence.grace_ms);
+}
+
 #[test]
 fn every_setting_is_documented_and_every_example_can_be_used() {
     // A line that begins with `#name = ` is an example of a setting without a default.

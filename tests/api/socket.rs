@@ -4,37 +4,65 @@
 use crate::kit::{Server, data};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use std::time::Duration;
-use tokio::{net::TcpStream, time::timeout};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{self, Message, client::IntoClientRequest, http::Uri},
 };
+
+/// What it asks for that speaks our protocol.
+const PROTOCOL: [(&str, &str); 1] = [("sec-websocket-protocol", "graphql-transport-ws")];
 
 pub struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
     /// Shakes hands and asks for a subprotocol.
     pub async fn connect(server: &Server, headers: &[(&'static str, &str)]) -> Result<Self, tungstenite::Error> {
+        Self::over(TcpSocket::new_v4().expect("a socket"), server, headers).await
+    }
+
+    async fn over(
+        socket: TcpSocket,
+        server: &Server,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
         let uri: Uri = server.ws_url().parse().expect("a URL");
-        let authority = uri.authority().expect("a host and a port").as_str().to_owned();
+        let authority = uri.authority().expect("a host and a port").as_str();
+        let address: SocketAddr = authority.parse().expect("an address");
         let mut request = uri.into_client_request().expect("a request");
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a value"));
         }
-        let stream = TcpStream::connect(authority).await.expect("a connection");
+        let stream = socket.connect(address).await.expect("a connection");
         client_async(request, stream).await.map(|(socket, _)| Client(socket))
     }
 
     pub async fn silent(server: &Server) -> Self {
-        Self::connect(server, &[("sec-websocket-protocol", "graphql-transport-ws")]).await.expect("a handshake")
+        Self::connect(server, &PROTOCOL).await.expect("a handshake")
     }
 
     pub async fn open(server: &Server, token: Option<&str>) -> Self {
         let mut client = Self::silent(server).await;
-        client.say(json!({"type": "connection_init", "payload": {"authorization": token}})).await;
-        assert_eq!(client.hear().await, json!({"type": "connection_ack"}));
+        client.init(token).await;
         client
+    }
+
+    /// Signed in, over a connection that takes in little while nobody reads.
+    pub async fn narrow(server: &Server, token: &str) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        let mut client = Self::over(socket, server, &PROTOCOL).await.expect("a handshake");
+        client.init(Some(token)).await;
+        client
+    }
+
+    async fn init(&mut self, token: Option<&str>) {
+        self.say(json!({"type": "connection_init", "payload": {"authorization": token}})).await;
+        assert_eq!(self.hear().await, json!({"type": "connection_ack"}));
     }
 
     pub async fn say(&mut self, message: Value) {
@@ -59,6 +87,18 @@ impl Client {
         let message = self.receive().await;
         let Message::Text(text) = &message else { panic!("not a text: {message:?}") };
         serde_json::from_str(text).expect("JSON")
+    }
+
+    /// Reads on until it is closed: what was heard before, and with which code and reason it was.
+    pub async fn rest(&mut self) -> (Vec<Value>, (u16, String)) {
+        let mut heard = Vec::new();
+        loop {
+            match self.receive().await {
+                Message::Text(text) => heard.push(serde_json::from_str(&text).expect("JSON")),
+                Message::Close(Some(frame)) => return (heard, (frame.code.into(), frame.reason.to_string())),
+                other => panic!("neither a text nor a reason: {other:?}"),
+            }
+        }
     }
 
     pub async fn closed(&mut self) -> u16 {

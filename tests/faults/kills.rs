@@ -33,7 +33,7 @@ async fn killed_by_seed(bus: Bus, crowd: &Crowd, kills: usize) {
     let report = talk_through(&cluster.nodes, &tokens, &others, crowd, seed, calamity).await;
     assert_eq!(fallen.values().sum::<usize>(), kills);
     tell(bus, seed, crowd, &fallen, &report);
-    assert!(report.is_sound() && report.acknowledged == crowd.sends(), "seed {seed}");
+    assert!(report.is_sound() && report.acknowledged == crowd.sends() && report.changes > 0, "seed {seed}");
     cluster.stop().await;
 }
 
@@ -50,6 +50,7 @@ fn tell(bus: Bus, seed: u64, crowd: &Crowd, fallen: &BTreeMap<&str, usize>, repo
     let line = |what: &str, value: String| println!("  {what:<28} {value:>10}");
     line("sends acknowledged", report.acknowledged.to_string());
     line("asked again", report.retried.to_string());
+    line("reactions, edits, deletions", report.changes.to_string());
     for (victim, count) in fallen {
         line(&format!("kill -9 {victim}"), count.to_string());
     }

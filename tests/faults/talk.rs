@@ -2,6 +2,8 @@
 //! is gone; who sends insists until there is an answer, who reads goes on behind the last cursor. Invariant: what was
 //! acknowledged is in the table, once, and every reader has the one order that the table has.
 
+mod shown;
+
 use crate::{
     live::{Said, Socket},
     program::{Program, pause, text},
@@ -10,6 +12,7 @@ use futures_util::future::join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shown::Shown;
 use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
@@ -58,20 +61,49 @@ struct Payload<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Data<'a> {
+enum Data<'a> {
     #[serde(borrow)]
-    conversation_events: Sent<'a>,
+    ConversationEvents(Told<'a>),
+    #[serde(borrow)]
+    InboxEvents(Happened<'a>),
+}
+
+/// What an inbox is told; neither conversation nor event: something else.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Happened<'a> {
+    conversation_id: Option<&'a str>,
+    #[serde(borrow)]
+    event: Option<Told<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Sent<'a> {
+struct Told<'a> {
     cursor: &'a str,
     #[serde(borrow)]
-    message: Message<'a>,
+    message: Option<Message<'a>>,
+}
+
+impl<'a> Data<'a> {
+    /// What is told of this conversation.
+    fn of(self, talk: &str) -> Option<Told<'a>> {
+        match self {
+            Data::ConversationEvents(told) => Some(told),
+            Data::InboxEvents(happened) => happened.event.filter(|_| happened.conversation_id == Some(talk)),
+        }
+    }
 }
 
 const FEED: &str = "subscription($id: ID!, $after: String) { conversationEvents(conversationId: $id, after: $after) {
     __typename ... on FeedEvent { cursor } ... on MessageSent { message { seq clientId id } } } }";
+
+const INBOX: &str = "subscription($positions: [InboxPosition!]!) { inboxEvents(positions: $positions) { __typename
+    ... on ConversationHappened { conversationId event {
+        __typename ... on FeedEvent { cursor } ... on MessageSent { message { seq clientId id } } } } } }";
+
+/// Of the readers of a conversation every third follows an inbox, and so many at most: each is told all that is said
+/// anywhere.
+const INBOXES: usize = 2;
 
 /// An answer that was none.
 #[derive(Debug)]
@@ -110,18 +142,27 @@ impl<'a> Client<'a> {
         self.at = self.rng.random_range(0..self.nodes.len());
     }
 
-    /// Sends until it is acknowledged, however often that takes: the answers that were none, and the tries.
-    pub async fn say(&mut self, talk: &str, key: &str) -> (Line, Vec<Failure>, usize) {
-        let query = "mutation($input: MessageSendInput!) { messageSend(input: $input) {
-            message { seq clientId id } userErrors { message } } }";
-        let input = json!({ "input": { "conversationId": talk, "body": key, "clientId": key } });
+    /// Sends until it is acknowledged: the message and its id, the answers that were none, and the tries.
+    pub async fn say(&mut self, talk: &str, key: &str) -> (Line, String, Vec<Failure>, usize) {
+        let input = json!({ "conversationId": talk, "body": key, "clientId": key });
+        let (message, failures, tries) = self.insist("messageSend", "MessageSendInput", input).await;
+        (line(&message), text(&message, "id"), failures, tries)
+    }
+
+    /// Asks until a message is the answer, however often that takes: it, the answers that were none, and the tries.
+    async fn insist(&mut self, mutation: &str, kind: &str, input: Value) -> (Value, Vec<Failure>, usize) {
+        let query = format!(
+            "mutation($input: {kind}!) {{ {mutation}(input: $input) {{
+            message {{ seq clientId id }} userErrors {{ message }} }} }}"
+        );
+        let variables = json!({ "input": input });
         let (began, mut failures) = (Instant::now(), Vec::new());
         for tries in 1.. {
-            assert!(began.elapsed() < PATIENCE, "no answer for {key}: {failures:?}");
+            assert!(began.elapsed() < PATIENCE, "no answer to {mutation} {variables}: {failures:?}");
             let asked = Instant::now();
-            match self.node().graphql_as(self.token, query, input.clone()).await {
-                Some((_, answer)) if answer["data"]["messageSend"]["message"].is_object() => {
-                    return (line(&answer["data"]["messageSend"]["message"]), failures, tries);
+            match self.node().graphql_as(self.token, &query, variables.clone()).await {
+                Some((_, answer)) if answer["data"][mutation]["message"].is_object() => {
+                    return (answer["data"][mutation]["message"].clone(), failures, tries);
                 }
                 Some((status, answer)) => {
                     assert_eq!(answer["errors"][0]["extensions"]["code"], "SERVICE_UNAVAILABLE", "{status} {answer}");
@@ -135,18 +176,25 @@ impl<'a> Client<'a> {
         unreachable!("tries without end")
     }
 
-    /// Reads a conversation until its message number `until`. Now and then it leaves, and comes back.
-    pub async fn hear(&mut self, talk: &str, start: &str, until: i64) -> Heard {
+    /// Reads a conversation until its message number `until`, by itself or in an inbox. Now and then it leaves, and
+    /// comes back.
+    pub async fn hear(&mut self, talk: &str, start: &str, until: i64, inbox: bool) -> Heard {
         let (mut heard, mut cursor) = (Heard::default(), start.to_owned());
         loop {
+            let (query, variables) = if inbox {
+                (INBOX, json!({ "positions": [{ "conversationId": talk, "after": cursor }] }))
+            } else {
+                (FEED, json!({ "id": talk, "after": cursor }))
+            };
             if let Some(mut socket) = Socket::open(&self.node().ws_url(), self.token).await
-                && socket.subscribe("1", FEED, json!({ "id": talk, "after": cursor })).await.is_some()
+                && socket.subscribe("1", query, variables).await.is_some()
             {
                 while let Some(text) = socket.hear_text().await {
                     match serde_json::from_str::<Next>(&text) {
-                        Ok(Next { payload: Payload { data: Data { conversation_events: sent } } }) => {
-                            cursor.replace_range(.., sent.cursor);
-                            heard.lines.push(Line::of(&sent.message));
+                        Ok(Next { payload: Payload { data } }) => {
+                            let Some(told) = data.of(talk) else { continue };
+                            cursor.replace_range(.., told.cursor);
+                            heard.lines.extend(told.message.as_ref().map(Line::of));
                         }
                         // The database is away, or the node ends: it could not begin.
                         Err(_) => match Said::of(&serde_json::from_str(&text).expect("JSON")) {
@@ -167,20 +215,21 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The conversation as the table has it, each message with its sender's key.
-    pub async fn table(&mut self, talk: &str) -> Vec<(Line, String)> {
+    /// The conversation as the table has it: its messages, and the cursor of its newest event.
+    pub async fn table(&mut self, talk: &str) -> (Vec<Value>, String) {
         let query =
-            "query($id: ID!, $after: String) { conversation(id: $id) { lastSeq messages(first: 100, after: $after,
-            orderBy: [{ field: SEQ }]) { nodes { seq clientId id } pageInfo { endCursor hasNextPage } } } }";
-        let (mut lines, mut after) = (Vec::new(), Value::Null);
+            "query($id: ID!, $after: String) { conversation(id: $id) { cursor messages(first: 100, after: $after,
+            orderBy: [{ field: SEQ }]) { nodes { seq clientId id body editedAt deletedAt reactions { emoji count } }
+            pageInfo { endCursor hasNextPage } } } }";
+        let (mut rows, mut after) = (Vec::<Value>::new(), Value::Null);
         loop {
             let variables = json!({ "id": talk, "after": after });
             let (_, answer) = self.node().graphql_as(self.token, query, variables).await.expect("an answer");
-            let page = &answer["data"]["conversation"]["messages"];
-            let nodes = page["nodes"].as_array().unwrap_or_else(|| panic!("{answer}"));
-            lines.extend(nodes.iter().map(|node| (line(node), text(node, "clientId"))));
+            let conversation = &answer["data"]["conversation"];
+            let page = &conversation["messages"];
+            rows.extend_from_slice(page["nodes"].as_array().unwrap_or_else(|| panic!("{answer}")));
             if page["pageInfo"]["hasNextPage"] == false {
-                return lines;
+                return (rows, text(conversation, "cursor"));
             }
             after = page["pageInfo"]["endCursor"].clone();
         }
@@ -240,6 +289,8 @@ pub struct Report {
     pub failures: Vec<Failure>,
     pub outage: Duration,
     pub took: Duration,
+    /// Reactions put to messages, edits and deletions.
+    pub changes: usize,
     pub delivered: usize,
     pub resumes: usize,
     /// Acknowledged and not in the table as it was acknowledged.
@@ -248,7 +299,7 @@ pub struct Report {
     pub doubled: usize,
     /// Numbers that are missing in the table, or out of their place.
     pub holes: usize,
-    /// Readers who have anything else than the table.
+    /// Readers who have anything else than the table, or show anything else.
     pub torn: usize,
 }
 
@@ -281,36 +332,50 @@ pub async fn talk_through(
     let sending = join_all(talks.iter().enumerate().flat_map(|(talk, (id, _))| {
         let progress = &progress;
         (0..crowd.senders).map(move |sender| async move {
-            let mut client = client(talk, sender);
-            let mut sent = Vec::new();
+            let (mut client, mut friend) = (client(talk, sender), client(talk, sender + 1));
+            let (mut sent, mut changes) = (Vec::new(), 0);
             for number in (sender..crowd.messages).step_by(crowd.senders) {
-                sent.push(client.say(id, &format!("{id} {sender}.{number}")).await);
+                let (line, message, failures, tries) = client.say(id, &format!("{id} {sender}.{number}")).await;
+                sent.push((line, failures, tries));
                 progress.acknowledge();
+                changes += client.change(&message, &mut friend).await;
             }
-            (talk, sent)
+            (talk, sent, changes)
         })
     }));
     let reading = join_all(talks.iter().enumerate().flat_map(|(talk, (id, cursor))| {
         (0..crowd.readers).map(move |reader| async move {
-            (talk, client(talk, crowd.senders + reader).hear(id, cursor, crowd.messages as i64).await)
+            let inbox = reader % 3 == 0 && reader / 3 < INBOXES;
+            (talk, client(talk, crowd.senders + reader).hear(id, cursor, crowd.messages as i64, inbox).await)
         })
     }));
-    let (sent, heard, ()) = tokio::join!(sending, reading, calamity(&progress));
+    let showing = join_all(talks.iter().enumerate().map(|(talk, (id, cursor))| async move {
+        let mut shown = Shown::behind(cursor);
+        let last = crowd.messages as i64;
+        client(talk, crowd.senders + crowd.readers).show(id, &mut shown, |shown| shown.newest() == Some(last)).await;
+        shown
+    }));
+    let (sent, heard, mut shown, ()) = tokio::join!(sending, reading, showing, calamity(&progress));
 
     let took = progress.began.elapsed();
     let outage = Duration::from_millis(progress.outage.load(Ordering::Relaxed));
     let mut report = Report { took, outage, ..Report::default() };
     let mut tables = Vec::new();
     for (talk, (id, _)) in talks.iter().enumerate() {
-        let table = client(talk, 0).table(id).await;
-        let keys: HashSet<&String> = table.iter().map(|(_, key)| key).collect();
-        report.doubled += table.len() - keys.len();
-        let lines: Vec<Line> = table.iter().map(|(line, _)| *line).collect();
+        let mut client = client(talk, 0);
+        let (rows, end) = client.table(id).await;
+        // What was changed behind the last message.
+        client.show(id, &mut shown[talk], |shown| shown.cursor == end).await;
+        report.torn += usize::from(!shown[talk].is(&rows));
+        let keys: HashSet<String> = rows.iter().map(|row| text(row, "clientId")).collect();
+        report.doubled += rows.len() - keys.len();
+        let lines: Vec<Line> = rows.iter().map(line).collect();
         report.holes +=
             (1..=crowd.messages).filter(|seq| lines.get(seq - 1).map(|line| line.seq) != Some(*seq as i64)).count();
         tables.push(lines);
     }
-    for (talk, sent) in sent {
+    for (talk, sent, changes) in sent {
+        report.changes += changes;
         for (line, failures, tries) in sent {
             report.acknowledged += 1;
             report.retried += tries - 1;

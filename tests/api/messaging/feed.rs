@@ -6,7 +6,10 @@ use super::{
     live::{Feed, Said, Socket},
     text,
 };
-use crate::kit::{Founder, Server, data, server};
+use crate::{
+    kit::{Founder, Server, data, server},
+    socket::Client,
+};
 use futures_util::{
     StreamExt,
     future::{join, join_all},
@@ -203,6 +206,44 @@ async fn a_reader_that_does_not_read_slows_nobody() {
         }
     }
     assert_eq!(seqs(&heard), (1..=300).collect::<Vec<_>>(), "and it has lost nothing");
+    server.stop().await;
+}
+
+/// The kernel takes some megabytes for it, and then no more.
+#[tokio::test]
+async fn a_reader_that_stalls_is_closed_and_has_lost_nothing_when_it_comes_back() {
+    let server = Server::with(|config| {
+        config.socket.write_timeout_ms = 500;
+        // Whose socket is closed is away at once; who is only silent is not.
+        config.presence.grace_ms = 60;
+        config.socket.ping_ms = 600_000;
+    })
+    .await;
+    let ada = server.founder().await;
+    let bob = server.member(&ada, "member", None).await;
+    let talk = server.group(&ada, &[&bob]).await;
+    let mut slow = Client::narrow(&server, &bob).await;
+    let variables = json!({ "id": talk.id, "after": talk.cursor });
+    slow.subscribe("1", json!({ "query": events(), "variables": variables })).await;
+    let mut quick = server.follow(&ada, &talk.id, Some(&talk.cursor)).await;
+    let (body, mut all) = ("x".repeat(30_000), Vec::new());
+    while server.app.presence.is_here(bob.organization, bob.member) {
+        assert!(all.len() < 1000, "it is written to, and reads nothing");
+        server.say(&ada, &talk, &body).await;
+        all.push(quick.next().await);
+    }
+    // Within the three seconds of a farewell: what the kernel has, and why there is no more.
+    let (heard, end) = slow.rest().await;
+    assert_eq!(end, (1013, "Slow reader".to_owned()));
+    let mut heard: Vec<Value> =
+        heard.iter().map(|next| next["payload"]["data"]["conversationEvents"].clone()).collect();
+    let last = heard.last().expect("what was sent before it stalled");
+    let mut again = server.follow(&bob, &talk.id, Some(text(last, "cursor"))).await;
+    server.say(&ada, &talk, "and on").await;
+    all.push(quick.next().await);
+    heard.extend(again.take(all.len() - heard.len()).await);
+    assert_eq!(seqs(&heard), (1..=all.len() as i64).collect::<Vec<_>>());
+    assert!(heard == all, "what everybody has, cursors included");
     server.stop().await;
 }
 
