@@ -123,6 +123,8 @@ diesel::table! {
         record_purged_at -> Nullable<Timestamptz>,
         /// Messages up to this number were removed when their time was over, save for roots that are still replied to.
         expired_seq -> Int8,
+        /// The id of the object with its picture; null: there is none.
+        avatar -> Nullable<Text>,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         files::Listed,
         jobs::{Failure, Job, Run},
     },
-    schema::{emojis, files, users},
+    schema::{conversations, emojis, files, users},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -40,7 +40,8 @@ const SETTLED: Duration = Duration::from_secs(2 * 86_400);
 /// Rows and objects looked at together.
 const PAGE: usize = 500;
 
-/// Removes the content of a file that was deleted with its thumbnails, or the picture of an emoji that was purged.
+/// Removes the content of a file that was deleted with its thumbnails, the picture of an emoji that was purged, or that which a
+/// conversation has shown.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RemoveObject {
     pub organization: Uuid,
@@ -124,8 +125,8 @@ async fn forget(app: &App, organization: Uuid, kind: &'static str, fits: impl Fn
     }
 }
 
-/// Removes objects that no row names, thumbnails and pictures of people and of emoji among them: what was sent twice, or left
-/// by a crash or a failure.
+/// Removes objects that no row names, thumbnails and pictures of people, of emoji and of conversations among them: what was sent
+/// twice, or left by a crash or a failure.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SweepObjects {}
 
@@ -178,14 +179,17 @@ async fn sweep_objects(
     failures.end()
 }
 
-/// The ids among these that rows of files and emoji name.
+/// The ids among these that rows of files, emoji and conversations name.
 async fn named(app: &App, organization: Uuid, page: &[Listed]) -> Result<Vec<Option<String>>> {
     let ids: Vec<String> = page.iter().filter_map(|object| object.name.id()).map(|id| id.to_string()).collect();
     let named = files::table.filter(files::organization_id.eq(organization).and(files::object.eq_any(&ids)));
     let shown = emojis::table.filter(emojis::organization_id.eq(organization).and(emojis::picture.eq_any(&ids)));
+    let talks = conversations::table.filter(conversations::organization_id.eq(organization));
+    let talks = talks.filter(conversations::avatar.eq_any(&ids));
     let mut conn = app.database.of(organization).await?;
     let mut named: Vec<Option<String>> = named.select(files::object).load(&mut *conn).await?;
     named.extend(shown.select(emojis::picture.nullable()).load::<Option<String>>(&mut *conn).await?);
+    named.extend(talks.select(conversations::avatar).load::<Option<String>>(&mut *conn).await?);
     Ok(named)
 }
 

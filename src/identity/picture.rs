@@ -1,5 +1,5 @@
-//! Pictures that are made of what somebody has uploaded: of a person, of an emoji. Invariant: only one's own file, whole and a
-//! picture, becomes one; what is wrong with it is told in words, and nothing is written here.
+//! Pictures that are made of what somebody has uploaded: of a person, a conversation, an emoji. Invariant: only one's own file,
+//! whole and a picture, becomes one; what is wrong with it is told in words, and nothing is written here.
 
 use crate::{
     error::Result,

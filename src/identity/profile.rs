@@ -19,7 +19,7 @@ use crate::{
         scalars::JsonObject,
         scope::{Ask, Scope},
         user_error::{UserError, UserErrorCode, UserErrors},
-        write::{self, Stop, patch, patch_required},
+        write::{self, patch, patch_required},
     },
     platform::{
         database::Transaction,
@@ -163,19 +163,10 @@ async fn copy(tx: &mut Transaction, member: (Uuid, Uuid), user: &User) -> Result
     write::change(Some(&before), &after, "updated").map(Some)
 }
 
-async fn update(scope: &Scope, mut input: ProfileUpdateInput) -> Result<Result<User, UserErrors>> {
+async fn update(scope: &Scope, input: ProfileUpdateInput) -> Result<Result<User, UserErrors>> {
     let (app, actor) = (&scope.app, &scope.actor);
     actor.session()?;
-    let (mut picture, mut unfit) = (MaybeUndefined::Undefined, UserErrors::new());
-    match std::mem::take(&mut input.avatar_file_id) {
-        MaybeUndefined::Undefined => {}
-        MaybeUndefined::Null => picture = MaybeUndefined::Null,
-        MaybeUndefined::Value(file) => match avatar::make(scope, file).await {
-            Ok(made) => picture = MaybeUndefined::Value(made),
-            Err(Stop::Rejected(rejection)) => unfit = rejection.errors,
-            Err(Stop::Failed(fault)) => return Err(fault),
-        },
-    }
+    let (picture, unfit) = avatar::make(scope, input.avatar_file_id).await?;
     let mut tx = scope.reader().await?.begin().await?;
     let held = users::table.find(actor.user).select(User::as_select()).for_no_key_update();
     let mut user: User = held.first(&mut *tx).await?;

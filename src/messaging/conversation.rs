@@ -4,17 +4,20 @@
 use super::{
     activity::Activity,
     block,
-    gather::gathered,
     message::*,
     open::{ConversationCreateInput, create},
     participant::*,
+    partner, picture,
     system::{SystemNote, say},
 };
 use crate::{
     crm::{account::Account, contact::Contact, lead::Lead},
     db_enum,
     events::{Change, Payload, StreamKind},
-    identity::Member,
+    identity::{
+        Member,
+        avatar::{Asked, AvatarFile},
+    },
     kit::{
         entity::{self, Entity},
         feed::Place,
@@ -33,11 +36,11 @@ use crate::{
     },
     schema::conversations,
 };
-use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject, dataloader::Loader};
+use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 use stoa_macros::entity;
 use uuid::Uuid;
 
@@ -85,6 +88,10 @@ pub struct Conversation {
     /// What it is about.
     #[entity(filter, search)]
     pub topic: Option<String>,
+    /// The id of the object with its picture.
+    #[entity(unshown)]
+    #[serde(default)]
+    pub avatar: Option<String>,
     /// The id of the account that it is about.
     #[entity(filter, unshown)]
     #[serde(default)]
@@ -144,42 +151,21 @@ impl Computed<'_, Conversation> {
         self.last_message_at.unwrap_or(self.created_at)
     }
 
+    /// Where to fetch its picture, as `Member.avatarUrl`: a square of 256 pixels. Null: it has none; a direct one never has, and
+    /// shows its `partner`.
+    async fn avatar_url(&self, ctx: &Context<'_>) -> Option<String> {
+        picture::url(ctx, self.avatar.as_deref()?)
+    }
+
     /// The other member of a direct conversation; null for all others.
     async fn partner(&self, ctx: &Context<'_>) -> Option<Arc<Member>> {
         let other = or_null(ctx, async {
             match self.kind {
-                ConversationKind::Direct => gathered(scope(ctx)?, self.id.0, |scope| Partners { scope }).await,
+                ConversationKind::Direct => partner::of(scope(ctx)?, self.id.0).await,
                 _ => Ok(None),
             }
         });
         to_one::<Member>(ctx, Box::pin(other).await).await
-    }
-}
-
-/// The other members of direct conversations.
-struct Partners {
-    scope: Scope,
-}
-
-#[derive(diesel::QueryableByName)]
-struct Partner {
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    conversation_id: Uuid,
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    member_id: Uuid,
-}
-
-impl Loader<Uuid> for Partners {
-    type Value = Option<Uuid>;
-    type Error = crate::Error;
-
-    async fn load(&self, conversations: &[Uuid]) -> crate::Result<HashMap<Uuid, Option<Uuid>>> {
-        let actor = &self.scope.actor;
-        let mut sql = Sql::new("SELECT conversation_id, member_id FROM participants WHERE organization_id = ");
-        sql.bind(Bind::Uuid(Some(actor.organization))).push(" AND member_id <> ").bind(Bind::Uuid(Some(actor.member)));
-        sql.push(" AND conversation_id = ANY(").bind(Bind::Uuids(conversations.to_vec())).push(")");
-        let found: Vec<Partner> = sql.load(&mut &*self.scope.reader().await?).await?;
-        Ok(found.into_iter().map(|partner| (partner.conversation_id, Some(partner.member_id))).collect())
     }
 }
 
@@ -194,6 +180,10 @@ pub struct ConversationUpdateInput {
     pub title: MaybeUndefined<String>,
     /// What it is about, at most 1 000 characters.
     pub topic: MaybeUndefined<String>,
+    /// Its picture: the id of a READY file that you have uploaded, a PNG, JPEG, GIF or WebP of at most 20 MiB and 50
+    /// megapixels. A square of its middle is copied: delete the file when you like. What is no picture is INVALID, what is too
+    /// large OUT_OF_RANGE. Null: no picture. Not for a direct conversation (UNSUPPORTED).
+    pub avatar_file_id: MaybeUndefined<Id<AvatarFile>>,
 }
 
 /// What came of creating or changing a conversation.
@@ -215,24 +205,40 @@ pub struct ConversationMutation;
 impl ConversationMutation {
     /// Opens a conversation. A direct one that exists is returned as it is; so is one about a record, which you are in from then
     /// on. STATE_INVALID at `memberIds` for a direct one that is being imported at this moment.
+    ///
+    /// Errors: FORBIDDEN without the permission CREATE on CONVERSATION; RATE_LIMITED for too many pictures.
     async fn conversation_create(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The new conversation.")] input: ConversationCreateInput,
     ) -> Option<ConversationPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| create(tx, input).await)).await
+        or_null(ctx, async {
+            let scope = scope(ctx)?;
+            // A direct one has none, and says so.
+            let file = input.avatar_file_id.filter(|_| input.kind != ConversationKind::Direct);
+            let file = file.map_or(MaybeUndefined::Undefined, MaybeUndefined::Value);
+            let asked = picture::make(scope, Action::Create, file).await?;
+            run(Ok(scope), async move |tx| create(tx, input, asked).await).await
+        })
+        .await
     }
 
-    /// Changes the title or topic of a group or channel, the topic also of a direct conversation. A SYSTEM message tells of each
-    /// that changed, save in a direct one. An archived one stays as it is (STATE_INVALID).
+    /// Changes the title, topic or picture of a group or channel, or of the conversation about a record, and the topic also of a
+    /// direct one. A SYSTEM message tells of each that changed, save in a direct one. An archived one stays as it is
+    /// (STATE_INVALID).
     ///
-    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION.
+    /// Errors: FORBIDDEN without the permission UPDATE on CONVERSATION; RATE_LIMITED for too many pictures.
     async fn conversation_update(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which conversation, and what changes.")] input: ConversationUpdateInput,
     ) -> Option<ConversationPayload> {
-        or_null(ctx, run(scope(ctx), async move |tx| update(tx, input).await)).await
+        or_null(ctx, async {
+            let scope = scope(ctx)?;
+            let asked = picture::make(scope, Action::Update, input.avatar_file_id).await?;
+            run(Ok(scope), async move |tx| update(tx, input, asked).await).await
+        })
+        .await
     }
 }
 
@@ -260,7 +266,7 @@ pub(super) async fn run(
     }))
 }
 
-async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversation, Stop> {
+async fn update(tx: &mut Tx, input: ConversationUpdateInput, (avatar, unfit): Asked) -> Result<Conversation, Stop> {
     tx.scope.actor.demand(Resource::Conversation, Action::Update)?;
     let old = lock_conversation(tx, input.id.0, "id").await?;
     if input.expected_version.is_some_and(|expected| expected != old.version) {
@@ -287,13 +293,19 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
     if old.kind == ConversationKind::Direct && !input.title.is_undefined() {
         errors.add("title", UserErrorCode::Unsupported, "A direct conversation has no title.");
     }
-    crate::kit::write::patch(&mut new.title, input.title);
-    crate::kit::write::patch(&mut new.topic, input.topic);
+    write::patch(&mut new.title, input.title);
+    write::patch(&mut new.topic, input.topic);
     tidy(&mut new.title, &mut new.topic, &mut errors);
+    if old.kind == ConversationKind::Direct && !input.avatar_file_id.is_undefined() {
+        errors.add("avatarFileId", UserErrorCode::Unsupported, picture::NONE);
+    } else {
+        errors.extend(unfit);
+    }
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    if (&new.title, &new.topic) == (&old.title, &old.topic) {
+    picture::change(tx, &mut new, avatar).await?;
+    if (&new.title, &new.topic, &new.avatar) == (&old.title, &old.topic, &old.avatar) {
         return Ok(new);
     }
     new.version += 1;
@@ -302,6 +314,7 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
         .set((
             conversations::title.eq(&new.title),
             conversations::topic.eq(&new.topic),
+            conversations::avatar.eq(&new.avatar),
             conversations::version.eq(new.version),
             conversations::updated_at.eq(new.updated_at.0),
         ))
@@ -311,7 +324,8 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput) -> Result<Conversat
     if new.kind != ConversationKind::Direct {
         let title = (new.title != old.title).then(|| SystemNote::new_title(new.title.clone()));
         let topic = (new.topic != old.topic).then(|| SystemNote::new_topic(new.topic.clone()));
-        for note in [title, topic].into_iter().flatten() {
+        let avatar = (new.avatar != old.avatar).then(|| SystemNote::new_avatar(new.avatar.as_deref()));
+        for note in [title, topic, avatar].into_iter().flatten() {
             say(tx, &mut new, note).await?;
         }
     }

@@ -56,7 +56,7 @@ macro_rules! event {
 event!(/// The conversation was opened.
     ConversationCreated, /// As it was opened.
     conversation: Conversation);
-event!(/// The title or topic changed.
+event!(/// The title, topic or picture changed, or it was archived or got back.
     ConversationUpdated, /// As it became.
     conversation: Conversation);
 event!(/// A member joined.

@@ -25,6 +25,8 @@ pub mod notification;
 mod open;
 pub mod own;
 pub mod participant;
+mod partner;
+mod picture;
 mod pin;
 pub mod position;
 pub mod reaction;

@@ -8,10 +8,14 @@ use super::{
     conversation::{Conversation, ConversationKind, ConversationVisibility, tell_of, tidy},
     import,
     participant::{ParticipantRole, is_participant},
+    picture,
     seat::{self, here, join},
 };
 use crate::{
-    identity::member::{Member, hold_members},
+    identity::{
+        avatar::{Asked, AvatarFile},
+        member::{Member, hold_members},
+    },
     kit::{
         entity::{self, Entity},
         feed::Place,
@@ -50,6 +54,8 @@ pub struct ConversationCreateInput {
     pub title: Option<String>,
     /// What it is about, at most 1 000 characters.
     pub topic: Option<String>,
+    /// The picture of a conversation of several: the id of a READY file that you have uploaded, as in `ConversationUpdateInput`.
+    pub avatar_file_id: Option<Id<AvatarFile>>,
     /// The other members; who creates it is in it anyway. At most 200. STATE_INVALID for one who cannot be written to at
     /// present, be it that they are suspended.
     #[graphql(default)]
@@ -59,7 +65,7 @@ pub struct ConversationCreateInput {
     pub about: Option<About>,
 }
 
-pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conversation, Stop> {
+pub async fn create(tx: &mut Tx, input: ConversationCreateInput, (avatar, unfit): Asked) -> Result<Conversation, Stop> {
     let actor = tx.scope.actor.clone();
     if actor.permissions.reach(Resource::Conversation, Action::Create).is_none() {
         return Err(crate::Error::forbidden("Your role may not open conversations.").into());
@@ -88,6 +94,10 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
         }
         _ => {}
     }
+    if input.avatar_file_id.is_some() && input.kind == ConversationKind::Direct {
+        errors.add("avatarFileId", UserErrorCode::Unsupported, picture::NONE);
+    }
+    errors.extend(unfit);
     if input.about.is_some() && input.kind != ConversationKind::Record {
         errors.add("about", UserErrorCode::Unsupported, "Only a conversation of the kind RECORD is about one.");
     }
@@ -134,6 +144,7 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
         visibility: input.visibility,
         title,
         topic,
+        avatar: None,
         account_id: None,
         contact_id: None,
         lead_id: None,
@@ -151,6 +162,7 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
     if let Some(about) = input.about {
         about.set(&mut conversation);
     }
+    picture::change(tx, &mut conversation, avatar).await?;
     let made = diesel::insert_into(conversations::table)
         .values((
             conversations::organization_id.eq(actor.organization),
@@ -159,6 +171,7 @@ pub async fn create(tx: &mut Tx, input: ConversationCreateInput) -> Result<Conve
             conversations::visibility.eq(input.visibility.word()),
             conversations::title.eq(&conversation.title),
             conversations::topic.eq(&conversation.topic),
+            conversations::avatar.eq(&conversation.avatar),
             conversations::account_id.eq(conversation.account_id.map(|id| id.0)),
             conversations::contact_id.eq(conversation.contact_id.map(|id| id.0)),
             conversations::lead_id.eq(conversation.lead_id.map(|id| id.0)),

@@ -1,6 +1,6 @@
-//! What Stoa itself tells in a conversation: who came and went, what it is called, that it was put away. Invariants: it is a
-//! message like others, in the numbers of its conversation and in the transaction of what it tells of; its body says the same
-//! as its note, and whatever names and titles are, mentions nobody.
+//! What Stoa itself tells in a conversation: who came and went, what it is called and looks like, that it was put away.
+//! Invariants: it is a message like others, in the numbers of its conversation and in the transaction of what it tells of; its
+//! body says the same as its note, and whatever names and titles are, mentions nobody.
 
 use super::{
     content::MessageKind,
@@ -52,6 +52,10 @@ pub enum SystemEvent {
     TitleChanged,
     /// They changed the topic, to `topic`.
     TopicChanged,
+    /// They gave it another picture.
+    AvatarChanged,
+    /// They took its picture away.
+    AvatarRemoved,
     /// They archived it.
     Archived,
     /// They got it back from the archive.
@@ -98,6 +102,11 @@ impl SystemNote {
         SystemNote { topic, ..SystemNote::of(SystemEvent::TopicChanged, &[]) }
     }
 
+    pub fn new_avatar(avatar: Option<&str>) -> Self {
+        let event = if avatar.is_some() { SystemEvent::AvatarChanged } else { SystemEvent::AvatarRemoved };
+        SystemNote::of(event, &[])
+    }
+
     /// The same as a sentence, in Markdown.
     fn sentence(&self, sender: Id<Member>, names: &HashMap<Uuid, String>) -> String {
         let name = |id: &Id<Member>| names.get(&id.0).map_or_else(|| "somebody".to_owned(), |name| plain(name));
@@ -113,6 +122,8 @@ impl SystemNote {
             SystemEvent::MemberLeft => "left".to_owned(),
             SystemEvent::TitleChanged => changed("title", &self.title),
             SystemEvent::TopicChanged => changed("topic", &self.topic),
+            SystemEvent::AvatarChanged => "changed the picture".to_owned(),
+            SystemEvent::AvatarRemoved => "removed the picture".to_owned(),
             SystemEvent::Archived => "archived the conversation".to_owned(),
             SystemEvent::Unarchived => "unarchived the conversation".to_owned(),
         };
@@ -261,6 +272,7 @@ mod tests {
             (SystemNote::of(SystemEvent::MembersAdded, &[bob]), "added Bob \\*the\\* \\<@here\\>."),
             (SystemNote::new_title(Some("<@channel>\nnews".into())), "changed the title to “\\<@channel\\> news”."),
             (SystemNote::new_topic(None), "removed the topic."),
+            (SystemNote::new_avatar(None), "removed the picture."),
             (SystemNote::new_topic(Some("é".repeat(201))), "é…”."),
         ] {
             let body = note.sentence(ada, &names);

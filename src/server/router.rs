@@ -26,6 +26,7 @@ pub fn routes(server: Arc<Server>) -> Router {
         .route("/files/{organization}/{file}/{thumbnail}", get(files::get))
         .route("/files/avatars/{user}/{avatar}", get(files::get))
         .route("/files/emojis/{organization}/{picture}", get(files::get))
+        .route("/files/pictures/{organization}/{picture}", get(files::get))
         .route("/files/exports/{organization}/{grant}", get(files::get))
         .route("/files/conversations/{organization}/{grant}", get(files::get))
         .route("/health/live", get(health::live))

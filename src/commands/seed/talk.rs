@@ -337,6 +337,7 @@ fn talk(
             visibility,
             title: title.map(Into::into),
             topic: topic.map(Into::into),
+            avatar: None,
             account_id: None,
             contact_id: None,
             lead_id: None,

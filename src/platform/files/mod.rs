@@ -39,7 +39,8 @@ const PART: usize = 5 << 20;
 pub struct ObjectName(Path);
 
 impl ObjectName {
-    /// Something that belongs to an organization: what was uploaded into it, the picture of an emoji.
+    /// Something that belongs to an organization: what was uploaded into it, the picture of an emoji or a
+    /// conversation.
     pub fn file(organization: Uuid, object: Uuid) -> Self {
         ObjectName(Path::from_iter([FILES, &organization.to_string(), &object.to_string()]))
     }

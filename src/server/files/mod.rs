@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// How much is read on of a body that is refused, so that whoever is still writing reads the answer.
 const READ_ON: usize = 256 * 1024;
 
-/// Answers a file or a thumbnail of it, the picture of a person or of an emoji, or an export.
+/// Answers a file or a thumbnail of it, the picture of a person, an emoji or a conversation, or an export.
 pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Response {
     let info = client::info_of(&request);
     let (head, _) = request.into_parts();
@@ -35,8 +35,10 @@ pub async fn get(State(server): State<Arc<Server>>, request: Request) -> Respons
         if let Some(picture) = head.uri.path().strip_prefix("/files/avatars/") {
             return object::avatar(&server.app, ids(picture)?, until, &head.headers).await;
         }
-        if let Some(picture) = head.uri.path().strip_prefix("/files/emojis/") {
-            return object::emoji(&server.app, ids(picture)?, until, &head.headers).await;
+        for (folder, stem) in [("/files/emojis/", "emoji"), ("/files/pictures/", "picture")] {
+            if let Some(picture) = head.uri.path().strip_prefix(folder) {
+                return object::of_organization(&server.app, ids(picture)?, stem, until, &head.headers).await;
+            }
         }
         if let Some(export) = export::answer(&server, head.uri.path(), &info).await {
             return export;

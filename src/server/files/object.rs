@@ -108,14 +108,15 @@ pub async fn avatar(
     picture(app, ObjectName::avatar(user, avatar), &avatar.to_string(), "avatar", until, headers).await
 }
 
-/// The picture of an emoji; as of people, no row is asked.
-pub async fn emoji(
+/// The picture of an emoji or a conversation, under that name; as of people, no row is asked.
+pub async fn of_organization(
     app: &App,
     (organization, id): (Uuid, Uuid),
+    stem: &str,
     until: i64,
     headers: &HeaderMap,
 ) -> Result<Response, Fault> {
-    picture(app, ObjectName::file(organization, id), &id.to_string(), "emoji", until, headers).await
+    picture(app, ObjectName::file(organization, id), &id.to_string(), stem, until, headers).await
 }
 
 /// A picture that was made here, and so is one of two kinds.

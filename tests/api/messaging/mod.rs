@@ -20,6 +20,7 @@ mod notification;
 mod notification_feed;
 mod notification_follow;
 mod participant;
+mod picture;
 mod pin;
 mod position;
 mod reaction;
