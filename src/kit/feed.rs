@@ -156,7 +156,8 @@ impl Turn {
 /// What the root field of a subscription answers: the item at hand, or nothing while the feed is opened.
 pub type Feed<T> = stream::Iter<option::IntoIter<async_graphql::Result<T>>>;
 
-/// The root field of a subscription: `open` checks who asks for what, and begins to follow.
+/// The root field of a subscription: `open` checks who asks for what, and begins to follow. Arguments are of use to it
+/// alone: when an item is told, lists among them may be empty.
 pub async fn feed<T: Send + 'static, S>(
     ctx: &Context<'_>,
     open: impl AsyncFnOnce() -> Result<S>,

@@ -12,6 +12,7 @@ mod introspection;
 mod judge;
 mod level;
 mod limits;
+mod opened;
 mod refused;
 mod rules;
 mod scan;

@@ -74,7 +74,13 @@ impl<S: Executor> Stream for Subscription<S> {
                 let worked = ready!(working.poll_unpin(context));
                 this.working = None;
                 match worked {
-                    Worked::Opened(feed) => this.feed = Some(feed),
+                    Worked::Opened(feed) => {
+                        // Nobody else holds it: what has opened the feed is done.
+                        if let Some(asked) = this.asked.as_mut().and_then(Arc::get_mut) {
+                            asked.prepared.ready.forget_lists();
+                        }
+                        this.feed = Some(feed);
+                    }
                     Worked::Nothing => return this.end(None),
                     Worked::Answer(answer) => return Poll::Ready(Some(answer)),
                     Worked::Last(answer) => return this.end(Some(answer)),

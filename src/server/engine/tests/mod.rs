@@ -7,7 +7,7 @@ use super::{Answer, GraphqlRequest, OperationKind, run::Run};
 use crate::{config::Config, error::Code, kit::scope::RequestInfo};
 use async_graphql::Schema;
 use futures_util::{StreamExt, stream::select_all};
-use schema::{Mutation, Node, Query, RUNS, Subscriptions, yours};
+use schema::{GIVEN, Mutation, Node, Query, RUNS, Subscriptions, yours};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -326,6 +326,16 @@ async fn subscriptions_wait_their_turn_to_be_opened_and_none_is_refused() {
     let all: Vec<Answer> = select_all(all).collect().await;
     let at_once = all.iter().map(|answer| json_of(answer)["data"]["crowded"].as_u64());
     assert_eq!((all.len(), at_once.max()), (40, Some(Some(2))), "half of the connections");
+}
+
+#[tokio::test]
+async fn lists_that_opened_a_subscription_are_not_read_again_for_its_events() {
+    let (run, text) = (run(), "subscription($numbers: [Int!]!) { given(numbers: $numbers) }");
+    let request = GraphqlRequest::from_json(json!({ "query": text, "variables": { "numbers": [1, 2, 3] } })).unwrap();
+    let prepared = run.prepare(&request, &info()).unwrap();
+    let answers: Vec<Answer> = run.subscribe(prepared, info(), None).collect().await;
+    let told: Vec<Value> = answers.iter().map(|answer| json_of(answer)["data"].clone()).collect();
+    assert_eq!((told, GIVEN.get()), (vec![json!({ "given": 3 })], 0));
 }
 
 #[test]

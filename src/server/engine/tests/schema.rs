@@ -109,6 +109,8 @@ pub struct Thing(i32);
 thread_local! {
     /// How often `twin` was resolved, in this test.
     pub static RUNS: Cell<usize> = const { Cell::new(0) };
+    /// How many numbers `given` was asked with last, in this test.
+    pub static GIVEN: Cell<usize> = const { Cell::new(0) };
 }
 
 #[Object]
@@ -257,6 +259,11 @@ impl Subscriptions {
             Ok(stream::iter([anew(here as i32)]))
         })
         .await
+    }
+    /// Tells how many numbers it was opened with.
+    async fn given(&self, ctx: &Context<'_>, numbers: Vec<i32>) -> async_graphql::Result<Feed<i32>> {
+        GIVEN.set(numbers.len());
+        feed(ctx, async || Ok(stream::iter([anew(numbers.len() as i32)]))).await
     }
     /// Opens nothing.
     async fn at_once(&self) -> impl Stream<Item = i32> {
