@@ -39,6 +39,54 @@ async fn a_slow_reader_that_reads_is_kept() {
     }
 }
 
+/// What they hold, others may wait for.
+#[tokio::test]
+async fn operations_are_worked_on_while_the_client_does_not_read() {
+    let fake = Fake::new(|config| config.socket.write_timeout_ms = 60_000);
+    let mut client = Client::over(&fake, None, 4096).await;
+    client.init(None).await;
+    client.subscribe("1", "flood").await;
+    until(|| fake.0.pulled.load(SeqCst) > 0).await;
+    client.subscribe("2", "slow").await;
+    until(|| fake.0.started.lock().len() == 2).await;
+    fake.0.release.notify_one();
+    let left = tokio::time::timeout(Duration::from_millis(100), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        fake.0.release.notified().await;
+    });
+    assert!(left.await.is_err(), "nobody has waited for it");
+    loop {
+        let heard = client.hear().await;
+        if heard["id"] == "2" {
+            assert_eq!(heard["payload"]["data"], "done");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_too_much_unread_is_closed_at_once() {
+    let fake = Fake::new(|config| config.socket.write_timeout_ms = 60_000);
+    let mut client = Client::over(&fake, None, 4096).await;
+    client.init(None).await;
+    client.subscribe("1", "flood").await;
+    until(|| fake.0.pulled.load(SeqCst) > 0).await;
+    let feeds = ["a", "b", "c", "d", "e"];
+    for id in feeds {
+        client.subscribe(id, &format!("feed:{id}")).await;
+    }
+    until(|| fake.0.feeds.lock().len() == feeds.len()).await;
+    let megabyte = "x".repeat(1 << 20);
+    for id in &feeds[..3] {
+        assert!(fake.publish(id, json!(megabyte)));
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(fake.publish("e", json!(1)), "as much as it may");
+    assert!(fake.publish("d", json!(megabyte)) && fake.publish("e", json!(megabyte)));
+    until(|| !fake.publish("a", json!(1))).await;
+    assert_eq!(client.rest().await.1, (1013, "Slow reader".to_owned()));
+}
+
 #[tokio::test]
 async fn replies_wait_in_a_bounded_queue() {
     let fake = Fake::new(|config| {
