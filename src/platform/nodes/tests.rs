@@ -38,6 +38,14 @@ impl Wire for Room {
     }
 }
 
+impl Nodes {
+    /// Two in a room of their own, for tests of what they are used for.
+    pub fn two() -> (Self, Self) {
+        let room = Room::default();
+        (Self::start(room.clone()), Self::start(room))
+    }
+}
+
 async fn company(nodes: &Nodes) {
     while nodes.alone() {
         sleep(Duration::from_millis(1)).await;

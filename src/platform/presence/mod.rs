@@ -24,7 +24,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use state::{Of, State, Times};
+use state::{State, Times};
 use std::{
     collections::HashMap,
     sync::{
@@ -36,16 +36,18 @@ use std::{
 use store::Stored;
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
-use told::Kind;
+use told::{Kind, Of};
 use uuid::Uuid;
 
 /// How long what is new waits for more to go along.
 const GATHER: Duration = Duration::from_millis(50);
 /// How often what has ended is looked for at most.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two messages of those that tell all anew: what others have to say, and what changes, goes in between.
+const PACE: Duration = Duration::from_millis(10);
 /// How long what could not be read waits for the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -114,13 +116,13 @@ impl Presence {
     pub fn changed(&self, organization: Uuid, member: Uuid) {
         self.shared.state.lock().look((organization, member));
         self.shared.chores.notify_one();
-        self.mention(Kind::Look, organization, &[member]);
+        self.mention(Kind::Look, &[(organization, member)]);
     }
 
     /// A member types in a conversation. What is said again within half of `presence.typing_ms` goes no further.
     pub fn types(&self, organization: Uuid, conversation: Uuid, member: Uuid) {
         if self.shared.state.lock().types((organization, conversation), member, Instant::now()) {
-            self.mention(Kind::Types, organization, &[conversation, member]);
+            self.mention(Kind::Types, &[(organization, conversation), (organization, member)]);
         }
     }
 
@@ -132,7 +134,7 @@ impl Presence {
     /// A member types no more.
     pub fn stops(&self, organization: Uuid, conversation: Uuid, member: Uuid) {
         if self.hush(organization, conversation, member) {
-            self.mention(Kind::Stops, organization, &[conversation, member]);
+            self.mention(Kind::Stops, &[(organization, conversation), (organization, member)]);
         }
     }
 
@@ -162,8 +164,8 @@ impl Presence {
         write_seen(database, seen).await;
     }
 
-    fn mention(&self, kind: Kind, organization: Uuid, ids: &[Uuid]) {
-        self.nodes.mention(Topic::Presence, &told::write(kind, organization, ids));
+    fn mention(&self, kind: Kind, of: &[Of]) {
+        self.nodes.mention(Topic::Presence, &told::write(kind, of));
     }
 }
 
@@ -203,17 +205,22 @@ impl Telling {
     async fn run(self, mut ear: Ear, every: Duration) {
         let mut tick = interval(every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewed = Instant::now();
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Who is still to be told of anew, and when all are to be again: never before all have been.
+        let (mut round, mut due) = (Vec::new(), Instant::now() + self.renew);
         loop {
+            if round.is_empty() && due <= Instant::now() && !self.nodes.alone() {
+                due = Instant::now() + self.renew;
+                let own = self.shared.state.lock().own();
+                round = told::portions(own);
+            }
             tokio::select! {
                 _ = tick.tick() => {
                     let gone = self.shared.state.lock().tick(Instant::now());
                     spread(&self.nodes, Kind::Gone, gone);
-                    if renewed.elapsed() >= self.renew {
-                        renewed = Instant::now();
-                        self.tell_all();
-                    }
                 }
+                () = self.tell_next(&mut pace, &mut round), if !round.is_empty() => {}
                 () = self.shared.news.notified() => {
                     sleep(GATHER).await;
                     let news = self.shared.state.lock().take_news();
@@ -228,7 +235,7 @@ impl Telling {
                     // Somebody has come who knows nobody, or something may have been missed.
                     Some(Heard::Gap) => {
                         self.shared.state.lock().look_at_all();
-                        self.tell_all();
+                        due = Instant::now();
                     }
                     None => return,
                 },
@@ -239,25 +246,26 @@ impl Telling {
         }
     }
 
-    fn tell_all(&self) {
-        let own = self.shared.state.lock().own();
-        spread(&self.nodes, Kind::Here, own);
+    /// Tells of one portion of a round when it is time for it and there is room, of those in it who are here even now: who
+    /// has left meanwhile would be back for a lease. May be broken off; then nothing of it is told.
+    async fn tell_next(&self, pace: &mut Interval, round: &mut Vec<Vec<Of>>) {
+        pace.tick().await;
+        let Some(portion) = round.last() else { return };
+        let here = self.shared.state.lock().own_among(portion);
+        if !here.is_empty() {
+            self.nodes.say(Topic::Presence, &told::write(Kind::Here, &here)).await;
+        }
+        round.pop();
     }
 }
 
-/// Tells other nodes. What is lost on the way is told again before a lease ends, or ends with it.
+/// Tells other nodes what has changed. What is lost on the way is told again before a lease ends, or ends with it.
 fn spread(nodes: &Nodes, kind: Kind, who: impl IntoIterator<Item = Of>) {
     if nodes.alone() {
         return;
     }
-    let mut organizations: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    for (organization, member) in who {
-        organizations.entry(organization).or_default().push(member);
-    }
-    for (organization, members) in organizations {
-        for some in members.chunks(told::MOST_IDS) {
-            nodes.mention(Topic::Presence, &told::write(kind, organization, some));
-        }
+    for portion in told::portions(who) {
+        nodes.mention(Topic::Presence, &told::write(kind, &portion));
     }
 }
 

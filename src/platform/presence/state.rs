@@ -4,7 +4,7 @@
 
 use super::{
     store::Stored,
-    told::{Kind, Told},
+    told::{Kind, Of, Told},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{
@@ -22,9 +22,6 @@ use uuid::Uuid;
 const MOST_TYPING: usize = 20;
 /// Members of other nodes, and conversations in which somebody types, at most: nobody fills memory with made-up ones.
 const MOST: usize = 1 << 20;
-
-/// A member of an organization, or a conversation of one.
-pub type Of = (Uuid, Uuid);
 
 /// The lengths of leases.
 #[derive(Clone, Copy, Debug)]
@@ -181,14 +178,13 @@ impl State {
 
     /// What another node says. As hostile as anything else from outside.
     pub fn hear(&mut self, from: Uuid, told: &Told, now: Instant) {
-        let of = |id: &Uuid| (told.organization, *id);
-        match (told.kind, told.ids.as_slice()) {
-            (Kind::Here, members) => members.iter().for_each(|id| self.lease(of(id), from, now)),
-            (Kind::Gone, members) => members.iter().for_each(|id| self.release(of(id), from)),
-            (Kind::Look, members) => members.iter().for_each(|id| self.look(of(id))),
+        match (told.kind, told.of.as_slice()) {
+            (Kind::Here, members) => members.iter().for_each(|of| self.lease(*of, from, now)),
+            (Kind::Gone, members) => members.iter().for_each(|of| self.release(*of, from)),
+            (Kind::Look, members) => members.iter().for_each(|of| self.look(*of)),
             // Whatever was said before: it is up to that node not to say so too often.
-            (Kind::Types, [talk, member]) => _ = self.type_until(of(talk), *member, now),
-            (Kind::Stops, [talk, member]) => _ = self.stops(of(talk), *member),
+            (Kind::Types, [talk, member]) if talk.0 == member.0 => _ = self.type_until(*talk, member.1, now),
+            (Kind::Stops, [talk, member]) if talk.0 == member.0 => _ = self.stops(*talk, member.1),
             (Kind::Types | Kind::Stops, _) => {}
         }
     }
@@ -234,7 +230,11 @@ impl State {
     }
 
     pub fn is_here(&self, of: Of) -> bool {
-        self.own.get(&of).is_some_and(|own| own.here) || self.there.contains_key(&of)
+        self.is_own(of) || self.there.contains_key(&of)
+    }
+
+    fn is_own(&self, of: Of) -> bool {
+        self.own.get(&of).is_some_and(|own| own.here)
     }
 
     /// Who is here with this node.
@@ -242,11 +242,17 @@ impl State {
         self.own.iter().filter(|(_, own)| own.here).map(|(of, _)| *of).collect()
     }
 
+    /// Who of these is here with this node still.
+    pub fn own_among(&self, some: &[Of]) -> Vec<Of> {
+        some.iter().copied().filter(|of| self.is_own(*of)).collect()
+    }
+
     /// The node stops: who was here until now.
     pub fn leave(&mut self) -> Vec<Of> {
         let own = self.own();
         self.seen.extend(own.iter().map(|of| (*of, Utc::now())));
         self.own.clear();
+        self.news.clear();
         own
     }
 

@@ -2,6 +2,7 @@
 
 use super::{told::Told, *};
 use chrono::{TimeDelta, Utc};
+use tokio::time::timeout;
 
 const TIMES: Times = Times {
     lease: Duration::from_secs(25),
@@ -25,7 +26,7 @@ fn begin() -> (State, impl Fn(u64) -> Instant) {
 }
 
 fn told(kind: Kind, ids: &[Uuid]) -> Told {
-    Told { kind, organization: ORGANIZATION, ids: ids.to_vec() }
+    Told { kind, of: ids.iter().map(|id| (ORGANIZATION, *id)).collect() }
 }
 
 #[test]
@@ -139,8 +140,50 @@ fn typing_is_told_now_and_then_and_ends_by_itself() {
     for broken in [&[talk.1][..], &[], &[talk.1, id(1), id(2)]] {
         state.hear(id(7), &told(Kind::Stops, broken), at(6));
     }
+    state.hear(id(7), &Told { kind: Kind::Stops, of: vec![talk, (id(2000), id(1))] }, at(6));
     assert_eq!(who(&state, at(6)).len(), 20);
     drop(bell);
     state.tick(at(12));
     assert!(!state.stops(talk, id(1)), "forgotten");
+}
+
+/// What tells on a node, and hears, without a database.
+fn tells(nodes: &Nodes) -> (Arc<Shared>, AbortOnDropHandle<()>) {
+    let shared = Arc::new(Shared { state: Mutex::new(State::new(TIMES)), news: Notify::new(), chores: Notify::new() });
+    let telling = Telling { shared: shared.clone(), nodes: nodes.clone(), renew: Duration::from_secs(8) };
+    let task = tokio::spawn(telling.run(nodes.listen(Topic::Presence), TICK));
+    (shared, AbortOnDropHandle::new(task))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_organizations_are_here_for_other_nodes_until_they_go() {
+    let (one, two) = Nodes::two();
+    let ((here, _one), (there, _two)) = (tells(&one), tells(&two));
+    let connect = |number| {
+        let heard = here.state.lock().connect((id(number), ADA.1), Instant::now());
+        heard.store(u64::MAX, Relaxed);
+        heard
+    };
+    let _connections: Vec<_> = (0..1000).map(connect).collect();
+    let count = || {
+        let state = there.state.lock();
+        (0..1000).filter(|number| state.is_here((id(*number), ADA.1))).count()
+    };
+    let all = async {
+        while count() < 1000 {
+            sleep(PACE).await;
+        }
+    };
+    timeout(TICK * 2, all).await.expect("all are told to who comes");
+    for _ in 0..60 {
+        sleep(TICK).await;
+        assert_eq!(count(), 1000);
+    }
+    // In the midst of telling them all anew the node stops, as in `Presence::leave`.
+    let mut ear = two.listen(Topic::Presence);
+    assert!(matches!(ear.hear().await, Some(Heard::Said { .. })));
+    let gone = here.state.lock().leave();
+    spread(&one, Kind::Gone, gone);
+    sleep(TICK).await;
+    assert_eq!(count(), 0, "gone at once, and not brought back");
 }
