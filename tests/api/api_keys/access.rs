@@ -4,6 +4,7 @@ use super::{a_second_later, change, lead, make, may, reason, viewer, works};
 use crate::{
     kit::{code, data, server, user_errors},
     socket::Client,
+    wall::feed::Feed as EventStream,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -231,6 +232,19 @@ async fn a_program_subscribes_with_its_key() {
         text.push_str(&String::from_utf8_lossy(&chunk));
     }
     assert!(text.contains("REVOKED") && text.contains("event: complete"), "{text}");
+}
+
+/// Nobody changes anything then that would ring.
+#[tokio::test]
+async fn an_event_stream_ends_with_the_key_that_opened_it() {
+    let server = server().await;
+    let ada = server.founder().await;
+    let (id, key) = make(server, &ada, &["LEAD READ ALL"]).await;
+    server.sql(&format!("UPDATE api_keys SET expires_at = now() + interval '3 s' WHERE id = '{id}'")).await;
+    let document = "subscription { recordEvents(entity: LEAD) { __typename } }";
+    let mut stream = EventStream::open(server, document, &json!({}), Some(&key)).await;
+    stream.read(Duration::from_secs(20)).await;
+    assert!(stream.ended && stream.text.contains("EXPIRED") && stream.text.contains("event: complete"), "{}", stream.text);
 }
 
 #[tokio::test]
