@@ -287,15 +287,15 @@ async fn update(tx: &mut Tx, input: ConversationUpdateInput, (avatar, unfit): As
     }
     let mut new = old.clone();
     let mut errors = UserErrors::default();
-    if old.kind == ConversationKind::Channel && input.title.is_null() {
-        errors.add("title", UserErrorCode::Required, "A channel has a title.");
-    }
     if old.kind == ConversationKind::Direct && !input.title.is_undefined() {
         errors.add("title", UserErrorCode::Unsupported, "A direct conversation has no title.");
     }
     write::patch(&mut new.title, input.title);
     write::patch(&mut new.topic, input.topic);
     tidy(&mut new.title, &mut new.topic, &mut errors);
+    if old.kind == ConversationKind::Channel && old.title.is_some() && new.title.is_none() && !errors.has("title") {
+        errors.add("title", UserErrorCode::Required, "A channel has a title.");
+    }
     if old.kind == ConversationKind::Direct && !input.avatar_file_id.is_undefined() {
         errors.add("avatarFileId", UserErrorCode::Unsupported, picture::NONE);
     } else {

@@ -149,7 +149,7 @@ impl Computed<'_, Message> {
 pub struct MessageSendInput {
     /// To which conversation.
     pub conversation_id: Id<Conversation>,
-    /// What to say, in Markdown: 1 to 40 000 characters, or nothing beside files. `<@ID>` mentions a member of the conversation
+    /// What to say, in Markdown: 1 to 40 000 characters, or nothing beside files; space around it goes. `<@ID>` mentions a member of the conversation
     /// (at most 50), by the member's id; `<@channel>` all of them; `<@here>` those who are online.
     /// `<#account:ID>`, `<#contact:ID>` and `<#lead:ID>` link to a record, which `records` shows to those who may read it.
     pub body: Option<String>,
@@ -157,8 +157,8 @@ pub struct MessageSendInput {
     pub file_ids: Option<Vec<Id<File>>>,
     /// The message that it replies to: of the same conversation, no reply itself and not deleted. Null: it is no reply.
     pub thread_root_id: Option<Id<Message>>,
-    /// The sender's own key for this message, 1 to 100 characters: sending the same one again returns the message
-    /// that exists. Give one always, and send again when no answer came.
+    /// The sender's own key for this message, 1 to 100 characters, in all conversations the only one (a UUID, say): sending the
+    /// same one again returns the message that exists. Give one always, and send again when no answer came.
     pub client_id: Option<String>,
 }
 

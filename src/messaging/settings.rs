@@ -74,7 +74,7 @@ pub struct ConversationSettingsUpdateInput {
     pub muted_until: MaybeUndefined<DateTime>,
     /// Of which messages you want to be told; not null.
     pub notification_level: MaybeUndefined<NotificationLevel>,
-    /// What you have begun to write, at most 40 000 characters.
+    /// What you have begun to write, at most 40 000 characters; space around it goes. Once you have sent it, clear it.
     pub draft: MaybeUndefined<String>,
 }
 

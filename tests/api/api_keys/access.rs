@@ -244,7 +244,11 @@ async fn an_event_stream_ends_with_the_key_that_opened_it() {
     let document = "subscription { recordEvents(entity: LEAD) { __typename } }";
     let mut stream = EventStream::open(server, document, &json!({}), Some(&key)).await;
     stream.read(Duration::from_secs(20)).await;
-    assert!(stream.ended && stream.text.contains("EXPIRED") && stream.text.contains("event: complete"), "{}", stream.text);
+    assert!(
+        stream.ended && stream.text.contains("EXPIRED") && stream.text.contains("event: complete"),
+        "{}",
+        stream.text
+    );
 }
 
 #[tokio::test]

@@ -83,10 +83,12 @@ async fn what_is_wrong_with_a_channel_is_told() {
     let group = json!({ "kind": "GROUP", "title": "Us", "visibility": "PUBLIC" });
     assert_eq!(wrong(open(server, &ada, group).await), ["visibility UNSUPPORTED"]);
     let news = channel(server, &ada, "News", "PUBLIC").await;
-    let unnamed =
-        "mutation($id: ID!) { conversationUpdate(input: { id: $id, title: null }) { userErrors { field code } } }";
-    let answer = server.graphql(unnamed, json!({ "id": news.id }), Some(&ada)).await;
-    assert_eq!(user_errors(&answer, "conversationUpdate"), ["title REQUIRED"]);
+    let rename = "mutation($id: ID!, $title: String) {
+        conversationUpdate(input: { id: $id, title: $title }) { userErrors { field code } } }";
+    for none in [Value::Null, json!(""), json!(" \t")] {
+        let answer = server.graphql(rename, json!({ "id": news.id, "title": none }), Some(&ada)).await;
+        assert_eq!(user_errors(&answer, "conversationUpdate"), ["title REQUIRED"], "{none}");
+    }
 }
 
 #[tokio::test]
