@@ -6,12 +6,13 @@ use crate::{
     error::{Code, Error, Result},
     events::{
         read::{Log, Want},
-        tail::Head,
+        tail::{Head, Tail, Take},
     },
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use parking_lot::{Mutex, RwLock};
 use std::{
+    collections::VecDeque,
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
@@ -280,6 +281,25 @@ async fn the_last_to_leave_takes_the_tail_away() {
     log.down.store(true, Ordering::SeqCst);
     assert!(hub.subscribe(stream, After::Now).await.is_err());
     assert!(hub.exchange.positions().is_empty(), "nor does one stay that never came in");
+}
+
+/// A thousand who follow their inbox would each read the log.
+#[test]
+fn whoever_stands_where_a_tail_began_is_handed_what_comes_next() {
+    let stream = some_stream();
+    let events: Vec<_> = (1..=3).map(|seq| event(stream, seq, Uuid::new_v4())).collect();
+    let mut tail = Tail::new(stream, 8);
+    tail.begin(stream, Head { seq: 2, id: Some(events[1].id) });
+    tail.offer(events[2].clone());
+    let took = |after| {
+        let mut into = VecDeque::new();
+        (tail.take(after, true, 4, &mut into), into.iter().map(|event| event.seq).collect::<Vec<_>>())
+    };
+    assert_eq!(took(events[1].cursor()), (Take::Taken, vec![3]));
+    assert_eq!(took(events[2].cursor()), (Take::Wait, vec![]));
+    for behind in [events[0].cursor(), Cursor::origin(stream)] {
+        assert_eq!(took(behind), (Take::Read, vec![]));
+    }
 }
 
 #[tokio::test]
