@@ -30,22 +30,22 @@ async fn what_a_deleted_message_said_is_told_to_nobody_who_comes_later() {
     let ada = server.founder().await;
     let bob = server.member(&ada, "member", None).await;
     let talk = server.group(&ada, &[&bob]).await;
-    let until_deleted = async |mut feed: Feed| {
+    let until_deleted = async |feed: &mut Feed| {
         let mut told = vec![feed.next().await];
         while told.last().is_some_and(|event| event["__typename"] != "MessageDeleted") {
             told.push(feed.next().await);
         }
         told
     };
-    // Somebody watches, so that the node has the newest events in memory.
-    let watching = server.follow(&bob, &talk.id, Some(&talk.cursor)).await;
+    // Somebody watches all the time, so that the node has the newest events in memory.
+    let mut watching = server.follow(&bob, &talk.id, Some(&talk.cursor)).await;
     let message = server.say(&ada, &talk, "zqsecret").await;
     edit(&ada, json!({ "id": message["id"], "body": "zqsecret indeed" })).await;
     server.change(&ada, "messagePin", json!({ "id": message["id"] })).await;
     let other = server.say(&ada, &talk, "something else").await;
     delete(&ada, &message["id"]).await;
-    let live = until_deleted(watching).await;
-    let late = until_deleted(server.follow(&bob, &talk.id, Some(&talk.cursor)).await).await;
+    let live = until_deleted(&mut watching).await;
+    let late = until_deleted(&mut server.follow(&bob, &talk.id, Some(&talk.cursor)).await).await;
     let said = |told: &[Value]| told.iter().map(|event| event["message"]["body"].clone()).collect::<Vec<_>>();
     assert_eq!(said(&live)[..3], ["zqsecret", "zqsecret indeed", "zqsecret indeed"]);
     assert_eq!(said(&late), [Value::Null, Value::Null, Value::Null, other["body"].clone(), Value::Null]);
