@@ -41,26 +41,16 @@ pub(super) enum Step {
 impl Reader {
     /// Starts behind the newest event of a tail.
     pub fn live(tail: &Tail, queue: usize) -> Self {
-        Reader {
-            after: tail.last(),
-            checked: true,
-            ahead: false,
-            waiting: VecDeque::new(),
-            queue: queue.max(1),
-            page: queue.max(1),
-        }
+        Self::at(tail.last(), true, queue.max(1))
     }
 
     /// Starts where a client says that it was.
     pub fn resume(after: Cursor, queue: usize) -> Self {
-        Reader {
-            after,
-            checked: false,
-            ahead: false,
-            waiting: VecDeque::new(),
-            queue: queue.max(1),
-            page: queue.max(1),
-        }
+        Self::at(after, false, queue.max(1))
+    }
+
+    fn at(after: Cursor, checked: bool, queue: usize) -> Self {
+        Reader { after, checked, ahead: false, waiting: VecDeque::new(), queue, page: queue }
     }
 
     /// How many events to read when it asks to: one more than that many, for the one that it stands on.

@@ -9,14 +9,20 @@ use std::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-#[tokio::test]
-async fn a_reader_that_does_not_read_is_not_read_for_and_closed_with_1013() {
-    let fake = Fake::new(|config| config.socket.write_timeout_ms = 200);
+/// A client that is sent more than its wire holds, and does not read.
+async fn stalled(write_timeout_ms: u64) -> (Fake, Client) {
+    let fake = Fake::new(|config| config.socket.write_timeout_ms = write_timeout_ms);
     let mut client = Client::over(&fake, None, 4096).await;
     client.init(None).await;
     client.subscribe("1", "flood").await;
-    let begun = Instant::now();
     until(|| fake.0.pulled.load(SeqCst) > 0).await;
+    (fake, client)
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_is_not_read_for_and_closed_with_1013() {
+    let begun = Instant::now();
+    let (fake, mut client) = stalled(200).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let pulled = fake.0.pulled.load(SeqCst);
     assert!(pulled <= 8, "{pulled} answers were made for a wire that holds four");
@@ -42,11 +48,7 @@ async fn a_slow_reader_that_reads_is_kept() {
 /// What they hold, others may wait for.
 #[tokio::test]
 async fn operations_are_worked_on_while_the_client_does_not_read() {
-    let fake = Fake::new(|config| config.socket.write_timeout_ms = 60_000);
-    let mut client = Client::over(&fake, None, 4096).await;
-    client.init(None).await;
-    client.subscribe("1", "flood").await;
-    until(|| fake.0.pulled.load(SeqCst) > 0).await;
+    let (fake, mut client) = stalled(60_000).await;
     client.subscribe("2", "slow").await;
     until(|| fake.0.started.lock().len() == 2).await;
     fake.0.release.notify_one();
@@ -66,11 +68,7 @@ async fn operations_are_worked_on_while_the_client_does_not_read() {
 
 #[tokio::test]
 async fn who_leaves_too_much_unread_is_closed_at_once() {
-    let fake = Fake::new(|config| config.socket.write_timeout_ms = 60_000);
-    let mut client = Client::over(&fake, None, 4096).await;
-    client.init(None).await;
-    client.subscribe("1", "flood").await;
-    until(|| fake.0.pulled.load(SeqCst) > 0).await;
+    let (fake, mut client) = stalled(60_000).await;
     let feeds = ["a", "b", "c", "d", "e"];
     for id in feeds {
         client.subscribe(id, &format!("feed:{id}")).await;
